@@ -1,0 +1,43 @@
+//! todoctl takes a Todo AI Chatbot from nothing to a verified, event-driven
+//! deployment on Oracle Kubernetes Engine, and looks after it.
+//!
+//! The modules are listed by floor: a module uses modules on lower floors
+//! only. `docs/architecture.md` holds the table and `tests/it/tidy.rs` the
+//! proof.
+
+// Floor 0: words. No input or output.
+pub mod finding;
+pub mod names;
+pub mod secret;
+
+// Floor 1: the ground. The only places that read YAML, write files, wait, or
+// open an HTTP connection.
+pub mod clock;
+pub mod files;
+pub mod net;
+pub mod yaml;
+
+// Floor 2: clients of outside systems.
+pub mod k8s;
+pub mod oci;
+
+// Floor 3: pure engines. No network.
+pub mod helm;
+pub mod profile;
+pub mod render;
+
+// Floors 4 and 5: the step engine, which knows no cloud.
+pub mod engine;
+pub mod journal;
+pub mod plan;
+
+// Floor 6: what todoctl does.
+pub mod steps;
+
+// Floors 7 and 8: how people see it.
+pub mod cli;
+pub mod ui;
+
+// The cellar: an embedded world to rehearse in. It shares no protocol code
+// with the clients, so that a mistake on one side shows on the other.
+pub mod sandbox;

@@ -1,0 +1,5 @@
+//! The `todoctl` executable. Everything happens in the library.
+
+fn main() -> std::process::ExitCode {
+    todoctl::cli::main()
+}

@@ -1,0 +1,9 @@
+//! The embedded rehearsal world: a process of its own that speaks Oracle's
+//! REST API and the Kubernetes API on loopback.
+//!
+//! It must never import a client module (`oci`, `k8s`), nor be imported by
+//! one: both sides implement the protocol from its specification.
+pub mod http;
+pub mod kube;
+pub mod oci;
+pub mod store;
