@@ -1,0 +1,312 @@
+//! The fault plan: what goes wrong, for which requests, how often.
+//!
+//! A fault is a row of the store, so it outlives a restart of the sandbox.
+//! Transport faults (status, delay, drop, lost reply, away) are served by the
+//! HTTP server for every system alike; the others are asked for by the system
+//! that knows what they mean, through [`Faults::take`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::store::Store;
+
+const TABLE: &str = "sandbox/faults";
+
+/// One line of the fault plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// Assigned on adding, in order.
+    #[serde(default)]
+    pub id: u64,
+    /// The system that misbehaves: `oci`, `kube`, …
+    pub system: String,
+    /// What happens: see [`Faults::KINDS`].
+    pub kind: String,
+    /// The kind's argument: a status, a duration, a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arg: Option<String>,
+    /// Only requests with this method; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Only requests whose path matches this glob (`*` matches anything).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// From the n-th match on, counted from 1.
+    #[serde(default = "one")]
+    pub nth: u64,
+    /// How many matches it hits; none: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    /// How many requests matched so far.
+    #[serde(default)]
+    pub seen: u64,
+    /// When it was added, in milliseconds of the world's age.
+    #[serde(default)]
+    pub since_ms: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// What the plan says to a request.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Nothing: go on.
+    Pass,
+    /// Wait, then go on.
+    Delay(Duration),
+    /// Wait, then do the other thing.
+    DelayThen(Duration, Box<Verdict>),
+    /// Answer with this status without doing anything.
+    Status(StatusCode),
+    /// Close the connection without doing anything.
+    Drop,
+    /// Do it, then close the connection instead of answering.
+    LoseReply,
+}
+
+impl Verdict {
+    /// The name for the request log; none when nothing happened.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Pass => None,
+            Self::Delay(_) | Self::DelayThen(..) => Some("delay"),
+            Self::Status(_) => Some("status"),
+            Self::Drop => Some("drop"),
+            Self::LoseReply => Some("lose-reply"),
+        }
+    }
+}
+
+/// The plan, kept in the store.
+#[derive(Debug)]
+pub struct Faults {
+    store: Arc<Store>,
+}
+
+impl Faults {
+    /// The kinds that every system knows, and their argument.
+    pub const KINDS: [(&'static str, &'static str); 5] = [
+        ("status", "the HTTP status to answer with, e.g. 429"),
+        ("delay", "how long a request waits, e.g. 2s"),
+        ("drop", "close the connection before doing anything"),
+        ("lose-reply", "do it, but never answer"),
+        ("away", "the whole system is gone, for a time, e.g. 20s"),
+    ];
+
+    /// Reads the plan of a store.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// All faults, in the order in which they were added.
+    pub fn list(&self) -> Vec<Fault> {
+        let rows = self.store.list(TABLE, "").0;
+        rows.iter()
+            .filter_map(|(_, row)| Fault::deserialize(&*row.value).ok())
+            .collect()
+    }
+
+    /// Adds a fault and returns its id.
+    pub fn add(&self, mut fault: Fault) -> u64 {
+        let done: Result<u64, std::convert::Infallible> = self.store.write(|tx| {
+            fault.id = tx.next_revision();
+            tx.put(TABLE, &key(fault.id), serde_json::json!(fault));
+            Ok(fault.id)
+        });
+        done.unwrap_or_else(|never| match never {})
+    }
+
+    /// Removes every fault; says how many there were.
+    pub fn clear(&self) -> usize {
+        let faults = self.list();
+        for fault in &faults {
+            self.store.delete(TABLE, &key(fault.id));
+        }
+        faults.len()
+    }
+
+    /// What happens to this request. Counts it against every fault it matches.
+    pub fn judge(&self, system: &str, method: &str, path: &str) -> Verdict {
+        let mut verdict = Verdict::Pass;
+        for fault in self.list() {
+            let transport = Self::KINDS.iter().any(|(kind, _)| *kind == fault.kind);
+            if transport && fault.matches(system, method, path) && self.hit(&fault) {
+                verdict = match (fault.verdict(), verdict) {
+                    (Verdict::Delay(d), Verdict::Pass) => Verdict::Delay(d),
+                    (Verdict::Delay(d), other) => Verdict::DelayThen(d, Box::new(other)),
+                    (new, Verdict::Delay(d)) => Verdict::DelayThen(d, Box::new(new)),
+                    (_, old @ (Verdict::Status(_) | Verdict::Drop | Verdict::LoseReply)) => old,
+                    (new, _) => new,
+                };
+            }
+        }
+        verdict
+    }
+
+    /// Whether a fault of this kind hits the subject now (a system's own kinds,
+    /// such as `out-of-capacity`); its argument if it does.
+    pub fn take(&self, system: &str, kind: &str, subject: &str) -> Option<Option<String>> {
+        self.list()
+            .into_iter()
+            .filter(|f| f.kind == kind && f.matches(system, "", subject))
+            .find(|f| self.hit(f))
+            .map(|f| f.arg)
+    }
+
+    /// Counts a match; true when it is one of those that the fault hits.
+    fn hit(&self, fault: &Fault) -> bool {
+        let seen = fault.seen + 1;
+        let counted = Fault {
+            seen,
+            ..fault.clone()
+        };
+        self.store
+            .put(TABLE, &key(fault.id), serde_json::json!(counted));
+        let past = seen >= fault.nth;
+        past && fault.times.is_none_or(|times| seen < fault.nth + times)
+    }
+}
+
+impl Fault {
+    fn matches(&self, system: &str, method: &str, path: &str) -> bool {
+        self.system == system
+            && self
+                .method
+                .as_deref()
+                .is_none_or(|m| method.is_empty() || m == "*" || m.eq_ignore_ascii_case(method))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|glob| glob_matches(glob, path))
+    }
+
+    fn verdict(&self) -> Verdict {
+        let arg = self.arg.as_deref().unwrap_or_default();
+        match self.kind.as_str() {
+            "status" => {
+                let status = arg
+                    .parse()
+                    .ok()
+                    .and_then(|code| StatusCode::from_u16(code).ok());
+                Verdict::Status(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
+            }
+            "delay" => Verdict::Delay(parse_duration(arg).unwrap_or(Duration::from_secs(1))),
+            "lose-reply" => Verdict::LoseReply,
+            _ => Verdict::Drop,
+        }
+    }
+}
+
+fn key(id: u64) -> String {
+    format!("{id:012}")
+}
+
+/// Reads `250ms`, `20s`, `3m`, `1h` or a plain number of seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+/// Whether a glob matches all of a text; `*` matches any run of characters.
+pub fn glob_matches(glob: &str, text: &str) -> bool {
+    let mut parts = glob.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> (tempfile::TempDir, Faults) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path()).unwrap());
+        (dir, Faults::new(store))
+    }
+
+    fn fault(kind: &str, arg: Option<&str>, nth: u64, times: Option<u64>) -> Fault {
+        Fault {
+            id: 0,
+            system: "oci".into(),
+            kind: kind.into(),
+            arg: arg.map(Into::into),
+            method: Some("POST".into()),
+            path: Some("/20160918/*".into()),
+            nth,
+            times,
+            seen: 0,
+            since_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_fault_hits_from_the_nth_match_for_so_many_times() {
+        let (_dir, plan) = plan();
+        plan.add(fault("status", Some("429"), 2, Some(2)));
+        let codes: Vec<_> = (0..5)
+            .map(|_| match plan.judge("oci", "POST", "/20160918/vcns") {
+                Verdict::Status(code) => code.as_u16(),
+                _ => 0,
+            })
+            .collect();
+        assert_eq!(codes, [0, 429, 429, 0, 0]);
+        assert!(matches!(
+            plan.judge("oci", "GET", "/20160918/vcns"),
+            Verdict::Pass
+        ));
+        assert!(matches!(
+            plan.judge("kube", "POST", "/20160918/vcns"),
+            Verdict::Pass
+        ));
+    }
+
+    #[test]
+    fn globs_match_whole_paths() {
+        for (glob, text, want) in [
+            ("/a/*", "/a/b/c", true),
+            ("/a/*/c", "/a/b/c", true),
+            ("/a", "/a/b", false),
+            ("*", "", true),
+            ("*vcns", "/2016/vcns", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(glob_matches(glob, text), want, "{glob} {text}");
+        }
+    }
+
+    #[test]
+    fn durations_parse() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("3m"), Some(Duration::from_secs(180)));
+        assert_eq!(parse_duration("5 parsecs"), None);
+    }
+}
