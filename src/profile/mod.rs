@@ -1,1 +1,19 @@
-//! (being written)
+//! Profiles: where and how to deploy.
+//!
+//! Owns the profile's types and defaults, its layering, its validation to
+//! findings and its JSON Schema. It reads embedded files and the paths it is
+//! given; it knows no network, no environment and no clock.
+
+pub mod cloud;
+pub mod model;
+pub mod secret_text;
+pub mod value;
+
+pub use cloud::{Allowance, Cloud, Cluster, LoadBalancer, Network, Nodes};
+pub use model::{
+    App, Components, Dapr, Endpoints, Ingress, Kafka, KafkaAuth, KafkaProvider, KafkaTopic,
+    Kubernetes, Profile, RedpandaCloud, Resources, Sandbox, SandboxClock, SaslMechanism,
+    SecretEntry, Service, ServiceDapr,
+};
+pub use secret_text::SecretText;
+pub use value::{Cidr, CompartmentRef, KubernetesVersion, Period};
