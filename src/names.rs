@@ -200,6 +200,48 @@ fn ocid(text: &str) -> bool {
             .all(|&i| parts.get(i).is_some_and(|part| !part.is_empty()))
 }
 
+/// The candidate that `text` was probably meant to be, if one is near.
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (text.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (edit_distance(text, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= limit || is_part_of(text, candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Whether one is the other with something added, as `cpu` and `cpus`.
+fn is_part_of(text: &str, candidate: &str) -> bool {
+    text.len() >= 3
+        && (candidate.contains(text) || text.contains(candidate) && candidate.len() >= 3)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that lead from
+/// one text to the other; case counts for nothing.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.to_lowercase().chars().collect();
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&last, j) + usize::from(x != y))
+                .min(at(&last, j + 1) + 1)
+                .min(at(&row, j) + 1);
+            if swapped {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
 impl StepId {
     /// The phase that the step belongs to.
     pub fn phase(&self) -> &str {
@@ -265,6 +307,21 @@ mod tests {
                 *valid,
                 "{format} {text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_nearest_candidate_is_near() {
+        let keys = ["replicas", "resources", "port", "name", "image"];
+        for (text, meant) in [
+            ("replica", Some("replicas")),
+            ("Replicas", Some("replicas")),
+            ("repilcas", Some("replicas")),
+            ("prot", Some("port")),
+            ("nmae", Some("name")),
+            ("volumes", None),
+        ] {
+            assert_eq!(nearest(text, keys), meant, "{text}");
         }
     }
 
