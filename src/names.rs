@@ -165,6 +165,14 @@ names! {
                 && !t.starts_with('.')
                 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
+    /// The name of an environment variable.
+    EnvName: "environment variable", "env-name",
+        "letters, digits and `_`, first no digit",
+        |t| {
+            !t.is_empty()
+                && !t.starts_with(|c: char| c.is_ascii_digit())
+                && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
     /// The name of a Kubernetes object, such as a Dapr component.
     ObjectName: "object name", "object-name",
         "lower-case letters, digits, `-` and `.`, first and last a letter or digit, at most 253 characters",
