@@ -22,6 +22,41 @@ pub(super) fn check(tree: &Node, schema: &Json) -> Findings {
     checker.findings
 }
 
+/// Turns what a `--set` gave to a text field into a text: quotes would have to
+/// be quoted for the shell as well.
+pub(super) fn texts_of_arguments(node: &mut Node, schema: &Json, root: &Json) {
+    let schemas = alternatives(root, schema);
+    let is_text = schemas.iter().all(|s| types(s) == ["string"]) && !schemas.is_empty();
+    match &mut node.value {
+        Value::Bool(_) | Value::Number(_) if is_text && node.place.source.is_argument => {
+            let written = node.place.source.text.chars();
+            let text = written
+                .skip(node.place.column.saturating_sub(1) as usize)
+                .take(node.place.len as usize)
+                .collect();
+            node.value = Value::String(text);
+        }
+        Value::List(items) => {
+            let of_items = schemas.iter().find_map(|s| s.get("items"));
+            for (item, schema) in items.iter_mut().zip(of_items.into_iter().cycle()) {
+                texts_of_arguments(item, schema, root);
+            }
+        }
+        Value::Map(entries) => {
+            for entry in entries {
+                let of_key = schemas.iter().find_map(|s| {
+                    let known = s.get("properties").and_then(|known| known.get(&entry.key));
+                    known.or(s.get("additionalProperties"))
+                });
+                if let Some(schema) = of_key {
+                    texts_of_arguments(&mut entry.node, schema, root);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Whether the value at a place of the schema is a secret.
 pub(super) fn is_secret(schema: &Json) -> bool {
     schema.get("writeOnly").and_then(Json::as_bool) == Some(true)

@@ -50,6 +50,7 @@ pub fn load(reference: &str, sets: &[String]) -> Result<Loaded, Findings> {
         }
     }
     strip_nulls(&mut tree);
+    check::texts_of_arguments(&mut tree, schema::cached(), schema::cached());
     finish(tree, mask, findings)
 }
 
@@ -329,13 +330,13 @@ fn re_source(node: &mut Node, source: &Arc<Source>) {
 }
 
 fn whole(argument: &str) -> Span {
-    Span {
+    mask::unparsed(Span {
         file: "--set".to_owned(),
         line: 0,
         column: 1,
         len: u32::try_from(argument.chars().count()).unwrap_or(u32::MAX),
         source_line: argument.to_owned(),
-    }
+    })
 }
 
 /// The node below a step, made when a map lacks it.

@@ -190,7 +190,8 @@ impl Rules<'_> {
 
     fn service(&mut self, profile: &Profile, service: &Service, path: &str) {
         if let Some((summary, hint)) = image_fault(&service.image) {
-            self.error(&join(path, "image"), summary, hint);
+            let hint = hint.replace("NAME", service.name.as_str());
+            self.error(&join(path, "image"), summary, &hint);
         }
         if let Some(health) = service.health_path.as_ref().filter(|p| !p.starts_with('/')) {
             self.error(
@@ -333,7 +334,7 @@ fn image_fault(image: &str) -> Option<(String, &'static str)> {
     if image.contains("OWNER") || image.contains("TAG") {
         return Some((
             format!("`{image}` is a placeholder"),
-            "name your own image: `--set app.services.NAME.image=ghcr.io/OWNER/NAME:TAG`, or in a \
+            "name your image with `--image NAME=REF`, `--set app.services.NAME.image=REF`, or in a \
              profile of yours that extends this one",
         ));
     }

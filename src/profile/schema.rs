@@ -114,3 +114,76 @@ fn default_of(field: &Json) -> String {
         Some(other) => format!("`{other}`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every schema in the document, with its path.
+    fn walk<'a>(schema: &'a Json, path: &str, out: &mut Vec<(String, &'a Json)>) {
+        if let Some(map) = schema.as_object() {
+            out.push((path.to_owned(), schema));
+            for (key, below) in map {
+                walk(below, &format!("{path}/{key}"), out);
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_description() {
+        let mut all = Vec::new();
+        walk(cached(), "", &mut all);
+        let bare: Vec<&str> = all
+            .iter()
+            .filter(|(path, schema)| {
+                let parent = path.rsplit('/').nth(1);
+                parent == Some("properties") && schema.get("description").is_none()
+            })
+            .map(|(path, _)| path.as_str())
+            .collect();
+        assert!(bare.is_empty(), "{bare:?}");
+    }
+
+    #[test]
+    fn every_secret_of_the_schema_is_a_secret_field_of_the_profile() {
+        let mut all = Vec::new();
+        walk(cached(), "", &mut all);
+        let of_schema = all.iter().filter(|(_, s)| is_secret(s)).count();
+        let mut profile: Profile = serde_json::from_value(serde_json::json!({
+            "secrets": {"a": {"value": "x"}},
+            "kafka": {
+                "auth": {"password": "x"},
+                "redpanda_cloud": {"client_id": "i", "client_secret": "x", "region": "r"}
+            }
+        }))
+        .unwrap();
+        assert_eq!(profile.secret_fields_mut().len(), of_schema);
+    }
+
+    #[test]
+    fn the_reference_page_lists_nested_fields() {
+        let page = reference();
+        for row in [
+            "| `app.services[].port` | whole number | required | Port on which the container listens. |",
+            "| `secrets.NAME.value` | secret | required |",
+            "| `kafka.provider` | `strimzi`, `redpanda-cloud`, `external` | `strimzi` |",
+            "| `sandbox.clock` | `fast`, `real` or number | `fast` |",
+            "| `cloud.network.vcn_cidr` | cidr | `10.0.0.0/16` |",
+        ] {
+            assert!(page.contains(row), "{row}\n{page}");
+        }
+    }
+
+    #[test]
+    fn the_embedded_profiles_pass_the_published_schema() {
+        let validator = jsonschema::validator_for(cached()).unwrap();
+        for (name, text) in super::super::embedded::PROFILES {
+            let value: Json = crate::yaml::from_str(text, name).unwrap();
+            let errors: Vec<String> = validator
+                .iter_errors(&value)
+                .map(|e| format!("{}: {e}", e.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+        }
+    }
+}
