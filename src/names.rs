@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// A text that is not the name it should be, and the rule that says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}: {rule}")]
+#[error("`{text}` is not a valid {what}: {rule}")]
 pub struct NameError {
     what: &'static str,
     rule: &'static str,
@@ -164,6 +164,14 @@ names! {
             (1..=253).contains(&t.len())
                 && !t.starts_with('.')
                 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+    /// The name of an environment variable.
+    EnvName: "environment variable", "env-name",
+        "letters, digits and `_`, first no digit",
+        |t| {
+            !t.is_empty()
+                && !t.starts_with(|c: char| c.is_ascii_digit())
+                && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         };
     /// The name of a Kubernetes object, such as a Dapr component.
     ObjectName: "object name", "object-name",
@@ -330,7 +338,7 @@ mod tests {
         let error = "To Do".parse::<DeploymentName>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`To Do` is not a deployment name: lower-case letters, digits and `-`, first a letter, \
+            "`To Do` is not a valid deployment name: lower-case letters, digits and `-`, first a letter, \
              last no `-`, at most 30 characters"
         );
     }

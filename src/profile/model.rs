@@ -46,6 +46,7 @@ pub struct Profile {
     pub kafka: Kafka,
     /// Secret values by name. Each becomes a key of the Kubernetes secret
     /// `app-secrets` in the app's namespace.
+    #[schemars(extend("propertyNames" = {"format": "secret-name"}))]
     pub secrets: BTreeMap<SecretName, SecretEntry>,
 }
 
@@ -234,6 +235,7 @@ pub struct Service {
     pub health_path: Option<String>,
     /// Plain environment variables. Secrets do not belong here.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"format": "env-name"}))]
     pub env: BTreeMap<String, String>,
     /// Names out of `secrets`. `database-url` arrives as `DATABASE_URL`.
     #[serde(default)]
@@ -458,6 +460,20 @@ impl Profile {
         self.app.services.iter().find(|s| s.name.as_str() == name)
     }
 
+    /// SHA-256 of what the profile says, in hexadecimal: the same for every
+    /// way of writing it. Secrets take part as their templates only.
+    pub fn digest(&self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        let text = sorted(json).to_string();
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+            use std::fmt::Write as _;
+            // Writing into a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
     /// The fields that hold secrets, each with its path in the profile.
     pub fn secret_fields_mut(&mut self) -> Vec<(String, &mut SecretText)> {
         let mut fields: Vec<(String, &mut SecretText)> = Vec::new();
@@ -482,6 +498,22 @@ impl Profile {
 fn fixed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &'static str) -> T {
     text.parse()
         .expect("invariant: default names obey their own rules")
+}
+
+/// The same JSON with the keys of every object in order.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let ordered: BTreeMap<String, Value> = map.into_iter().collect();
+            ordered
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 fn one() -> u32 {
