@@ -376,7 +376,7 @@ fn apply_one<C: Send + Sync + 'static>(
         let took = worker.clock.elapsed().saturating_sub(started);
         let (end, passed) = match result {
             Ok((action, live)) => {
-                done.lock().outputs.insert(id.clone(), live);
+                done.lock().outputs.extend(live.map(|live| (id.clone(), live)));
                 (StepEnd::Done { action }, true)
             }
             Err(error) => (end_of(&error), false),
@@ -392,7 +392,7 @@ async fn make_true<C: Send + Sync + 'static>(
     worker: &Worker<C>,
     entry: &PlannedStep,
     inputs: Inputs,
-) -> Result<(Action, Value), StepError> {
+) -> Result<(Action, Option<Value>), StepError> {
     let step = &worker.step;
     let mut live = entry.live.clone();
     let mut action = entry.change.action;
@@ -401,8 +401,8 @@ async fn make_true<C: Send + Sync + 'static>(
             .inspect(&worker.step_cx(inputs.clone(), quiet()))
             .await?;
         let change = step.plan(&worker.cx, &inputs, live.as_ref())?;
-        if let (Action::None, Some(live)) = (change.action, &live) {
-            return Ok((Action::None, live.clone()));
+        if change.action == Action::None {
+            return Ok((Action::None, live));
         }
         // A replaced thing was destroyed by now, so that making it is the rest.
         action = if action == Action::Replace {
@@ -434,7 +434,7 @@ async fn make_true<C: Send + Sync + 'static>(
         },
     };
     write(worker, event)?;
-    Ok((action, result?))
+    Ok((action, Some(result?)))
 }
 
 /// Destroys some steps, dependants first.

@@ -41,6 +41,10 @@ pub trait Step<C>: Send + Sync + 'static {
     fn quiet_limit(&self) -> Duration {
         Duration::from_mins(5)
     }
+    /// Whether the step only finds something out and makes nothing.
+    fn only_reads(&self) -> bool {
+        false
+    }
     /// Looks for the thing.
     fn inspect(
         &self,
@@ -139,6 +143,8 @@ pub trait DynStep<C>: Send + Sync {
     fn system(&self) -> &'static str;
     /// See [`Step::quiet_limit`].
     fn quiet_limit(&self) -> Duration;
+    /// See [`Step::only_reads`].
+    fn only_reads(&self) -> bool;
     /// See [`Step::inspect`].
     fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Future_<'a, Option<Value>>;
     /// See [`Step::plan`].
@@ -168,6 +174,10 @@ impl<C: Send + Sync, S: Step<C>> DynStep<C> for S {
 
     fn quiet_limit(&self) -> Duration {
         Step::quiet_limit(self)
+    }
+
+    fn only_reads(&self) -> bool {
+        Step::only_reads(self)
     }
 
     fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Future_<'a, Option<Value>> {

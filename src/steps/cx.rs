@@ -1,0 +1,234 @@
+//! The context of the steps: clients, names, and what they share.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::OnceCell;
+
+use super::compartment::CompartmentLive;
+use crate::clock::Clock;
+use crate::names::{DeploymentName, StepId};
+use crate::oci::{self, Client, Endpoints, NetworkResource, OciError, VcnScope};
+use crate::plan::{StepCx, StepError};
+use crate::profile::{self, Profile};
+
+/// How often a retry token may have been used up by a deleted thing.
+const GENERATIONS: u32 = 32;
+
+/// What all steps share.
+pub struct Cx {
+    /// The profile, with its references looked up.
+    pub profile: Profile,
+    /// The deployment's name.
+    pub deployment: DeploymentName,
+    /// The deployment's folder.
+    pub dir: PathBuf,
+    /// Whether everything is being removed: then a cluster that does not
+    /// answer any more is no failure.
+    pub teardown: bool,
+    /// Access to the cluster, made when first needed.
+    pub(super) cluster: super::cluster::Connections,
+    cloud: Option<Cloud>,
+}
+
+/// The Oracle side of the context.
+pub struct Cloud {
+    /// The client for the profile's region.
+    pub client: Client,
+    /// Who we are.
+    pub settings: oci::Settings,
+    /// What the profile says about the cloud.
+    pub profile: profile::Cloud,
+    lists: Lists,
+}
+
+/// The context cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CxError {
+    /// The OCI configuration.
+    #[error("cannot read the credentials for Oracle Cloud")]
+    Config(#[source] oci::ConfigError),
+    /// The region.
+    #[error(transparent)]
+    Region(#[from] oci::UnknownRegion),
+    /// The base URL.
+    #[error("`endpoints.oci` of the profile is not a usable URL: {0}")]
+    Endpoint(String),
+    /// The trust store.
+    #[error("cannot set up secure connections")]
+    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Cx {
+    /// Makes the context; reads credentials, opens no connection.
+    pub fn new(
+        profile: &Profile,
+        dir: &Path,
+        clock: &Clock,
+        env: &dyn oci::Env,
+        teardown: bool,
+    ) -> Result<Self, CxError> {
+        let cloud = profile.cloud.as_ref().map(|cloud| Cloud::new(cloud, profile, clock, env));
+        Ok(Self {
+            profile: profile.clone(),
+            deployment: profile.deployment.clone(),
+            dir: dir.to_owned(),
+            teardown,
+            cluster: super::cluster::Connections::default(),
+            cloud: cloud.transpose()?,
+        })
+    }
+
+    /// The Oracle side; a bug where the profile has none.
+    pub fn cloud(&self) -> Result<&Cloud, StepError> {
+        self.cloud.as_ref().ok_or_else(|| StepError::bug("the profile has no cloud"))
+    }
+
+    /// The Oracle side, if the profile has one.
+    pub fn cloud_if_any(&self) -> Option<&Cloud> {
+        self.cloud.as_ref()
+    }
+
+    /// The display name of one of the deployment's things.
+    pub fn name(&self, suffix: &str) -> String {
+        format!("{}-{suffix}", self.deployment)
+    }
+
+    /// From now on lists are read anew each time: the run is changing things.
+    pub fn read_anew(&self) {
+        if let Some(cloud) = &self.cloud {
+            cloud.lists.anew.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Creates something with a retry token that is the same for the same
+    /// thing with the same content, also after a crash. A token whose thing
+    /// was deleted since is used up; then the next one serves.
+    pub(super) async fn with_token<T>(
+        &self,
+        step: &StepId,
+        parent: &str,
+        body: &(impl Serialize + Sync),
+        create: impl AsyncFn(&str) -> Result<T, OciError>,
+    ) -> Result<T, StepError> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| StepError::bug("a request is not JSON").caused_by(error))?;
+        let mut generation = 0;
+        loop {
+            let number = generation.to_string();
+            let parts = [self.deployment.as_str(), parent, step.as_str(), &number, &body];
+            match create(&oci::retry_token(&parts)).await {
+                Err(error)
+                    if error.code.as_deref() == Some("InvalidatedRetryToken")
+                        && generation < GENERATIONS =>
+                {
+                    generation += 1;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+impl Cloud {
+    fn new(
+        cloud: &profile::Cloud,
+        profile: &Profile,
+        clock: &Clock,
+        env: &dyn oci::Env,
+    ) -> Result<Self, CxError> {
+        let selection = oci::Selection {
+            file: Some(crate::files::expand_home(&cloud.config_file)),
+            profile: Some(cloud.config_profile.clone()),
+            region: cloud.region.clone(),
+        };
+        let settings = oci::Settings::load(&selection, env).map_err(CxError::Config)?;
+        let credentials = settings.credentials().map_err(CxError::Config)?;
+        let endpoints = match &profile.endpoints.oci {
+            Some(url) => Endpoints::all(url).map_err(|e| CxError::Endpoint(e.to_string()))?,
+            None => Endpoints::default(),
+        };
+        let client = Client::new(
+            &credentials,
+            settings.region.clone(),
+            endpoints,
+            clock.clone(),
+            oci::Options::default(),
+        )
+        .map_err(|error| CxError::Trust(error.into()))?;
+        Ok(Self { client, settings, profile: cloud.clone(), lists: Lists::default() })
+    }
+
+    /// The client for calls that may follow closely on the creation of the
+    /// compartment, which Oracle's services learn of one by one. In a
+    /// compartment that is not ours, "not found" means what it says.
+    pub(super) fn creating(&self, cx: &StepCx<Cx>, compartment: &CompartmentLive) -> Client {
+        let client = self.observed(cx);
+        if compartment.owned {
+            client.creating(cx.clock.deadline(oci::CREATION_WINDOW))
+        } else {
+            client
+        }
+    }
+
+    /// The client for deletions.
+    pub(super) fn tearing_down(&self, cx: &StepCx<Cx>) -> Client {
+        self.observed(cx).tearing_down()
+    }
+
+    /// The client that tells the step's user why it tries again.
+    pub(super) fn observed(&self, cx: &StepCx<Cx>) -> Client {
+        let report = cx.report.clone();
+        self.client.observed(move |retrying| report(&retrying.to_string(), None))
+    }
+
+    /// All objects of a kind in a compartment. While planning, steps of the
+    /// same kind share one request.
+    pub(super) async fn list<R: NetworkResource + Clone + 'static>(
+        &self,
+        compartment: &str,
+    ) -> Result<Vec<R>, OciError> {
+        let key = format!("{}/{compartment}", R::COLLECTION);
+        self.shared(key, async || {
+            self.client.network().list::<R>(&VcnScope::compartment(compartment)).await
+        })
+        .await
+    }
+
+    /// Something that several steps want to know while planning.
+    pub(super) async fn shared<T: Clone + Send + Sync + 'static>(
+        &self,
+        key: String,
+        ask: impl AsyncFn() -> Result<T, OciError>,
+    ) -> Result<T, OciError> {
+        if self.lists.anew.load(Ordering::Relaxed) {
+            return ask().await;
+        }
+        let cell = self.lists.cell(key);
+        let init = async || Ok::<_, OciError>(Arc::new(ask().await?) as Arc<dyn Any + Send + Sync>);
+        let value = cell.get_or_try_init(init).await?.clone();
+        match value.downcast::<T>() {
+            Ok(value) => Ok(T::clone(&value)),
+            // Two kinds under one key would be a slip; asking is always right.
+            Err(_) => ask().await,
+        }
+    }
+}
+
+type Cell = Arc<OnceCell<Arc<dyn Any + Send + Sync>>>;
+
+#[derive(Default)]
+struct Lists {
+    anew: AtomicBool,
+    cells: Mutex<BTreeMap<String, Cell>>,
+}
+
+impl Lists {
+    fn cell(&self, key: String) -> Cell {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+    }
+}
