@@ -1,0 +1,553 @@
+//! Where credentials come from: `~/.oci/config` and the environment, in the
+//! order of Oracle's own command line. This is one of the two places that read
+//! the environment, and it reads it through [`Env`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use jiff::Timestamp;
+use url::Url;
+
+use super::ini::Ini;
+use super::sign::{Credentials, Identity};
+use super::{Key, KeyError, Region};
+use crate::secret::Secret;
+
+const DEFAULT_PROFILE: &str = "DEFAULT";
+const PLACES: [&str; 2] = [".oci/config", ".oraclebmc/config"];
+
+/// The environment, as far as it matters here.
+pub trait Env {
+    /// A variable's value.
+    fn get(&self, name: &str) -> Option<String>;
+
+    /// The user's home folder.
+    fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from)
+    }
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnv;
+
+impl Env for ProcessEnv {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one of the two places that read the environment"
+    )]
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        etcetera::home_dir().ok()
+    }
+}
+
+/// An environment of its own, for tests and for a server on this machine.
+impl Env for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        Self::get(self, name).cloned()
+    }
+}
+
+/// What the user chose; the rest comes from the environment and the file.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The config file.
+    pub config_file: Option<PathBuf>,
+    /// The profile in it.
+    pub profile: Option<String>,
+    /// A region's name or key.
+    pub region: Option<String>,
+}
+
+/// Where the private key is.
+#[derive(Debug, Clone)]
+pub enum CredentialSource {
+    /// In a file.
+    File(PathBuf),
+    /// In the environment.
+    Content(Secret),
+}
+
+/// Everything that a client needs to know about the user and the tenancy.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The tenancy's OCID.
+    pub tenancy: String,
+    /// The user's OCID; absent with a session token.
+    pub user: Option<String>,
+    /// The key's fingerprint as the config says it.
+    pub fingerprint: Option<String>,
+    /// The region.
+    pub region: Region,
+    /// The private key.
+    pub key: CredentialSource,
+    /// The pass phrase of the key.
+    pub pass_phrase: Option<Secret>,
+    /// The file with the session token.
+    pub session_token_file: Option<PathBuf>,
+    /// One address that stands in for all services.
+    pub endpoint: Option<Url>,
+    /// More certificate authorities to trust, as a PEM file.
+    pub ca_bundle: Option<PathBuf>,
+    /// The config file that was read.
+    pub config_file: Option<PathBuf>,
+    /// The profile in it.
+    pub profile: String,
+}
+
+/// A config that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    /// Where: a file with its line, or a variable.
+    pub place: Place,
+    /// The key in question.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// The next thing to do.
+    pub hint: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A line of the config file.
+    Line(PathBuf, usize),
+    /// A whole file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(String),
+    /// The command line.
+    Argument(&'static str),
+    /// Nowhere: neither the file nor the environment has it.
+    Nowhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Argument(name) => f.write_str(name),
+            Self::Nowhere => f.write_str("OCI config"),
+        }
+    }
+}
+
+impl ConfigError {
+    fn new(place: Place, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            place,
+            key: None,
+            problem: problem.into(),
+            hint: hint.into(),
+            source: None,
+        }
+    }
+
+    fn about(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone)]
+struct Value {
+    text: String,
+    place: Place,
+}
+
+impl Settings {
+    /// Reads the config file and the environment.
+    pub fn load(selection: &Selection, env: &dyn Env) -> Result<Self, ConfigError> {
+        let sources = Sources::open(selection, env)?;
+        let region = match &selection.region {
+            Some(text) => Some(Value {
+                text: text.clone(),
+                place: Place::Argument("--region"),
+            }),
+            None => sources.find("region", &["OCI_CLI_REGION", "OCI_REGION"]),
+        };
+        let region = sources.need("region", region)?;
+        let session_token_file = sources
+            .find("security_token_file", &["OCI_CLI_SECURITY_TOKEN_FILE"])
+            .map(|v| sources.path(&v.text));
+        let user = sources.ocid("user", "OCI_CLI_USER")?;
+        if user.is_none() && session_token_file.is_none() {
+            sources.need("user", None)?;
+        }
+        let tenancy = sources.ocid("tenancy", "OCI_CLI_TENANCY")?;
+        Ok(Self {
+            tenancy: sources.need("tenancy", tenancy)?.text,
+            user: user.map(|v| v.text),
+            fingerprint: sources.fingerprint(session_token_file.is_some())?,
+            region: sources.region(&region)?,
+            key: sources.key()?,
+            pass_phrase: sources
+                .find("pass_phrase", &["OCI_CLI_PASSPHRASE"])
+                .or_else(|| sources.find("passphrase", &[]))
+                .map(|v| Secret::new(v.text)),
+            session_token_file,
+            endpoint: sources.endpoint()?,
+            ca_bundle: sources.ca_bundle(),
+            config_file: sources.file.clone(),
+            profile: sources.profile.clone(),
+        })
+    }
+
+    /// Reads the key, and the session token when there is one.
+    pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+        let key = self.read_key()?;
+        let identity = match (&self.session_token_file, &self.user) {
+            (Some(path), _) => Identity::SessionToken(session_token(path)?),
+            (None, Some(user)) => {
+                self.check_fingerprint(&key)?;
+                Identity::ApiKey {
+                    tenancy: self.tenancy.clone(),
+                    user: user.clone(),
+                }
+            }
+            (None, None) => return Err(missing(&Place::Nowhere, "user")),
+        };
+        Ok(Credentials {
+            identity,
+            key: Arc::new(key),
+        })
+    }
+
+    /// When the session token ends, as it says itself.
+    pub fn session_ends(&self) -> Option<Timestamp> {
+        let token = session_token(self.session_token_file.as_deref()?).ok()?;
+        expiry(token.expose())
+    }
+
+    fn read_key(&self) -> Result<Key, ConfigError> {
+        let (place, pem) = match &self.key {
+            CredentialSource::Content(pem) => {
+                (Place::Variable("OCI_CLI_KEY_CONTENT".into()), pem.clone())
+            }
+            CredentialSource::File(path) => {
+                let pem = read(path, "the private key", "key_file")?;
+                (Place::File(path.clone()), Secret::new(pem))
+            }
+        };
+        Key::from_pem(pem.expose().as_bytes(), self.pass_phrase.as_ref()).map_err(|error| {
+            let hint = error.hint().unwrap_or_default();
+            unusable_key(place, &error, hint)
+        })
+    }
+
+    fn check_fingerprint(&self, key: &Key) -> Result<(), ConfigError> {
+        let Some(said) = &self.fingerprint else {
+            return Ok(());
+        };
+        if said == key.fingerprint() {
+            return Ok(());
+        }
+        let place = self.config_file.clone().map_or(Place::Nowhere, Place::File);
+        Err(ConfigError::new(
+            place,
+            format!(
+                "`fingerprint` is {said}, but the key in `key_file` has {}",
+                key.fingerprint()
+            ),
+            format!(
+                "if the key is listed for the user in the console, set `fingerprint={}`; if not, \
+                 point `key_file` to the right key",
+                key.fingerprint()
+            ),
+        )
+        .about("fingerprint"))
+    }
+}
+
+fn unusable_key(place: Place, error: &KeyError, hint: &str) -> ConfigError {
+    ConfigError::new(
+        place,
+        format!("the private key cannot be used: {error}"),
+        hint,
+    )
+    .about("key_file")
+}
+
+fn session_token(path: &Path) -> Result<Secret, ConfigError> {
+    let token = read(path, "the session token", "security_token_file")?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(ConfigError::new(
+            Place::File(path.to_owned()),
+            "the session token is empty",
+            "run `oci session authenticate`",
+        )
+        .about("security_token_file"));
+    }
+    Ok(Secret::new(token))
+}
+
+/// The `exp` claim of a JSON Web Token.
+fn expiry(token: &str) -> Option<Timestamp> {
+    let claims = token.split('.').nth(1)?;
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims.trim_end_matches('='))
+        .ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    Timestamp::from_second(claims.get("exp")?.as_i64()?).ok()
+}
+
+fn read(path: &Path, what: &str, key: &str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::new(
+            Place::File(path.to_owned()),
+            format!("cannot read {what}"),
+            format!("check `{key}` in the config and the file's permissions"),
+        )
+        .about(key)
+        .because(error)
+    })
+}
+
+fn missing(place: &Place, key: &str) -> ConfigError {
+    let variable = format!("OCI_CLI_{}", key.to_ascii_uppercase());
+    ConfigError::new(
+        place.clone(),
+        format!("`{key}` is missing"),
+        format!(
+            "add `{key}=…` to the profile, or set {variable}; the console shows a ready-made \
+             config under User settings, API keys"
+        ),
+    )
+    .about(key)
+}
+
+/// The file and the environment, looked up together.
+struct Sources<'e> {
+    env: &'e dyn Env,
+    file: Option<PathBuf>,
+    ini: Ini,
+    profile: String,
+}
+
+impl<'e> Sources<'e> {
+    fn open(selection: &Selection, env: &'e dyn Env) -> Result<Self, ConfigError> {
+        let profile = selection
+            .profile
+            .clone()
+            .or_else(|| env.get("OCI_CLI_PROFILE"));
+        let mut sources = Self {
+            env,
+            file: None,
+            ini: Ini::default(),
+            profile: profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into()),
+        };
+        let chosen = selection.config_file.clone().or_else(|| {
+            let path = env.get("OCI_CLI_CONFIG_FILE");
+            path.or_else(|| env.get("OCI_CONFIG_FILE"))
+                .map(|p| sources.path(&p))
+        });
+        let usual = || {
+            let home = env.home()?;
+            PLACES.iter().map(|p| home.join(p)).find(|p| p.is_file())
+        };
+        let Some(path) = chosen.or_else(usual) else {
+            return Ok(sources);
+        };
+        let text = read(&path, "the OCI config", "OCI_CLI_CONFIG_FILE")?;
+        sources.ini = Ini::parse(&text).map_err(|bad| {
+            ConfigError::new(
+                Place::Line(path.clone(), bad.line),
+                bad.problem,
+                "the file has sections such as `[DEFAULT]` with lines `key=value`",
+            )
+        })?;
+        sources.file = Some(path);
+        sources.check_profile(profile.is_some())?;
+        Ok(sources)
+    }
+
+    fn check_profile(&self, chosen: bool) -> Result<(), ConfigError> {
+        if !chosen || self.ini.has(&self.profile) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.ini.names().map(|n| format!("`{n}`")).collect();
+        Err(ConfigError::new(
+            self.place(),
+            format!("it has no profile `{}`", self.profile),
+            format!("choose one of {}", names.join(", ")),
+        ))
+    }
+
+    fn place(&self) -> Place {
+        self.file.clone().map_or(Place::Nowhere, Place::File)
+    }
+
+    /// The environment wins over the file.
+    fn find(&self, key: &str, variables: &[&str]) -> Option<Value> {
+        for name in variables {
+            if let Some(text) = self.env.get(name) {
+                return Some(Value {
+                    text,
+                    place: Place::Variable((*name).to_owned()),
+                });
+            }
+        }
+        let entry = self.ini.get(&self.profile, key)?;
+        let path = self.file.clone()?;
+        Some(Value {
+            text: entry.value.clone(),
+            place: Place::Line(path, entry.line),
+        })
+        .filter(|v| !v.text.is_empty())
+    }
+
+    fn need(&self, key: &str, value: Option<Value>) -> Result<Value, ConfigError> {
+        value.ok_or_else(|| missing(&self.place(), key))
+    }
+
+    fn ocid(&self, key: &str, variable: &str) -> Result<Option<Value>, ConfigError> {
+        let value = self.find(key, &[variable]);
+        if let Some(value) = &value
+            && !is_ocid(&value.text)
+        {
+            return Err(ConfigError::new(
+                value.place.clone(),
+                format!("`{key}` is `{}`, which is no OCID", value.text),
+                format!("it looks like `ocid1.{key}.oc1..aaaa…`; the console shows it"),
+            )
+            .about(key));
+        }
+        Ok(value)
+    }
+
+    fn fingerprint(&self, optional: bool) -> Result<Option<String>, ConfigError> {
+        let Some(value) = self.find("fingerprint", &["OCI_CLI_FINGERPRINT"]) else {
+            return if optional {
+                Ok(None)
+            } else {
+                Err(missing(&self.place(), "fingerprint"))
+            };
+        };
+        let text = value.text.to_ascii_lowercase();
+        if is_fingerprint(&text) {
+            return Ok(Some(text));
+        }
+        Err(ConfigError::new(
+            value.place,
+            format!("`fingerprint` is `{}`, which is none", value.text),
+            "it is 16 hexadecimal pairs with colons; the console lists it with the API key",
+        )
+        .about("fingerprint"))
+    }
+
+    fn region(&self, value: &Value) -> Result<Region, ConfigError> {
+        let region = Region::parse(&value.text).map_err(|error| {
+            ConfigError::new(
+                value.place.clone(),
+                error.to_string(),
+                "use a region's name such as `eu-frankfurt-1` or its key such as `fra`",
+            )
+            .about("region")
+        })?;
+        Ok(self.own_realm(region.name()).unwrap_or(region))
+    }
+
+    /// `OCI_REGION_METADATA` describes a region that nobody else knows.
+    fn own_realm(&self, name: &str) -> Option<Region> {
+        let metadata = self.env.get("OCI_REGION_METADATA")?;
+        let metadata: serde_json::Value = serde_json::from_str(&metadata).ok()?;
+        let text = |key: &str| metadata.get(key).and_then(serde_json::Value::as_str);
+        let described = text("regionIdentifier")?;
+        let domain = text("realmDomainComponent")?;
+        (described == name).then(|| Region::in_domain(described, domain))
+    }
+
+    fn key(&self) -> Result<CredentialSource, ConfigError> {
+        if let Some(pem) = self.env.get("OCI_CLI_KEY_CONTENT") {
+            return Ok(CredentialSource::Content(Secret::new(pem)));
+        }
+        if let Some(entry) = self.ini.get(&self.profile, "key_content")
+            && let Some(path) = &self.file
+        {
+            return Err(ConfigError::new(
+                Place::Line(path.clone(), entry.line),
+                "`key_content` is not allowed in the file",
+                "write the key to a file of its own and name it in `key_file`",
+            )
+            .about("key_content"));
+        }
+        let value = self.find("key_file", &["OCI_CLI_KEY_FILE"]);
+        let value = self.need("key_file", value)?;
+        Ok(CredentialSource::File(self.path(&value.text)))
+    }
+
+    fn endpoint(&self) -> Result<Option<Url>, ConfigError> {
+        let Some(value) = self.find("", &["OCI_CLI_ENDPOINT"]) else {
+            return Ok(None);
+        };
+        Url::parse(&value.text).map(Some).map_err(|error| {
+            ConfigError::new(
+                value.place,
+                format!("`{}` is no address", value.text),
+                "it looks like `https://host` or `http://127.0.0.1:8080`",
+            )
+            .because(error)
+        })
+    }
+
+    fn ca_bundle(&self) -> Option<PathBuf> {
+        [
+            "OCI_CLI_CERT_BUNDLE",
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+        ]
+        .iter()
+        .find_map(|name| self.env.get(name))
+        .map(|path| self.path(&path))
+    }
+
+    /// A path with `~/` for the home folder.
+    fn path(&self, text: &str) -> PathBuf {
+        match text.strip_prefix("~/").zip(self.env.home()) {
+            Some((rest, home)) => home.join(rest),
+            None => PathBuf::from(text),
+        }
+    }
+}
+
+/// Letters, digits, `-` and `_` in at least five parts, some of which may be
+/// empty, joined by `.` or `:`.
+fn is_ocid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['.', ':']).collect();
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return false;
+    };
+    let plain = |part: &&str| {
+        part.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    middle.len() >= 3 && !first.is_empty() && !last.is_empty() && parts.iter().all(plain)
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    let mut pairs = 0;
+    text.split(':').all(|pair| {
+        pairs += 1;
+        pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit())
+    }) && pairs == 16
+}

@@ -1,0 +1,413 @@
+//! What went wrong at Oracle, in classes that a user can act on.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::call::Deed;
+use super::{Mode, Region};
+use crate::clock::human;
+use crate::net::{Answer, NetError, NetKind, Tries};
+
+/// How much of an unreadable answer is shown.
+const SHOWN: usize = 120;
+/// A clock this far off is worth a word; the service refuses at five minutes.
+const NOTABLE_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// What kind of failure it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// The service failed in a way that passes.
+    Transient,
+    /// Too many requests.
+    Throttled,
+    /// A compartment quota forbids it.
+    Quota,
+    /// A service limit of the tenancy forbids it.
+    Limit,
+    /// No host has room for the instance right now.
+    Capacity,
+    /// The user may not do this.
+    Denied,
+    /// The service does not believe who we are. `skew` is how far this
+    /// machine's clock is ahead of the service's, when that is notable.
+    NotAuthenticated {
+        /// How far this machine's clock is ahead.
+        skew: Option<SignedDuration>,
+    },
+    /// No such object, or not for this user's eyes.
+    NotFound,
+    /// The object is in a state that does not allow it now.
+    Conflict,
+    /// Somebody else changed the object since it was read.
+    Precondition,
+    /// The request makes no sense to the service.
+    Invalid,
+    /// No answer, or no end, within the time limit.
+    Timeout,
+    /// No secure connection.
+    Tls,
+    /// No connection.
+    Connect,
+    /// The object or the operation belongs to another region.
+    WrongRegion,
+    /// A parent that was just made is not known everywhere yet.
+    NotYetVisible,
+    /// The run was cancelled.
+    Cancelled,
+    /// The service said something that its interface does not promise.
+    Bug,
+}
+
+/// A call that failed.
+#[derive(Debug)]
+pub struct OciError(Box<Details>);
+
+/// The details of an [`OciError`].
+#[derive(Debug)]
+pub struct Details {
+    /// The operation's name in Oracle's interface: `CreateVcn`.
+    pub operation: &'static str,
+    /// What was tried, for people: "create virtual network `todo`".
+    pub doing: String,
+    /// What kind of failure it was.
+    pub class: Class,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// The service's code.
+    pub code: Option<String>,
+    /// The service's message, or our words when it gave none.
+    pub message: String,
+    /// The service's name for the request.
+    pub request_id: Option<String>,
+    /// How often it was tried.
+    pub tries: Tries,
+    /// Where the request went.
+    pub region: String,
+    /// The last lines of a failed work request's log.
+    pub log: Vec<String>,
+    net: Option<NetError>,
+}
+
+impl Deref for OciError {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+/// The body of every error answer.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct ServiceError {
+    #[serde(default)]
+    pub(super) code: String,
+    #[serde(default)]
+    pub(super) message: String,
+}
+
+impl ServiceError {
+    pub(super) fn of(answer: &Answer) -> Self {
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
+    /// No host has room: said with several statuses, always in these words.
+    pub(super) fn is_capacity(&self) -> bool {
+        is_capacity(&self.message) || self.code == "OutOfHostCapacity"
+    }
+}
+
+pub(super) fn is_capacity(message: &str) -> bool {
+    message
+        .to_ascii_lowercase()
+        .contains("out of host capacity")
+}
+
+/// What a failed call was made with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances<'a> {
+    pub(super) deed: &'a Deed,
+    pub(super) region: &'a Region,
+    pub(super) mode: &'a Mode,
+    pub(super) now: Timestamp,
+}
+
+impl OciError {
+    /// An error in our own words.
+    pub(super) fn new(deed: &Deed, class: Class, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
+            operation: deed.operation,
+            doing: deed.doing.clone(),
+            class,
+            status: None,
+            code: None,
+            message: message.into(),
+            request_id: None,
+            tries: Tries::default(),
+            region: String::new(),
+            log: Vec::new(),
+            net: None,
+        }))
+    }
+
+    /// There was no answer.
+    pub(super) fn from_net(about: Circumstances<'_>, net: NetError) -> Self {
+        let class = match net.kind {
+            NetKind::Tls(_) => Class::Tls,
+            NetKind::Timeout => Class::Timeout,
+            NetKind::Cancelled => Class::Cancelled,
+            NetKind::Dropped => Class::Transient,
+            NetKind::TooLarge(_) | NetKind::Request => Class::Bug,
+            _ => Class::Connect,
+        };
+        let mut error = Self::new(about.deed, class, "");
+        error.0.tries = net.tries;
+        error.0.region = about.region.to_string();
+        error.0.net = Some(net);
+        error
+    }
+
+    /// The answer was no success.
+    pub(super) fn from_answer(about: Circumstances<'_>, answer: &Answer, tries: Tries) -> Self {
+        let service = ServiceError::of(answer);
+        let class = classify(about, answer, &service);
+        let mut error = Self::new(about.deed, class, &service.message);
+        error.0.code = Some(service.code).filter(|code| !code.is_empty());
+        if error.0.code.is_none() && error.0.message.is_empty() {
+            error.0.message = format!("the answer was {}", shown(answer));
+        }
+        error.fill(about, answer, tries)
+    }
+
+    /// The answer was a success that cannot be read.
+    pub(super) fn unreadable(
+        about: Circumstances<'_>,
+        answer: &Answer,
+        tries: Tries,
+        why: &dyn fmt::Display,
+    ) -> Self {
+        let message = format!("the answer cannot be read: {why}; it was {}", shown(answer));
+        Self::new(about.deed, Class::Bug, message).fill(about, answer, tries)
+    }
+
+    fn fill(mut self, about: Circumstances<'_>, answer: &Answer, tries: Tries) -> Self {
+        self.0.status = Some(answer.status.as_u16());
+        self.0.request_id = answer.request_id().map(str::to_owned);
+        self.0.region = about.region.to_string();
+        self.0.tries = tries;
+        self
+    }
+
+    pub(super) fn with_log(mut self, code: Option<String>, log: Vec<String>) -> Self {
+        self.0.code = code.or(self.0.code);
+        self.0.log = log;
+        self
+    }
+
+    /// Whether the object is not there, or not for this user's eyes.
+    pub fn is_not_found(&self) -> bool {
+        self.class == Class::NotFound
+    }
+
+    /// Whether the run was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.class == Class::Cancelled
+    }
+
+    /// Whether the retry token belongs to an object that is deleted by now: a
+    /// create needs a new token.
+    pub fn is_spent_token(&self) -> bool {
+        self.code.as_deref() == Some("InvalidatedRetryToken")
+    }
+
+    /// The next thing to do about it.
+    pub fn hint(&self) -> Option<String> {
+        if let Some(net) = &self.net {
+            return net.hint();
+        }
+        hint(&self.0)
+    }
+}
+
+/// "Not found" as `None`, for inspection.
+pub fn found<T>(result: Result<T, OciError>) -> Result<Option<T>, OciError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// "Not found" as success, for deletes.
+pub fn gone<T>(result: Result<T, OciError>) -> Result<(), OciError> {
+    found(result).map(drop)
+}
+
+fn classify(about: Circumstances<'_>, answer: &Answer, service: &ServiceError) -> Class {
+    if service.is_capacity() {
+        return Class::Capacity;
+    }
+    match (answer.status.as_u16(), service.code.as_str()) {
+        (_, "QuotaExceeded") => Class::Quota,
+        (_, "LimitExceeded") => Class::Limit,
+        (400, "InvalidParameter") if speaks_of_limit(&service.message) => Class::Limit,
+        (400, "RelatedResourceNotAuthorizedOrNotFound") | (404, "NotAuthorizedOrNotFound")
+            if about.mode.is_creating() =>
+        {
+            Class::NotYetVisible
+        }
+        (400, "InsufficientServicePermissions") | (403, "NotAuthorized" | "SignUpRequired") => {
+            Class::Denied
+        }
+        (401, _) => Class::NotAuthenticated {
+            skew: skew(answer, about.now),
+        },
+        (403, "NotAllowed") => Class::WrongRegion,
+        (403, _) => Class::Denied,
+        (404, "InvalidParameter") | (405 | 501, _) => Class::Bug,
+        (404, _)
+            if about
+                .deed
+                .subject
+                .iter()
+                .any(|id| about.region.is_foreign(id)) =>
+        {
+            Class::WrongRegion
+        }
+        // Nothing was looked up: the service hides that this is not allowed.
+        (404, "NotAuthorizedOrNotFound") if about.deed.subject.is_none() => Class::Denied,
+        (404, _) => Class::NotFound,
+        (409, _) => Class::Conflict,
+        (412, _) => Class::Precondition,
+        (429, _) => Class::Throttled,
+        (400 | 413 | 422 | 431, _) => Class::Invalid,
+        (408 | 500.., _) => Class::Transient,
+        _ => Class::Bug,
+    }
+}
+
+/// A limit of zero gateways comes as an invalid parameter.
+fn speaks_of_limit(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("limit") && (message.contains("maximum") || message.contains("exceed"))
+}
+
+/// How far this machine's clock is ahead of the answer's date.
+fn skew(answer: &Answer, now: Timestamp) -> Option<SignedDuration> {
+    let theirs = jiff::fmt::rfc2822::parse(answer.header("date")?).ok()?;
+    let ahead = now.duration_since(theirs.timestamp());
+    (ahead.abs() >= NOTABLE_SKEW).then_some(ahead)
+}
+
+/// What an answer that is not JSON looks like.
+fn shown(answer: &Answer) -> String {
+    let kind = answer.header("content-type").unwrap_or("of no type");
+    let text = String::from_utf8_lossy(&answer.body);
+    let text: String = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(SHOWN)
+        .collect();
+    if text.is_empty() {
+        format!("status {} without a body", answer.status.as_u16())
+    } else {
+        format!("status {}, {kind}: `{text}`", answer.status.as_u16())
+    }
+}
+
+fn hint(error: &Details) -> Option<String> {
+    Some(match &error.class {
+        Class::NotAuthenticated { skew: Some(ahead) } => {
+            let side = if ahead.is_negative() {
+                "behind"
+            } else {
+                "ahead"
+            };
+            format!(
+                "this machine's clock is {} {side}: set it, for instance with \
+                 `sudo timedatectl set-ntp true`",
+                human(ahead.unsigned_abs())
+            )
+        }
+        Class::NotAuthenticated { skew: None } => {
+            "check user, tenancy and fingerprint in the OCI config, and that the API key is still \
+             listed for the user; a session token is renewed with `oci session authenticate`"
+                .into()
+        }
+        Class::Limit => format!(
+            "the tenancy's service limits in {} do not allow it: see \
+             https://cloud.oracle.com/limits, delete something or ask for more",
+            error.region
+        ),
+        Class::Quota => {
+            "a compartment quota forbids it: ask whoever manages quotas for this tenancy".into()
+        }
+        Class::Capacity => {
+            "no host has room for this shape right now: try again later, or use another \
+             availability domain or a smaller shape"
+                .into()
+        }
+        Class::Denied => {
+            "check that the compartment exists and that a policy lets the user do this".into()
+        }
+        Class::NotFound => {
+            "it may be deleted, in another region, or hidden from this user by policy".into()
+        }
+        Class::WrongRegion => {
+            "use the region that the object is in; users, groups, compartments and policies \
+             change in the home region only"
+                .into()
+        }
+        Class::NotYetVisible => {
+            "what was just created is not known everywhere yet: run the same command again in a \
+             minute"
+                .into()
+        }
+        Class::Conflict => "something else works on it: run the same command again shortly".into(),
+        Class::Precondition => {
+            "somebody else changed it meanwhile: run the same command again".into()
+        }
+        Class::Throttled | Class::Transient | Class::Timeout | Class::Cancelled => {
+            "run the same command again: it goes on".into()
+        }
+        Class::Bug if error.request_id.is_none() && error.status.is_some() => {
+            "this does not look like Oracle's answer: check the endpoint and any proxy in between"
+                .into()
+        }
+        Class::Invalid | Class::Bug | Class::Tls | Class::Connect => return None,
+    })
+}
+
+impl fmt::Display for OciError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.doing)?;
+        // The cause of a failed connection is the error's source.
+        if self.net.is_some() {
+            return Ok(());
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message.trim_end_matches('.'))?;
+        }
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " ({status} {code})")?,
+            (Some(status), None) => write!(f, " ({status})")?,
+            (None, Some(code)) => write!(f, " ({code})")?,
+            (None, None) => {}
+        }
+        write!(f, "{}", self.tries)
+    }
+}
+
+impl Error for OciError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.net.as_ref().map(|e| e as &(dyn Error + 'static))
+    }
+}
