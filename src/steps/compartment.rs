@@ -68,7 +68,7 @@ impl CompartmentStep {
         let Some(home) = regions.into_iter().find(|r| r.is_home_region) else {
             return Ok(client);
         };
-        let region = Region::parse(&home.region_name, &cloud.settings)
+        let region = Region::parse(&home.region_name)
             .map_err(|error| StepError::new(Class::Invalid, error.to_string()))?;
         Ok(client.in_region(region))
     }
@@ -151,7 +151,7 @@ impl Step<Cx> for CompartmentStep {
         let made = cx
             .cx
             .with_token(&Step::id(self), &tenancy, &body, async |token| {
-                home.identity().create_compartment(&body, token).await
+                home.identity().create_compartment(&body, token).await.map(Some)
             })
             .await?;
         Self::visible(cx, &made.id).await?;

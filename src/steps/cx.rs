@@ -13,7 +13,7 @@ use super::compartment::CompartmentLive;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
 use crate::oci::{self, Client, Endpoints, NetworkResource, OciError, VcnScope};
-use crate::plan::{StepCx, StepError};
+use crate::plan::{Class, StepCx, StepError};
 use crate::profile::{self, Profile};
 
 /// How often a retry token may have been used up by a deleted thing.
@@ -56,8 +56,8 @@ pub enum CxError {
     #[error(transparent)]
     Region(#[from] oci::UnknownRegion),
     /// The base URL.
-    #[error("`endpoints.oci` of the profile is not a usable URL: {0}")]
-    Endpoint(String),
+    #[error("`endpoints.oci` of the profile is not a usable URL")]
+    Endpoint(#[source] url::ParseError),
     /// The trust store.
     #[error("cannot set up secure connections")]
     Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -107,13 +107,14 @@ impl Cx {
 
     /// Creates something with a retry token that is the same for the same
     /// thing with the same content, also after a crash. A token whose thing
-    /// was deleted since is used up; then the next one serves.
+    /// was deleted since is used up (so says Oracle, or `create` by returning
+    /// nothing); then the next one serves.
     pub(super) async fn with_token<T>(
         &self,
         step: &StepId,
         parent: &str,
         body: &(impl Serialize + Sync),
-        create: impl AsyncFn(&str) -> Result<T, OciError>,
+        create: impl AsyncFn(&str) -> Result<Option<T>, OciError>,
     ) -> Result<T, StepError> {
         let body = serde_json::to_string(body)
             .map_err(|error| StepError::bug("a request is not JSON").caused_by(error))?;
@@ -122,13 +123,17 @@ impl Cx {
             let number = generation.to_string();
             let parts = [self.deployment.as_str(), parent, step.as_str(), &number, &body];
             match create(&oci::retry_token(&parts)).await {
-                Err(error)
-                    if error.code.as_deref() == Some("InvalidatedRetryToken")
-                        && generation < GENERATIONS =>
-                {
-                    generation += 1;
-                }
-                other => return Ok(other?),
+                Ok(Some(made)) => return Ok(made),
+                Ok(None) => {}
+                Err(error) if error.code.as_deref() == Some("InvalidatedRetryToken") => {}
+                Err(error) => return Err(error.into()),
+            }
+            generation += 1;
+            if generation > GENERATIONS {
+                return Err(StepError::new(
+                    Class::Conflict,
+                    format!("{step} was made and lost {GENERATIONS} times within a day"),
+                ));
             }
         }
     }
@@ -149,7 +154,7 @@ impl Cloud {
         let settings = oci::Settings::load(&selection, env).map_err(CxError::Config)?;
         let credentials = settings.credentials().map_err(CxError::Config)?;
         let endpoints = match &profile.endpoints.oci {
-            Some(url) => Endpoints::all(url).map_err(|e| CxError::Endpoint(e.to_string()))?,
+            Some(url) => Endpoints::all(url.parse().map_err(CxError::Endpoint)?),
             None => Endpoints::default(),
         };
         let client = Client::new(

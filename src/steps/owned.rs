@@ -159,7 +159,7 @@ impl<K: Kind> Owned<K> {
         cx.progress("asking Oracle to create it");
         cx.cx
             .with_token(&step, &compartment.id, &body, async |token| {
-                client.network().create(&body, token).await.map(|made| made.value)
+                client.network().create(&body, token).await.map(|made| Some(made.value))
             })
             .await
     }
