@@ -70,7 +70,7 @@ pub struct Finding {
     pub detail: Option<String>,
     /// Where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub span: Option<Span>,
+    pub span: Option<Box<Span>>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -116,7 +116,14 @@ impl Finding {
     /// With its place.
     #[must_use]
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
-        self.span = span.into();
+        self.span = span.into().map(Box::new);
+        self
+    }
+
+    /// With its place, if it has one, put through `f`.
+    #[must_use]
+    pub fn map_span(mut self, f: impl FnOnce(Span) -> Span) -> Self {
+        self.span = self.span.map(|span| Box::new(f(*span)));
         self
     }
 

@@ -218,7 +218,8 @@ pub fn tree(source: &Arc<Source>) -> Result<Node, Finding> {
 
 /// Prints one document.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, PrintError> {
-    serde_yaml::to_string(value).map_err(|e| PrintError(e.to_string()))
+    serde_yaml::to_string_with_options(value, serde_yaml::SerializerOptions::default())
+        .map_err(|e| PrintError(e.to_string()))
 }
 
 /// Prints a stream of documents, each after a `---` line.
@@ -266,8 +267,8 @@ enum Raw {
     Bool(bool),
     Number(Number),
     String(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
 fn place_tree(raw: Spanned<Raw>, source: &Arc<Source>) -> Node {

@@ -211,12 +211,11 @@ impl<'a> Checker<'a> {
                 self.error(&entry.place, error.to_string(), None);
             }
             let of_key = known.and_then(|known| known.get(&entry.key)).or(others);
-            match of_key {
-                Some(schema) => self.node(&entry.node, schema, &join(path, &entry.key)),
-                None => {
-                    let keys = known.into_iter().flat_map(|known| known.keys());
-                    self.unknown_key(entry, keys.map(String::as_str).collect(), path);
-                }
+            if let Some(schema) = of_key {
+                self.node(&entry.node, schema, &join(path, &entry.key));
+            } else {
+                let keys = known.into_iter().flat_map(|known| known.keys());
+                self.unknown_key(entry, keys.map(String::as_str).collect(), path);
             }
         }
         let required = schema.get("required").and_then(Json::as_array);
@@ -248,9 +247,6 @@ impl<'a> Checker<'a> {
         };
         let limit = |key: &str| schema.get(key).and_then(Json::as_f64);
         let mut wrong = None;
-        if let Some(above) = limit("exclusiveMinimum").filter(|above| number <= *above) {
-            wrong = Some(format!("must be greater than {above}"));
-        }
         if let Some(least) = limit("minimum").filter(|least| number < *least) {
             wrong = Some(format!("must be at least {least}"));
         }

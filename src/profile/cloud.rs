@@ -139,7 +139,7 @@ impl Default for Nodes {
             ocpus: 1,
             memory_gb: 6,
             boot_volume_gb: 50,
-            wait_for_capacity: Period(std::time::Duration::from_secs(2 * 3600)),
+            wait_for_capacity: Period(std::time::Duration::from_hours(2)),
         }
     }
 }

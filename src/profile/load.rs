@@ -40,7 +40,7 @@ pub fn load(reference: &str, sets: &[String]) -> Result<Loaded, Findings> {
     collect(reference, None, &mut layers, &mut mask)?;
     let mut findings = Findings::default();
     // The last layer collected is the base of all.
-    let mut tree = layers.pop().map(|layer| layer.tree).unwrap_or_else(empty);
+    let mut tree = layers.pop().map_or_else(empty, |layer| layer.tree);
     while let Some(layer) = layers.pop() {
         tree = merge(tree, layer.tree);
     }
@@ -87,9 +87,8 @@ fn finish(tree: Node, mask: Mask, mut findings: Findings) -> Result<Loaded, Find
     })
 }
 
-fn masked(mask: &Mask, mut finding: Finding) -> Finding {
-    finding.span = finding.span.map(|span| mask.apply(span));
-    finding
+fn masked(mask: &Mask, finding: Finding) -> Finding {
+    finding.map_span(|span| mask.apply(span))
 }
 
 struct Layer {
@@ -123,10 +122,7 @@ fn collect(
         )))
         .into());
     }
-    let tree = yaml::tree(&source).map_err(|mut finding| {
-        finding.span = finding.span.map(mask::unparsed);
-        finding
-    })?;
+    let tree = yaml::tree(&source).map_err(|finding| finding.map_span(mask::unparsed))?;
     let tree = match tree.value {
         Value::Null => Node {
             value: Value::Map(Vec::new()),
@@ -297,14 +293,13 @@ fn set(tree: &mut Node, argument: &str, mask: &mut Mask) -> Result<(), Finding> 
 fn set_value(source: &Arc<Source>, path: &str, value: &str) -> Result<Node, Finding> {
     let padding = " ".repeat(path.chars().count() + 1);
     let padded = Arc::new(Source::argument("--set", format!("{padding}{value}")));
-    let mut node = yaml::tree(&padded).map_err(|mut finding| {
-        finding.span = finding.span.map(|span| {
+    let mut node = yaml::tree(&padded).map_err(|finding| {
+        finding.map_span(|span| {
             mask::unparsed(Span {
                 source_line: source.text.clone(),
                 ..span
             })
-        });
-        finding
+        })
     })?;
     re_source(&mut node, source);
     Ok(node)

@@ -87,7 +87,7 @@ pub struct Endpoints {
     pub oci: Option<String>,
     /// How many seconds the far side lives through while one passes here.
     /// Waits and deadlines shrink by it.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(range(min = 1.0))]
     pub clock_rate: f64,
 }
 
@@ -159,9 +159,11 @@ impl<'de> Deserialize<'de> for SandboxClock {
             serde_json::Value::String(word) if word == "real" => Ok(Self::Real),
             value => value
                 .as_f64()
-                .filter(|rate| *rate > 0.0)
+                .filter(|rate| *rate >= 1.0)
                 .map(Self::Rate)
-                .ok_or_else(|| serde::de::Error::custom("not `fast`, `real` or a factor above 0")),
+                .ok_or_else(|| {
+                    serde::de::Error::custom("not `fast`, `real` or a factor of at least 1")
+                }),
         }
     }
 }
@@ -179,7 +181,7 @@ impl JsonSchema for SandboxClock {
         schemars::json_schema!({
             "anyOf": [
                 {"type": "string", "enum": ["fast", "real"]},
-                {"type": "number", "exclusiveMinimum": 0}
+                {"type": "number", "minimum": 1}
             ]
         })
     }
