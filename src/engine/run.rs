@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use serde_json::Value;
 
 use super::event::{Event, Failure, StepEnd};
@@ -159,10 +159,10 @@ pub(super) async fn plan<C: Send + Sync + 'static>(
     let nodes = forward_nodes(engine, |_| true);
     let ends = walk(nodes, &engine.limits, engine.clock.cancellation(), |id| {
         let Some(step) = engine.graph.step(id) else {
-            return std::future::ready(true).boxed();
+            return std::future::ready(true).boxed_local();
         };
         let (worker, looked) = (Worker::new(engine, step), looked.clone());
-        async move { look(&worker, &looked, total).await }.boxed()
+        async move { look(&worker, &looked, total).await }.boxed_local()
     })
     .await;
     let mut looked = std::mem::take(&mut *looked.lock());
@@ -339,9 +339,9 @@ async fn apply_steps<C: Send + Sync + 'static>(
     let ends = walk(nodes, &engine.limits, engine.clock.cancellation(), |id| {
         let parts = engine.graph.step(id).zip(plan.step(id));
         let Some((step, entry)) = parts else {
-            return std::future::ready(true).boxed();
+            return std::future::ready(true).boxed_local();
         };
-        apply_one(Worker::new(engine, step), entry.clone(), done.clone()).boxed()
+        apply_one(Worker::new(engine, step), entry.clone(), done.clone()).boxed_local()
     })
     .await;
     unfinished(ends, done)
@@ -351,7 +351,7 @@ fn apply_one<C: Send + Sync + 'static>(
     worker: Worker<C>,
     entry: PlannedStep,
     done: Arc<Shared<Done>>,
-) -> BoxFuture<'static, bool> {
+) -> LocalBoxFuture<'static, bool> {
     async move {
         let started = worker.clock.elapsed();
         let id = entry.id.clone();
@@ -384,7 +384,7 @@ fn apply_one<C: Send + Sync + 'static>(
         settle(&worker, &done, &entry, end, took);
         passed
     }
-    .boxed()
+    .boxed_local()
 }
 
 /// Looks again where planning could not see everything, then applies.
@@ -463,7 +463,7 @@ async fn destroy_steps<C: Send + Sync + 'static>(
     let ends = walk(nodes, &engine.limits, engine.clock.cancellation(), |id| {
         let parts = engine.graph.step(id).zip(plan.step(id));
         let Some((step, entry)) = parts else {
-            return std::future::ready(true).boxed();
+            return std::future::ready(true).boxed_local();
         };
         // Destroying may read what exists, for instance the parent's id.
         let inputs = Inputs::new(step.needs().into_iter().filter_map(|need| {
@@ -476,7 +476,7 @@ async fn destroy_steps<C: Send + Sync + 'static>(
             inputs,
             done.clone(),
         )
-        .boxed()
+        .boxed_local()
     })
     .await;
     unfinished(ends, done)

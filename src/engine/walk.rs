@@ -2,9 +2,11 @@
 //! once as the limits allow, and blocks what comes after a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 
-use futures::future::BoxFuture;
-use tokio::task::JoinSet;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
@@ -38,67 +40,41 @@ pub(super) async fn walk(
     nodes: Vec<Node>,
     limits: &Limits,
     cancel: &CancellationToken,
-    start: impl Fn(&StepId) -> BoxFuture<'static, bool>,
+    start: impl Fn(&StepId) -> LocalBoxFuture<'static, bool>,
 ) -> BTreeMap<StepId, End> {
     let mut ends: BTreeMap<StepId, End> = BTreeMap::new();
     let mut waiting = nodes;
-    let mut running = JoinSet::new();
-    let mut names = BTreeMap::new();
+    let mut running = FuturesUnordered::new();
+    let mut busy: BTreeSet<StepId> = BTreeSet::new();
     loop {
-        let known: BTreeSet<_> = waiting.iter().map(|node| node.id.clone()).collect();
+        let queued: BTreeSet<_> = waiting.iter().map(|node| node.id.clone()).collect();
         let mut held = Vec::new();
         for node in waiting {
-            // What is neither waiting nor running nor ended is not part of
-            // this walk, and holds nobody up.
-            let busy = |id: &StepId| known.contains(id) || names.values().any(|n| n == id);
-            let blocker = node.after.iter().find(|id| {
-                matches!(
-                    ends.get(*id),
-                    Some(End::Stopped | End::Panicked(_) | End::Blocked(_))
-                )
-            });
-            if let Some(blocker) = blocker {
+            // What is neither queued nor busy nor ended is not part of this
+            // walk, and holds nobody up.
+            let ahead = |id: &StepId| queued.contains(id) || busy.contains(id);
+            let blocker = node.after.iter().find_map(|id| match ends.get(id) {
+                Some(End::Stopped | End::Panicked(_)) => Some(id.clone()),
                 // Name the cause, not the echo.
-                let by = match ends.get(blocker) {
-                    Some(End::Blocked(cause)) => cause.clone(),
-                    _ => blocker.clone(),
-                };
+                Some(End::Blocked(cause)) => Some(cause.clone()),
+                _ => None,
+            });
+            if let Some(by) = blocker {
                 ends.insert(node.id, End::Blocked(by));
-            } else if node
-                .after
-                .iter()
-                .any(|id| !ends.contains_key(id) && busy(id))
-            {
+            } else if node.after.iter().any(|id| !ends.contains_key(id) && ahead(id)) {
                 held.push(node);
             } else if cancel.is_cancelled() {
                 ends.insert(node.id, End::NotStarted);
             } else {
-                let (work, limits, system) = (start(&node.id), limits.clone(), node.system);
-                let cancel = cancel.clone();
-                let task = running.spawn(async move {
-                    let _place = limits.acquire(system).await;
-                    if cancel.is_cancelled() {
-                        None
-                    } else {
-                        Some(work.await)
-                    }
-                });
-                names.insert(task.id(), node.id);
+                let work = start(&node.id);
+                busy.insert(node.id.clone());
+                running.push(visit(node, limits, cancel, work));
             }
         }
         waiting = held;
-        let Some(joined) = running.join_next_with_id().await else {
-            break;
-        };
-        let (task, end) = match joined {
-            Ok((task, Some(true))) => (task, End::Passed),
-            Ok((task, Some(false))) => (task, End::Stopped),
-            Ok((task, None)) => (task, End::NotStarted),
-            Err(error) => (error.id(), End::Panicked(panic_text(error))),
-        };
-        if let Some(id) = names.remove(&task) {
-            ends.insert(id, end);
-        }
+        let Some((id, end)) = running.next().await else { break };
+        busy.remove(&id);
+        ends.insert(id, end);
     }
     for node in waiting {
         ends.entry(node.id).or_insert(End::NotStarted);
@@ -106,13 +82,28 @@ pub(super) async fn walk(
     ends
 }
 
-fn panic_text(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a step panicked".to_owned()),
-        Err(_) => "a step was aborted".to_owned(),
+/// Waits for a place at the node's system, then does its work.
+async fn visit(
+    node: Node,
+    limits: &Limits,
+    cancel: &CancellationToken,
+    work: LocalBoxFuture<'static, bool>,
+) -> (StepId, End) {
+    let _place = limits.acquire(node.system).await;
+    if cancel.is_cancelled() {
+        return (node.id, End::NotStarted);
     }
+    // A step's state is its own, and is not looked at again after a panic.
+    let end = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(true) => End::Passed,
+        Ok(false) => End::Stopped,
+        Err(panic) => End::Panicked(panic_text(&*panic)),
+    };
+    (node.id, end)
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a step panicked".to_owned())
 }

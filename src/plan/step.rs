@@ -8,6 +8,9 @@
 //! 3. [`Step::destroy`] treats "already gone" as success and touches only what
 //!    carries the deployment's tag.
 //! 4. [`Step::plan`] is pure and says `None` when nothing is to be done.
+//!
+//! Steps wait for networks and compute nothing, so all of them run on one
+//! thread: their futures need not be `Send`.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -49,7 +52,7 @@ pub trait Step<C>: Send + Sync + 'static {
     fn inspect(
         &self,
         cx: &StepCx<C>,
-    ) -> impl Future<Output = Result<Option<Self::Live>, StepError>> + Send;
+    ) -> impl Future<Output = Result<Option<Self::Live>, StepError>>;
     /// Compares what is with what should be.
     fn plan(&self, cx: &C, inputs: &Inputs, live: Option<&Self::Live>) -> Change;
     /// Makes it so.
@@ -57,13 +60,13 @@ pub trait Step<C>: Send + Sync + 'static {
         &self,
         cx: &StepCx<C>,
         live: Option<Self::Live>,
-    ) -> impl Future<Output = Result<Self::Live, StepError>> + Send;
+    ) -> impl Future<Output = Result<Self::Live, StepError>>;
     /// Removes it.
     fn destroy(
         &self,
         cx: &StepCx<C>,
         live: Self::Live,
-    ) -> impl Future<Output = Result<(), StepError>> + Send;
+    ) -> impl Future<Output = Result<(), StepError>>;
 }
 
 /// What a step says while it works.
@@ -129,7 +132,7 @@ impl Inputs {
     }
 }
 
-type Future_<'a, T> = Pin<Box<dyn Future<Output = Result<T, StepError>> + Send + 'a>>;
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StepError>> + 'a>>;
 
 /// The engine's side of a step: the same with JSON for the types.
 pub trait DynStep<C>: Send + Sync {
@@ -146,13 +149,13 @@ pub trait DynStep<C>: Send + Sync {
     /// See [`Step::only_reads`].
     fn only_reads(&self) -> bool;
     /// See [`Step::inspect`].
-    fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Future_<'a, Option<Value>>;
+    fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Boxed<'a, Option<Value>>;
     /// See [`Step::plan`].
     fn plan(&self, cx: &C, inputs: &Inputs, live: Option<&Value>) -> Result<Change, StepError>;
     /// See [`Step::apply`].
-    fn apply<'a>(&'a self, cx: &'a StepCx<C>, live: Option<Value>) -> Future_<'a, Value>;
+    fn apply<'a>(&'a self, cx: &'a StepCx<C>, live: Option<Value>) -> Boxed<'a, Value>;
     /// See [`Step::destroy`].
-    fn destroy<'a>(&'a self, cx: &'a StepCx<C>, live: Value) -> Future_<'a, ()>;
+    fn destroy<'a>(&'a self, cx: &'a StepCx<C>, live: Value) -> Boxed<'a, ()>;
 }
 
 impl<C: Send + Sync, S: Step<C>> DynStep<C> for S {
@@ -180,7 +183,7 @@ impl<C: Send + Sync, S: Step<C>> DynStep<C> for S {
         Step::only_reads(self)
     }
 
-    fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Future_<'a, Option<Value>> {
+    fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Boxed<'a, Option<Value>> {
         Box::pin(async move {
             let live = Step::inspect(self, cx).await?;
             live.as_ref().map(to_json).transpose()
@@ -192,14 +195,14 @@ impl<C: Send + Sync, S: Step<C>> DynStep<C> for S {
         Ok(Step::plan(self, cx, inputs, live.as_ref()))
     }
 
-    fn apply<'a>(&'a self, cx: &'a StepCx<C>, live: Option<Value>) -> Future_<'a, Value> {
+    fn apply<'a>(&'a self, cx: &'a StepCx<C>, live: Option<Value>) -> Boxed<'a, Value> {
         Box::pin(async move {
             let live = live.as_ref().map(from_json).transpose()?;
             to_json(&Step::apply(self, cx, live).await?)
         })
     }
 
-    fn destroy<'a>(&'a self, cx: &'a StepCx<C>, live: Value) -> Future_<'a, ()> {
+    fn destroy<'a>(&'a self, cx: &'a StepCx<C>, live: Value) -> Boxed<'a, ()> {
         Box::pin(async move { Step::destroy(self, cx, from_json(&live)?).await })
     }
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -14,8 +16,7 @@ use super::cx::{Cloud, Cx};
 use super::network::Network;
 use super::node_pool::NodePoolStep;
 use super::owned::{Live, tags_step};
-use super::{fault, tags};
-use crate::clock::{Look, wait_until};
+use super::tags;
 use crate::files;
 use crate::k8s;
 use crate::names::StepId;
@@ -335,7 +336,7 @@ impl Step<Cx> for ClusterStep {
                 format!(
                     "the cluster is {:?}: {}",
                     cluster.lifecycle(),
-                    cluster.lifecycle_details.unwrap_or_default()
+                    cluster.lifecycle_details.as_deref().unwrap_or_default()
                 ),
             )
             .with_hint("run the same command again; a failed cluster is deleted first"));
@@ -529,6 +530,175 @@ impl Step<Cx> for ContextAccess {
     }
 
     async fn destroy(&self, _: &StepCx<Cx>, _: Access) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Connections to the cluster, kept for the run.
+#[derive(Default)]
+pub(super) struct Connections {
+    context: OnceCell<ContextConnection>,
+    made: tokio::sync::Mutex<Option<(Access, k8s::Kube)>>,
+}
+
+/// A connection by the user's kubeconfig.
+#[derive(Clone)]
+pub(super) struct ContextConnection {
+    kube: k8s::Kube,
+    server: String,
+}
+
+impl ContextConnection {
+    /// What plans call the cluster.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+}
+
+impl Connections {
+    /// The connection by an access, made on first use.
+    pub(super) async fn get(&self, cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
+        if access.cluster.is_empty() {
+            return Ok(self.from_context(cx).await?.kube.clone());
+        }
+        let mut made = self.made.lock().await;
+        if let Some((_, kube)) = made.as_ref().filter(|(known, _)| known == access) {
+            return Ok(kube.clone());
+        }
+        let kube = connect(cx, access).await?;
+        *made = Some((access.clone(), kube.clone()));
+        Ok(kube)
+    }
+
+    /// The connection by the profile's kubeconfig and context.
+    pub(super) async fn from_context(&self, cx: &StepCx<Cx>) -> Result<&ContextConnection, StepError> {
+        let made = self.context.get_or_try_init(async || {
+            let wanted = &cx.cx.profile.kubernetes;
+            let kubeconfig = match &wanted.kubeconfig {
+                Some(path) => k8s::Kubeconfig::File(files::expand_home(path)),
+                None => k8s::Kubeconfig::Default,
+            };
+            let connect = k8s::Connect {
+                kubeconfig,
+                context: wanted.context.clone(),
+                token: None,
+                clock: cx.clock.clone(),
+                patience: k8s::Patience::default(),
+            };
+            let server = wanted.context.clone().unwrap_or_else(|| "current context".to_owned());
+            Ok::<_, StepError>(ContextConnection { kube: connect.connect().await?, server })
+        });
+        made.await
+    }
+}
+
+/// The refusals of a cluster that has just become active pass.
+const UNAUTHORIZED_FOR: Duration = Duration::from_mins(3);
+/// A token is made anew this long before it expires.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+
+async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
+    let tokens = cx.cx.cloud()?.client.cluster_tokens();
+    let (cluster, clock) = (access.cluster.clone(), cx.clock.clone());
+    let last: std::sync::Mutex<Option<oci::ClusterToken>> = std::sync::Mutex::default();
+    let source: k8s::TokenSource = Arc::new(move || {
+        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let good_until = clock.now().checked_add(TOKEN_MARGIN)?;
+        if let Some(token) = last.as_ref().filter(|token| token.expires > good_until) {
+            return Ok(token.token.clone());
+        }
+        let token = tokens.mint(&cluster)?;
+        *last = Some(token.clone());
+        Ok(token.token)
+    });
+    let mut connect = k8s::Connect::with_token(kubeconfig(access), source, cx.clock.clone());
+    connect.patience.unauthorized = UNAUTHORIZED_FOR;
+    Ok(connect.connect().await?)
+}
+
+/// A kubeconfig without credentials, for this process.
+fn kubeconfig(access: &Access) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {
+            "server": access.server,
+            "certificate-authority-data": STANDARD.encode(&access.ca_pem),
+        }}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    })
+    .to_string()
+}
+
+/// How many nodes take pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NodesLive {
+    ready: usize,
+}
+
+/// Waits until the nodes take pods.
+struct NodesStep {
+    access: Handle<Access>,
+    pool: Handle<super::node_pool::NodePoolLive>,
+}
+
+impl Step<Cx> for NodesStep {
+    type Live = NodesLive;
+
+    fn id(&self) -> StepId {
+        tags_step("cluster/nodes")
+    }
+
+    fn title(&self) -> String {
+        "nodes ready".to_owned()
+    }
+
+    fn needs(&self) -> Vec<StepId> {
+        vec![self.access.id().clone(), self.pool.id().clone()]
+    }
+
+    fn system(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn quiet_limit(&self) -> Duration {
+        NODES_READY_WITHIN + Duration::from_mins(1)
+    }
+
+    fn only_reads(&self) -> bool {
+        true
+    }
+
+    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<NodesLive>, StepError> {
+        let Some(access) = cx.known(&self.access).filter(|_| !cx.cx.teardown) else {
+            return Ok(None);
+        };
+        let nodes = cx.cx.cluster.get(cx, &access).await?.nodes().await?;
+        Ok(Some(NodesLive { ready: nodes.iter().filter(|node| node.ready).count() }))
+    }
+
+    fn plan(&self, cx: &Cx, _: &Inputs, live: Option<&NodesLive>) -> Change {
+        let wanted = cx.cloud_if_any().map_or(0, |cloud| cloud.profile.nodes.count as usize);
+        match live {
+            None => Change::create(&json!({"ready": wanted})),
+            Some(live) if live.ready < wanted => {
+                Change::update(&json!({"ready": live.ready}), &json!({"ready": wanted}))
+            }
+            Some(_) => Change::none(),
+        }
+    }
+
+    async fn apply(&self, cx: &StepCx<Cx>, _: Option<NodesLive>) -> Result<NodesLive, StepError> {
+        let wanted = cx.cx.cloud()?.profile.nodes.count as usize;
+        let access = cx.input(&self.access)?;
+        let kube = cx.cx.cluster.get(cx, &access).await?;
+        let nodes = kube.wait_for_nodes(wanted, NODES_READY_WITHIN, |seen| cx.progress(seen)).await?;
+        Ok(NodesLive { ready: nodes.iter().filter(|node| node.ready).count() })
+    }
+
+    async fn destroy(&self, _: &StepCx<Cx>, _: NodesLive) -> Result<(), StepError> {
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ impl CompartmentStep {
     fn name(cx: &Cx) -> Option<String> {
         match &cx.cloud_if_any()?.profile.compartment {
             CompartmentRef::Name(name) => Some(name.clone()),
-            CompartmentRef::Ocid(_) => None,
+            CompartmentRef::Id(_) => None,
         }
     }
 
@@ -113,7 +113,7 @@ impl Step<Cx> for CompartmentStep {
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<CompartmentLive>, StepError> {
         match &cx.cx.cloud()?.profile.compartment {
-            CompartmentRef::Ocid(id) => Ok(Some(CompartmentLive {
+            CompartmentRef::Id(id) => Ok(Some(CompartmentLive {
                 id: id.to_string(),
                 name: String::new(),
                 owned: false,

@@ -1,6 +1,7 @@
 //! Remote errors as step errors.
 
 use crate::clock::WaitError;
+use crate::k8s::{self, K8sError};
 use crate::oci::{self, OciError};
 use crate::plan::{Class, StepError};
 
@@ -45,5 +46,29 @@ pub(super) fn waited<E: Into<StepError>>(what: &str, error: WaitError<E>) -> Ste
             format!("{what} did not happen within {}; last seen: {last}", crate::clock::human(waited)),
         )
         .with_hint("run the same command again: it goes on from here"),
+    }
+}
+
+impl From<K8sError> for StepError {
+    fn from(error: K8sError) -> Self {
+        let class = match error.class() {
+            k8s::Class::Denied => Class::Denied,
+            k8s::Class::Conflict => Class::Conflict,
+            k8s::Class::Invalid | k8s::Class::NotFound => Class::Invalid,
+            k8s::Class::Timeout => Class::Timeout,
+            k8s::Class::Unreachable => Class::Unreachable,
+            k8s::Class::Cancelled => Class::Interrupted,
+            k8s::Class::Transient => Class::Transient,
+            _ => Class::Bug,
+        };
+        let hint = error.hint();
+        let mut step = Self::new(class, error.to_string());
+        if let Some(hint) = hint {
+            step = step.with_hint(hint);
+        }
+        match std::error::Error::source(&error) {
+            Some(source) => step.caused_by(source.to_string()),
+            None => step,
+        }
     }
 }

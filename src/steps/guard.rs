@@ -157,7 +157,7 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
         let (instances, volumes, boot_volumes, balancers) = tokio::try_join!(
             async { Ok::<_, StepError>(oci::found(compute.instances(id).await)?.unwrap_or_default()) },
             async { Ok(oci::found(storage.volumes(id).await)?.unwrap_or_default()) },
-            async { Ok(oci::found(storage.boot_volumes(id, None).await)?.unwrap_or_default()) },
+            async { Ok(super::leftovers::boot_volumes(client, id).await?) },
             async { Ok(oci::found(client.balancers().list(id).await)?.unwrap_or_default()) },
         )?;
         for instance in instances.iter().filter(|i| i.is_live() && i.shape.contains(".A1.")) {
@@ -218,7 +218,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
     services.dedup();
     let mut values = BTreeMap::new();
     for service in services {
-        values.insert(service, cloud.client.limits().values(service, tenancy).await?);
+        values.insert(service, cloud.client.limits().values(tenancy, service, None).await?);
     }
     let mut obstacles = Vec::new();
     for need in &needs {

@@ -69,7 +69,7 @@ impl Orphans {
             async { nothing(lb.list(compartment).await) },
             async { nothing(nlb.list(compartment).await) },
             async { nothing(storage.volumes(compartment).await) },
-            async { nothing(storage.boot_volumes(compartment, None).await) },
+            boot_volumes(client, compartment),
             async { nothing(client.network().public_ips(compartment).await) },
         )?;
         let ours = |ids: &[String]| ids.iter().any(|id| subnets.contains(id));
@@ -98,6 +98,18 @@ impl Orphans {
                 .collect(),
         })
     }
+}
+
+/// All boot volumes of a compartment; Oracle lists them by availability domain.
+pub(super) async fn boot_volumes(
+    client: &Client,
+    compartment: &str,
+) -> Result<Vec<BootVolume>, OciError> {
+    let mut all = Vec::new();
+    for domain in nothing(client.identity().availability_domains(compartment).await)? {
+        all.extend(nothing(client.storage().boot_volumes(compartment, &domain.name).await)?);
+    }
+    Ok(all)
 }
 
 /// A compartment that is gone holds nothing.

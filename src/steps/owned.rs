@@ -42,7 +42,7 @@ pub(super) struct Wish {
 /// A kind of object in a network.
 pub(super) trait Kind: Send + Sync + 'static {
     /// The object in Oracle's API.
-    type Resource: NetworkResource;
+    type Resource: NetworkResource + Clone + 'static;
     /// The body that makes one.
     type Create: NetworkCreate<Made = Self::Resource>;
 
@@ -75,7 +75,7 @@ pub(super) trait Kind: Send + Sync + 'static {
         &self,
         cx: &StepCx<Cx>,
         common: Common,
-    ) -> impl Future<Output = Result<Self::Create, StepError>> + Send;
+    ) -> impl Future<Output = Result<Self::Create, StepError>>;
     /// The body that changes it to what it should say.
     fn update(
         &self,
@@ -87,7 +87,7 @@ pub(super) trait Kind: Send + Sync + 'static {
         &self,
         _: &StepCx<Cx>,
         _: &str,
-    ) -> impl Future<Output = Vec<String>> + Send {
+    ) -> impl Future<Output = Vec<String>> {
         std::future::ready(Vec::new())
     }
 }
