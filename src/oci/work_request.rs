@@ -1,5 +1,6 @@
 //! Work requests: how the service tells what became of a long operation.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::Method;
@@ -11,7 +12,7 @@ use super::error::is_capacity;
 use super::network::short;
 use super::types::{null_as_default, words};
 use super::{Class, Client, OciError, Service};
-use crate::clock::{Look, WaitError, human, wait_until};
+use crate::clock::{WaitError, human};
 
 /// Pause between looks in the first minute.
 const EAGER: Duration = Duration::from_secs(5);
@@ -289,11 +290,19 @@ impl<'c> WorkRequests<'c> {
         let clock = self.client.clock();
         let deadline = clock.deadline(patience.limit);
         let patient = self.client.creating(clock.deadline(UNSEEN_FOR));
-        let progress = &mut progress;
-        let ended = wait_until(clock, patience.limit, async || {
+        let deed = Deed {
+            operation: "GetWorkRequest",
+            doing: doing.to_owned(),
+            subject: None,
+        };
+        loop {
             let (work, asked) = self.look(&patient, id).await?;
-            if work.status.is_final() {
-                return Ok(Look::Done(work));
+            match work.status {
+                WorkStatus::Succeeded => return Ok(work),
+                WorkStatus::Failed | WorkStatus::Canceled => {
+                    return Err(self.failure(&deed, &work).await);
+                }
+                _ => {}
             }
             let elapsed = deadline.waited();
             let seen = Progress {
@@ -309,28 +318,10 @@ impl<'c> WorkRequests<'c> {
             } else {
                 asked.unwrap_or(CALM)
             };
-            Ok(Look::Wait(describe(&seen), pause))
-        })
-        .await;
-        let deed = Deed {
-            operation: "GetWorkRequest",
-            doing: doing.to_owned(),
-            subject: None,
-        };
-        match ended {
-            Ok(work) if work.status == WorkStatus::Succeeded => Ok(work),
-            Ok(work) => Err(self.failure(&deed, &work).await),
-            Err(WaitError::Failed(error)) => Err(error),
-            Err(WaitError::Cancelled(_)) => Err(OciError::new(
-                &deed,
-                Class::Cancelled,
-                format!("interrupted; work request {} goes on", short(id)),
-            )),
-            Err(WaitError::TimedOut { waited, last }) => Err(OciError::new(
-                &deed,
-                Class::Timeout,
-                format!("no end after {}, last seen {last}", human(waited)),
-            )),
+            deadline
+                .pause(describe(&seen), pause)
+                .await
+                .map_err(|end| unfinished(&deed, id, end))?;
         }
     }
 
@@ -387,6 +378,22 @@ fn classify(work: &WorkRequest, errors: &[WorkError]) -> Class {
         Class::Denied
     } else {
         Class::Transient
+    }
+}
+
+fn unfinished(deed: &Deed, id: &str, end: WaitError<Infallible>) -> OciError {
+    match end {
+        WaitError::Cancelled(_) => OciError::new(
+            deed,
+            Class::Cancelled,
+            format!("interrupted; work request {} goes on", short(id)),
+        ),
+        WaitError::TimedOut { waited, last } => OciError::new(
+            deed,
+            Class::Timeout,
+            format!("no end after {}, last seen {last}", human(waited)),
+        ),
+        WaitError::Failed(never) => match never {},
     }
 }
 
