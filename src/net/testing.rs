@@ -166,10 +166,10 @@ where
     };
     let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", reply.status);
     if reply.status != 204 {
-        head.push_str(&format!("content-length: {promised}\r\n"));
+        head = head + "content-length: " + &promised.to_string() + "\r\n";
     }
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head = head + name + ": " + value + "\r\n";
     }
     head.push_str("\r\n");
     let _ = socket.write_all(head.as_bytes()).await;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::Circumstances;
+use super::types::hex;
 use super::{Accepted, Class, Client, OciError, Service, Versioned};
 use crate::net::{Answer, Call, Tries};
 
@@ -304,7 +305,7 @@ fn request_id() -> String {
     let rng = ring::rand::SystemRandom::new();
     // Without randomness the service makes up a name of its own.
     let _ = ring::rand::SecureRandom::fill(&rng, &mut bytes);
-    bytes.iter().map(|b| format!("{b:02X}")).collect()
+    hex(&bytes).to_ascii_uppercase()
 }
 
 #[cfg(test)]
@@ -559,7 +560,7 @@ mod tests {
             };
             let work = client.work_requests(WorkKind::Identity);
             sendable(work.wait("w", "x", patience, |p| {
-                assert_ne!(p.status, WorkStatus::Failed)
+                assert_ne!(p.status, WorkStatus::Failed);
             }));
         }
         sendable(check);

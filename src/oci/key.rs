@@ -12,6 +12,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use zeroize::Zeroizing;
 
 use super::sign::CannotSign;
+use super::types::hex;
 use crate::secret::Secret;
 
 /// An RSA private key that can sign requests.
@@ -209,7 +210,7 @@ fn fingerprint(pkcs1: &[u8]) -> String {
     bits.extend_from_slice(pkcs1);
     let content = [&RSA[..], &der(0x03, &bits)].concat();
     let digest = Md5::digest(der(0x30, &content));
-    let pairs: Vec<String> = digest.iter().map(|b| format!("{b:02x}")).collect();
+    let pairs: Vec<String> = digest.iter().map(|b| hex(&[*b])).collect();
     pairs.join(":")
 }
 

@@ -207,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::oci::testing::{FINGERPRINT, TENANCY, USER, credentials};
+    use crate::oci::types::hex;
 
     const DATE: &str = "Tue, 03 Feb 2026 04:05:06 GMT";
     const CORE: &str = "iaas.eu-frankfurt-1.oraclecloud.com";
@@ -230,11 +231,7 @@ mod tests {
     }
 
     fn sha256(text: &str) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-        digest
-            .as_ref()
-            .iter()
-            .fold(String::new(), |hex, b| hex + &format!("{b:02x}"))
+        hex(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref())
     }
 
     /// The vectors were made with Oracle's Python SDK and checked with OpenSSL.

@@ -151,6 +151,7 @@ impl ClusterAccess {
 mod tests {
     use super::*;
     use crate::oci::testing::credentials;
+    use crate::oci::types::hex;
 
     /// The vector was made with Oracle's command line, offline.
     #[test]
@@ -167,8 +168,7 @@ mod tests {
         assert!(text.ends_with("MDQlM0EwNSUzQTA2K0dNVA=="));
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let expected = "1311659e5d9bfe151af329e9da8e97d2be621bd619edd6c7d83a39c2953240c1";
-        let hex: Vec<String> = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex.concat(), expected);
+        assert_eq!(hex(digest.as_ref()), expected);
         assert_eq!(token.expires.to_string(), "2026-02-03T04:09:06Z");
     }
 
