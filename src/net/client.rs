@@ -21,7 +21,7 @@ use crate::clock::Clock;
 pub const USER_AGENT: &str = concat!("todoctl/", env!("CARGO_PKG_VERSION"));
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 /// On a fast clock an attempt still needs some real time on a busy machine.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -227,5 +227,114 @@ impl Middleware for Preparing {
             )
         })?;
         next.run(request, extensions).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::net::TlsProblem;
+    use crate::net::testing::{Act, Server, reply};
+
+    fn clock() -> Clock {
+        Clock::new(1000.0, CancellationToken::new())
+    }
+
+    fn nobody() -> HttpBuilder {
+        let mut params = rcgen::CertificateParams::new(vec!["other".into()]).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "another authority");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        HttpBuilder::new(clock())
+            .loopback()
+            .trust(Trust::Only(pem.into_bytes()))
+    }
+
+    async fn failure(http: HttpBuilder, url: &str) -> NetError {
+        let call = Call::new(Method::GET, Url::parse(url).unwrap(), "look");
+        http.build().unwrap().send(call).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_issuer_is_told_at_once() {
+        let server = Server::start_tls(vec![reply(200, "").into()]).await;
+        let error = failure(nobody(), &server.base()).await;
+        assert_eq!(error.kind, NetKind::Tls(TlsProblem::UnknownIssuer));
+        assert_eq!(error.tries.attempts, 1);
+        assert!(
+            error
+                .to_string()
+                .ends_with("its certificate is signed by nobody this machine trusts")
+        );
+        assert!(error.hint().unwrap().contains("OCI_CLI_CERT_BUNDLE"));
+        assert!(error.source().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_tried_again_and_told() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let error = failure(nobody(), &format!("http://127.0.0.1:{port}/")).await;
+        assert_eq!(error.kind, NetKind::Refused);
+        assert_eq!(error.tries.attempts, 8);
+        assert!(error.to_string().starts_with(&format!(
+            "connection to 127.0.0.1:{port} refused (8 attempts in "
+        )));
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_is_told() {
+        let error = failure(nobody(), "http://nowhere.invalid/").await;
+        assert_eq!(error.kind, NetKind::Dns);
+        assert!(error.hint().unwrap().contains("`nowhere.invalid`"));
+    }
+
+    #[tokio::test]
+    async fn silence_is_a_timeout() {
+        let server = Server::start([Act::Hang]).await;
+        let http = nobody().attempt_timeout(Duration::from_millis(40));
+        let error = failure(http, &server.base()).await;
+        assert_eq!(error.kind, NetKind::Timeout);
+    }
+
+    #[tokio::test]
+    async fn redirects_are_not_followed() {
+        let server = Server::start([reply(302, "").with("location", "http://nowhere.invalid/")]);
+        let server = server.await;
+        let call = Call::new(Method::GET, Url::parse(&server.base()).unwrap(), "look");
+        let (answer, _) = nobody().build().unwrap().send(call).await.unwrap();
+        assert_eq!(answer.status.as_u16(), 302);
+        let agent = server.seen()[0].header("user-agent").map(str::to_owned);
+        assert_eq!(agent.as_deref(), Some(USER_AGENT));
+    }
+
+    #[tokio::test]
+    async fn throttling_leaves_fewer_calls_in_flight() {
+        let server = Server::start([reply(429, ""), reply(200, "")]).await;
+        let limiter = Limiter::new(8);
+        let http = nobody().limiter(limiter.clone()).build().unwrap();
+        let call = Call::new(Method::POST, Url::parse(&server.base()).unwrap(), "look");
+        let (answer, tries) = http.send(call).await.unwrap();
+        assert_eq!((answer.status.as_u16(), tries.attempts), (200, 2));
+        assert_eq!(limiter.allowed(), 4);
+    }
+
+    #[test]
+    fn bad_certificates_are_told() {
+        let text = b"no certificate".to_vec();
+        let error = HttpBuilder::new(clock()).trust(Trust::Only(text)).build();
+        assert!(matches!(error, Err(TrustError::Empty)));
+        let error = Trust::with_file("/nowhere/ca.pem".into()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot read the CA certificates in /nowhere/ca.pem"
+        );
     }
 }

@@ -126,8 +126,10 @@ impl NetError {
                 "check this machine's clock with `date -u`".into()
             }
             NetKind::Tls(_) => format!("check that nothing stands between this machine and {host}"),
-            NetKind::Timeout | NetKind::Dropped => "run the same command again: it goes on".into(),
-            NetKind::Cancelled => "run the same command again to go on".into(),
+            NetKind::Timeout | NetKind::Dropped => {
+                "run the same command again: it goes on from here".into()
+            }
+            NetKind::Cancelled => "run the same command again: it goes on from here".into(),
             NetKind::TooLarge(_) | NetKind::Request => return None,
         })
     }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::Circumstances;
+use super::types::hex;
 use super::{Accepted, Class, Client, OciError, Service, Versioned};
 use crate::net::{Answer, Call, Tries};
 
@@ -304,5 +305,265 @@ fn request_id() -> String {
     let rng = ring::rand::SystemRandom::new();
     // Without randomness the service makes up a name of its own.
     let _ = ring::rand::SecureRandom::fill(&rng, &mut bytes);
-    bytes.iter().map(|b| format!("{b:02X}")).collect()
+    hex(&bytes).to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crate::net::Retrying;
+    use crate::net::testing::{Act, Seen, Server, error, reply};
+    use crate::oci::testing::{client, fast_clock};
+    use crate::oci::{Class, CreateVcn, OciError, Region, Subnet, Vcn, VcnScope, gone};
+
+    const VCN: &str = r#"{"id":"ocid1.vcn.oc1.eu-frankfurt-1.aa","compartmentId":"c","displayName":null,"lifecycleState":"AVAILABLE","novelField":1}"#;
+
+    fn body() -> CreateVcn {
+        CreateVcn {
+            compartment_id: "c".into(),
+            cidr_blocks: vec!["10.0.0.0/16".into()],
+            display_name: Some("todo".into()),
+            ..CreateVcn::default()
+        }
+    }
+
+    fn headers<'a>(seen: &'a [Seen], name: &str) -> Vec<&'a str> {
+        seen.iter().filter_map(|s| s.header(name)).collect()
+    }
+
+    #[tokio::test]
+    async fn throttling_waits_as_asked_with_the_same_token_and_a_new_signature() {
+        let throttle = error(429, "TooManyRequests", "Too many requests for the user");
+        let server = Server::start([
+            throttle.clone().with("retry-after", "1100"),
+            throttle,
+            reply(200, VCN).with("etag", "e1"),
+        ])
+        .await;
+        let clock = fast_clock();
+        let told: Arc<Mutex<Vec<Retrying>>> = Arc::default();
+        let listener = Arc::clone(&told);
+        let client = client(&server, clock.clone())
+            .observed(move |retry| listener.lock().unwrap().push(retry.clone()));
+        let refused = client.network().create(&body(), "tok").await.unwrap_err();
+        // The service asked for more than the whole budget of ten minutes.
+        assert_eq!(refused.class, Class::Throttled);
+        assert!(told.lock().unwrap().is_empty());
+
+        let before = clock.elapsed();
+        let vcn = client.network().create(&body(), "tok").await.unwrap();
+        assert_eq!(vcn.etag.as_deref(), Some("e1"));
+        assert!(clock.elapsed().saturating_sub(before).as_millis() >= 500);
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].operation, "create virtual network `todo`");
+        assert_eq!(told[0].reason, "too many requests");
+        assert_eq!(headers(&server.seen(), "opc-retry-token"), ["tok"; 3]);
+    }
+
+    #[tokio::test]
+    async fn each_attempt_is_signed_anew_and_waits_at_least_as_long_as_asked() {
+        let throttle = error(429, "TooManyRequests", "m").with("retry-after", "2");
+        let server = Server::start([throttle.clone(), throttle, reply(200, VCN)]).await;
+        // At rate one thousand two seconds pass in two milliseconds, so the
+        // date of a signature may repeat; slow enough for it to move is this.
+        let clock = crate::clock::Clock::new(1.7, tokio_util::sync::CancellationToken::new())
+            .with_random(|| 0.0);
+        let before = clock.elapsed();
+        client(&server, clock.clone())
+            .network()
+            .create(&body(), "tok")
+            .await
+            .unwrap();
+        assert!(clock.elapsed().saturating_sub(before).as_secs() >= 4);
+        let seen = server.seen();
+        let mut signatures = headers(&seen, "authorization");
+        signatures.dedup();
+        assert_eq!(signatures.len(), 3);
+        assert_eq!(headers(&seen, "opc-retry-token"), ["tok"; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_reply_is_asked_for_again_with_the_same_token() {
+        let script = [Act::Drop, Act::Cut, reply(200, VCN).into()];
+        let server = Server::start(script).await;
+        let client = client(&server, fast_clock());
+        let vcn = client.network().create(&body(), "tok").await.unwrap();
+        assert_eq!(vcn.display_name, "");
+        let seen = server.seen();
+        assert_eq!(headers(&seen, "opc-retry-token"), ["tok"; 3]);
+        assert_eq!(seen[0].line, "POST /20160918/vcns");
+        assert!(seen.iter().all(|s| s.body == seen[0].body));
+        assert_eq!(
+            seen[0].body,
+            r#"{"compartmentId":"c","cidrBlocks":["10.0.0.0/16"],"displayName":"todo"}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_always_hangs_up_is_given_up_on() {
+        let server = Server::start([Act::Drop]).await;
+        let client = client(&server, fast_clock());
+        let error = client.network().get::<Vcn>("v").await.unwrap_err();
+        assert_eq!(error.class, Class::Transient);
+        assert_eq!(error.to_string(), "could not read the virtual network v");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("dropped the connection"), "{cause}");
+        assert!(cause.contains("(8 attempts in "), "{cause}");
+        assert_eq!(server.seen().len(), 8);
+    }
+
+    #[tokio::test]
+    async fn pages_are_followed_through_empty_ones() {
+        let subnet = |id: &str| {
+            format!(r#"[{{"id":"{id}","compartmentId":"c","vcnId":"v","freeformTags":null}}]"#)
+        };
+        let server = Server::start([
+            reply(200, subnet("a")).with("opc-next-page", "p/1"),
+            reply(200, "[]").with("opc-next-page", "p2"),
+            reply(200, subnet("b")),
+        ])
+        .await;
+        let client = client(&server, fast_clock());
+        let scope = VcnScope::vcn("c d", "v");
+        let subnets: Vec<Subnet> = client.network().list(&scope).await.unwrap();
+        let ids: Vec<&str> = subnets.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let lines: Vec<String> = server.seen().into_iter().map(|s| s.line).collect();
+        assert_eq!(
+            lines,
+            [
+                "GET /20160918/subnets?compartmentId=c+d&vcnId=v",
+                "GET /20160918/subnets?compartmentId=c+d&vcnId=v&page=p%2F1",
+                "GET /20160918/subnets?compartmentId=c+d&vcnId=v&page=p2",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn pages_without_end_are_an_error() {
+        let server = Server::start([reply(200, "[]").with("opc-next-page", "again")]).await;
+        let client = client(&server, fast_clock());
+        let scope = VcnScope::compartment("c");
+        let error = client.network().list::<Vcn>(&scope).await.unwrap_err();
+        assert!(
+            error.to_string().contains("its pages have no end"),
+            "{error}"
+        );
+        assert_eq!(server.seen().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn missing_capacity_is_reported_at_once() {
+        let answer = error(500, "InternalError", "Out of host capacity.");
+        let server = Server::start([answer]).await;
+        let client = client(&server, fast_clock());
+        let error = client.network().create(&body(), "t").await.unwrap_err();
+        assert_eq!(error.class, Class::Capacity);
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_post_without_a_token_is_not_repeated_after_a_failure() {
+        let server = Server::start([error(500, "InternalError", "oops")]).await;
+        let client = client(&server, fast_clock());
+        let request = client.request(http::Method::POST, crate::oci::Service::Core, &["x"]);
+        assert!(request.named("X", "x").done().await.is_err());
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_oversized_answer_is_refused() {
+        let long = vec![b' '; 16 * 1024 * 1024 + 1];
+        let server = Server::start([reply(200, long)]).await;
+        let client = client(&server, fast_clock());
+        let error = client.network().get::<Vcn>("v").await.unwrap_err();
+        assert_eq!(error.class, Class::Bug);
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.ends_with("sent an answer longer than 16777216 bytes"));
+    }
+
+    #[tokio::test]
+    async fn cancellation_ends_the_wait_between_attempts() {
+        let throttle = error(429, "TooManyRequests", "m").with("retry-after", "500");
+        let server = Server::start([throttle]).await;
+        let clock = crate::clock::Clock::default();
+        let cancel = clock.cancellation().clone();
+        let client = client(&server, clock).observed(move |_| cancel.cancel());
+        let error = client.network().get::<Vcn>("v").await.unwrap_err();
+        assert!(error.is_cancelled());
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_teardown_waits_for_what_still_holds_the_object() {
+        let held = error(409, "Conflict", "The Subnet references the VNIC x.");
+        let script = [held.clone(), held, reply(204, "")];
+        let server = Server::start(script.clone()).await;
+        let client = client(&server, fast_clock());
+        let plain = client.network().delete::<Subnet>("s", Some("e")).await;
+        assert_eq!(plain.unwrap_err().class, Class::Conflict);
+        let patient = client.tearing_down();
+        patient
+            .network()
+            .delete::<Subnet>("s", Some("e"))
+            .await
+            .unwrap();
+        assert_eq!(headers(&server.seen(), "if-match"), ["e"; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_new_compartment_is_waited_for_only_after_its_creation() {
+        let unseen = error(404, "NotAuthorizedOrNotFound", "Authorization failed");
+        let server = Server::start([unseen.clone(), unseen, reply(200, VCN)]).await;
+        let clock = fast_clock();
+        let client = client(&server, clock.clone());
+        let refused = client.network().create(&body(), "t").await.unwrap_err();
+        assert_eq!(refused.class, Class::Denied);
+        let window = clock.deadline(crate::oci::CREATION_WINDOW);
+        client
+            .creating(window)
+            .network()
+            .create(&body(), "t")
+            .await
+            .unwrap();
+        assert_eq!(server.seen().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn deleting_what_is_gone_is_success() {
+        let server = Server::start([error(404, "NotAuthorizedOrNotFound", "no")]).await;
+        let client = client(&server, fast_clock());
+        let id = "ocid1.subnet.oc1.eu-frankfurt-1.aaaa";
+        gone(client.network().delete::<Subnet>(id, None).await).unwrap();
+        let other = client.in_region(Region::parse("phx").unwrap());
+        let error = other
+            .network()
+            .delete::<Subnet>(id, None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.class, Class::WrongRegion);
+    }
+
+    #[test]
+    fn calls_can_move_between_threads() {
+        fn sendable<T: Send>(_: T) {}
+        fn check(client: &crate::oci::Client) {
+            use crate::oci::{Patience, WorkKind, WorkStatus};
+            sendable(client.network().list::<Vcn>(&VcnScope::compartment("c")));
+            sendable(client.network().holders("s"));
+            sendable(client.search().by_tag("a", "b"));
+            let patience = Patience {
+                limit: std::time::Duration::ZERO,
+                typical: None,
+            };
+            let work = client.work_requests(WorkKind::Identity);
+            sendable(work.wait("w", "x", patience, |p| {
+                assert_ne!(p.status, WorkStatus::Failed);
+            }));
+        }
+        sendable(check);
+        sendable(std::marker::PhantomData::<OciError>);
+    }
 }

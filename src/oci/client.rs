@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::call::Request;
 use super::endpoint::{Endpoints, Service};
 use super::sign::Signing;
+use super::types::hex;
 use super::{
     Balancers, Clusters, Compute, Credentials, Identity, Limits, Mode, Network, NetworkBalancers,
     Region, Search, Signer, Storage,
@@ -236,10 +237,20 @@ pub fn retry_token(parts: &[&str]) -> String {
         // A separator that no part contains, so that ("ab", "c") is not ("a", "bc").
         digest.update(&[0]);
     }
-    let hash = digest.finish();
-    hash.as_ref()
-        .iter()
-        .take(16)
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    let mut token = hex(digest.finish().as_ref());
+    token.truncate(32);
+    token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_tokens_are_stable_and_tell_parts_apart() {
+        let token = retry_token(&["run", "network/vcn", "1"]);
+        assert_eq!(token, retry_token(&["run", "network/vcn", "1"]));
+        assert_eq!(token.len(), 32);
+        assert_ne!(retry_token(&["ab", "c"]), retry_token(&["a", "bc"]));
+    }
 }

@@ -83,7 +83,7 @@ pub struct Settings {
     /// The user's OCID; absent with a session token.
     pub user: Option<String>,
     /// The key's fingerprint as the config says it.
-    pub fingerprint: Option<String>,
+    pub fingerprint: Option<Given>,
     /// The region.
     pub region: Region,
     /// The private key.
@@ -169,9 +169,11 @@ impl ConfigError {
 
 /// A value and where it comes from.
 #[derive(Debug, Clone)]
-struct Value {
-    text: String,
-    place: Place,
+pub struct Given {
+    /// The value.
+    pub text: String,
+    /// Where it comes from.
+    pub place: Place,
 }
 
 impl Settings {
@@ -179,7 +181,7 @@ impl Settings {
     pub fn load(selection: &Selection, env: &dyn Env) -> Result<Self, ConfigError> {
         let sources = Sources::open(selection, env)?;
         let region = match &selection.region {
-            Some(text) => Some(Value {
+            Some(text) => Some(Given {
                 text: text.clone(),
                 place: Place::Argument("--region"),
             }),
@@ -258,14 +260,14 @@ impl Settings {
         let Some(said) = &self.fingerprint else {
             return Ok(());
         };
-        if said == key.fingerprint() {
+        if said.text == key.fingerprint() {
             return Ok(());
         }
-        let place = self.config_file.clone().map_or(Place::Nowhere, Place::File);
         Err(ConfigError::new(
-            place,
+            said.place.clone(),
             format!(
-                "`fingerprint` is {said}, but the key in `key_file` has {}",
+                "`fingerprint` is {}, but the key in `key_file` has {}",
+                said.text,
                 key.fingerprint()
             ),
             format!(
@@ -398,10 +400,10 @@ impl<'e> Sources<'e> {
     }
 
     /// The environment wins over the file.
-    fn find(&self, key: &str, variables: &[&str]) -> Option<Value> {
+    fn find(&self, key: &str, variables: &[&str]) -> Option<Given> {
         for name in variables {
             if let Some(text) = self.env.get(name) {
-                return Some(Value {
+                return Some(Given {
                     text,
                     place: Place::Variable((*name).to_owned()),
                 });
@@ -409,18 +411,18 @@ impl<'e> Sources<'e> {
         }
         let entry = self.ini.get(&self.profile, key)?;
         let path = self.file.clone()?;
-        Some(Value {
+        Some(Given {
             text: entry.value.clone(),
             place: Place::Line(path, entry.line),
         })
         .filter(|v| !v.text.is_empty())
     }
 
-    fn need(&self, key: &str, value: Option<Value>) -> Result<Value, ConfigError> {
+    fn need(&self, key: &str, value: Option<Given>) -> Result<Given, ConfigError> {
         value.ok_or_else(|| missing(&self.place(), key))
     }
 
-    fn ocid(&self, key: &str, variable: &str) -> Result<Option<Value>, ConfigError> {
+    fn ocid(&self, key: &str, variable: &str) -> Result<Option<Given>, ConfigError> {
         let value = self.find(key, &[variable]);
         if let Some(value) = &value
             && !is_ocid(&value.text)
@@ -435,7 +437,7 @@ impl<'e> Sources<'e> {
         Ok(value)
     }
 
-    fn fingerprint(&self, optional: bool) -> Result<Option<String>, ConfigError> {
+    fn fingerprint(&self, optional: bool) -> Result<Option<Given>, ConfigError> {
         let Some(value) = self.find("fingerprint", &["OCI_CLI_FINGERPRINT"]) else {
             return if optional {
                 Ok(None)
@@ -445,7 +447,7 @@ impl<'e> Sources<'e> {
         };
         let text = value.text.to_ascii_lowercase();
         if is_fingerprint(&text) {
-            return Ok(Some(text));
+            return Ok(Some(Given { text, ..value }));
         }
         Err(ConfigError::new(
             value.place,
@@ -455,7 +457,7 @@ impl<'e> Sources<'e> {
         .about("fingerprint"))
     }
 
-    fn region(&self, value: &Value) -> Result<Region, ConfigError> {
+    fn region(&self, value: &Given) -> Result<Region, ConfigError> {
         let region = Region::parse(&value.text).map_err(|error| {
             ConfigError::new(
                 value.place.clone(),
@@ -550,4 +552,214 @@ fn is_fingerprint(text: &str) -> bool {
         pairs += 1;
         pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit())
     }) && pairs == 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::testing::{FINGERPRINT, PASS_PHRASE, TENANCY, USER, pem};
+
+    /// A home folder with a config and keys in it.
+    struct Home {
+        dir: tempfile::TempDir,
+        env: BTreeMap<String, String>,
+    }
+
+    impl Home {
+        fn new(config: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join(".oci");
+            std::fs::create_dir(&folder).unwrap();
+            let home = dir.path().to_str().unwrap().to_owned();
+            let this = Self {
+                env: BTreeMap::from([("HOME".to_owned(), home)]),
+                dir,
+            };
+            this.put("key.pem", &pem("plain"));
+            this.put("locked.pem", &pem("pbes2-aes256"));
+            this.put("config", config);
+            this
+        }
+
+        fn put(&self, name: &str, text: &str) {
+            use crate::files::{Access, write_atomic};
+            let path = self.dir.path().join(".oci").join(name);
+            write_atomic(&path, text.as_bytes(), Access::Private).unwrap();
+        }
+
+        fn set(mut self, name: &str, value: &str) -> Self {
+            self.env.insert(name.into(), value.into());
+            self
+        }
+
+        fn load(&self) -> Result<Settings, ConfigError> {
+            Settings::load(&Selection::default(), &self.env)
+        }
+
+        /// The error and its hint, without the folder that differs each time.
+        fn refusal(&self) -> String {
+            let error = match self.load() {
+                Ok(settings) => settings.credentials().unwrap_err(),
+                Err(error) => error,
+            };
+            let text = format!("{error}\n  hint: {}", error.hint);
+            text.replace(self.dir.path().to_str().unwrap(), "~")
+        }
+    }
+
+    fn config() -> String {
+        format!(
+            "[DEFAULT]\nuser={USER}\nfingerprint={FINGERPRINT}\nkey_file=~/.oci/key.pem\n\
+             tenancy={TENANCY}\nregion=fra\n"
+        )
+    }
+
+    #[test]
+    fn the_usual_config_is_read() {
+        let home = Home::new(&config());
+        let settings = home.load().unwrap();
+        assert_eq!(settings.region.name(), "eu-frankfurt-1");
+        assert_eq!(settings.profile, "DEFAULT");
+        let credentials = settings.credentials().unwrap();
+        assert_eq!(credentials.key.fingerprint(), FINGERPRINT);
+        assert!(matches!(credentials.identity, Identity::ApiKey { user, .. } if user == USER));
+    }
+
+    #[test]
+    fn the_environment_wins_and_the_selection_wins_over_that() {
+        let home = Home::new(&config())
+            .set("OCI_CLI_REGION", "lhr")
+            .set("OCI_CLI_ENDPOINT", "http://127.0.0.1:8080")
+            .set("REQUESTS_CA_BUNDLE", "~/ca.pem");
+        let settings = home.load().unwrap();
+        assert_eq!(settings.region.name(), "uk-london-1");
+        assert_eq!(settings.endpoint.unwrap().port(), Some(8080));
+        assert_eq!(settings.ca_bundle.unwrap(), home.dir.path().join("ca.pem"));
+        let selection = Selection {
+            region: Some("us-phoenix-1".into()),
+            ..Selection::default()
+        };
+        let settings = Settings::load(&selection, &home.env).unwrap();
+        assert_eq!(settings.region.key(), Some("phx"));
+    }
+
+    #[test]
+    fn the_environment_alone_is_enough() {
+        let env = BTreeMap::from(
+            [
+                ("OCI_CLI_USER", USER),
+                ("OCI_CLI_TENANCY", TENANCY),
+                ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+                ("OCI_CLI_REGION", "xx-nowhere-1"),
+                ("OCI_CLI_KEY_CONTENT", &pem("dek-aes256")),
+                ("OCI_CLI_PASSPHRASE", PASS_PHRASE),
+                (
+                    "OCI_REGION_METADATA",
+                    r#"{"realmKey":"ocx","realmDomainComponent":"cloud.example","regionKey":"xxx","regionIdentifier":"xx-nowhere-1"}"#,
+                ),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let settings = Settings::load(&Selection::default(), &env).unwrap();
+        assert_eq!(settings.region.domain(), "cloud.example");
+        assert_eq!(settings.config_file, None);
+        settings.credentials().unwrap();
+    }
+
+    #[test]
+    fn a_profile_inherits_and_a_session_needs_no_user() {
+        let config = format!(
+            "[DEFAULT]\nregion=fra\npass_phrase={PASS_PHRASE}\n[s]\ntenancy={TENANCY}\n\
+             key_file=~/.oci/locked.pem\nsecurity_token_file=~/.oci/token\n"
+        );
+        let home = Home::new(&config).set("OCI_CLI_PROFILE", "s");
+        // {"exp":4102444800}
+        home.put("token", "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln\n");
+        let settings = home.load().unwrap();
+        let credentials = settings.credentials().unwrap();
+        let Identity::SessionToken(token) = credentials.identity else {
+            panic!("a session")
+        };
+        assert_eq!(token.expose(), "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln");
+        let ends = settings.session_ends().unwrap();
+        assert_eq!(ends.to_string(), "2100-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place_and_the_next_step() {
+        let without = |key: &str| {
+            let config = config();
+            let kept = config.lines().filter(|l| !l.starts_with(key));
+            kept.collect::<Vec<_>>().join("\n")
+        };
+        let with = |key: &str, value: &str| format!("{}\n{key}={value}\n", without(key));
+        let cases = [
+            Home::new(&without("region")),
+            Home::new(&without("user")),
+            Home::new(&without("fingerprint")),
+            Home::new(&with("region", "eu-frankfurt1")),
+            Home::new(&with("tenancy", "my tenancy")),
+            Home::new(&with("fingerprint", "08:f1")),
+            Home::new(&with(
+                "fingerprint",
+                "00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00",
+            )),
+            Home::new(&with("key_file", "~/.oci/none.pem")),
+            Home::new(&with("key_file", "~/.oci/locked.pem")),
+            Home::new(&with("key_file", "~/.oci/config")),
+            Home::new("user=x\n"),
+            Home::new(&config()).set("OCI_CLI_PROFILE", "work"),
+            Home::new(&config()).set("OCI_CLI_REGION", "mars"),
+        ];
+        let told: Vec<String> = cases.iter().map(Home::refusal).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        ~/.oci/config: `region` is missing
+          hint: add `region=…` to the profile, or set OCI_CLI_REGION; the console shows a ready-made config under User settings, API keys
+        ~/.oci/config: `user` is missing
+          hint: add `user=…` to the profile, or set OCI_CLI_USER; the console shows a ready-made config under User settings, API keys
+        ~/.oci/config: `fingerprint` is missing
+          hint: add `fingerprint=…` to the profile, or set OCI_CLI_FINGERPRINT; the console shows a ready-made config under User settings, API keys
+        ~/.oci/config:6: `eu-frankfurt1` is not a region, did you mean `eu-frankfurt-1`?
+          hint: use a region's name such as `eu-frankfurt-1` or its key such as `fra`
+        ~/.oci/config:6: `tenancy` is `my tenancy`, which is no OCID
+          hint: it looks like `ocid1.tenancy.oc1..aaaa…`; the console shows it
+        ~/.oci/config:6: `fingerprint` is `08:f1`, which is none
+          hint: it is 16 hexadecimal pairs with colons; the console lists it with the API key
+        ~/.oci/config:6: `fingerprint` is 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00, but the key in `key_file` has 08:f1:3f:37:58:22:5a:cb:6f:e8:5e:4b:c3:02:3c:55
+          hint: if the key is listed for the user in the console, set `fingerprint=08:f1:3f:37:58:22:5a:cb:6f:e8:5e:4b:c3:02:3c:55`; if not, point `key_file` to the right key
+        ~/.oci/none.pem: cannot read the private key
+          hint: check `key_file` in the config and the file's permissions
+        ~/.oci/locked.pem: the private key cannot be used: it is encrypted and there is no pass phrase
+          hint: set `pass_phrase` in the config or `OCI_CLI_PASSPHRASE`
+        ~/.oci/config: the private key cannot be used: it holds no private key in PEM form
+          hint: `key_file` must name the private key, the file that begins with `-----BEGIN PRIVATE KEY-----`
+        ~/.oci/config:1: there is no section such as `[DEFAULT]` above it
+          hint: the file has sections such as `[DEFAULT]` with lines `key=value`
+        ~/.oci/config: it has no profile `work`
+          hint: choose one of `DEFAULT`
+        environment variable OCI_CLI_REGION: `mars` is not a region
+          hint: use a region's name such as `eu-frankfurt-1` or its key such as `fra`
+        ");
+    }
+
+    #[test]
+    fn nothing_at_all_says_what_is_missing_first() {
+        let env = BTreeMap::new();
+        let error = Settings::load(&Selection::default(), &env).unwrap_err();
+        assert_eq!(error.to_string(), "OCI config: `region` is missing");
+    }
+
+    #[test]
+    fn ocids_are_told_from_other_text() {
+        let cases = [
+            (TENANCY, true),
+            ("ocid1.vcn.oc1.phx.abc", true),
+            ("ocid1.tenancy.oc1", false),
+            ("hello", false),
+            ("ocid1.tenancy.oc1..a b", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(is_ocid(text), expected, "{text}");
+        }
+    }
 }

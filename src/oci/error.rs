@@ -375,14 +375,18 @@ fn hint(error: &Details) -> Option<String> {
         Class::Precondition => {
             "somebody else changed it meanwhile: run the same command again".into()
         }
-        Class::Throttled | Class::Transient | Class::Timeout | Class::Cancelled => {
-            "run the same command again: it goes on".into()
+        Class::Throttled | Class::Transient => {
+            "it passes: run the same command again in a minute, it goes on from here".into()
         }
+        Class::Timeout | Class::Cancelled => {
+            "run the same command again: it goes on from here".into()
+        }
+        Class::Invalid => "check the value that the message is about in the profile".into(),
         Class::Bug if error.request_id.is_none() && error.status.is_some() => {
             "this does not look like Oracle's answer: check the endpoint and any proxy in between"
                 .into()
         }
-        Class::Invalid | Class::Bug | Class::Tls | Class::Connect => return None,
+        Class::Bug | Class::Tls | Class::Connect => return None,
     })
 }
 
@@ -409,5 +413,175 @@ impl fmt::Display for OciError {
 impl Error for OciError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.net.as_ref().map(|e| e as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::{Act, Reply, Server, error, reply};
+    use crate::oci::sign::http_date;
+    use crate::oci::testing::{client, fast_clock};
+    use crate::oci::{CreateVcn, Vcn};
+
+    const VCN: &str = "ocid1.vcn.oc1.eu-frankfurt-1.aaaaaaaaaaaaaaaabcdefg";
+
+    async fn read(script: impl Into<Act>) -> OciError {
+        let server = Server::start([script.into()]).await;
+        let client = client(&server, fast_clock());
+        client.network().get::<Vcn>(VCN).await.unwrap_err()
+    }
+
+    async fn create(script: Reply) -> OciError {
+        let server = Server::start([script]).await;
+        let body = CreateVcn {
+            display_name: Some("todo".into()),
+            ..CreateVcn::default()
+        };
+        let client = client(&server, fast_clock());
+        client.network().create(&body, "t").await.unwrap_err()
+    }
+
+    /// What a user reads: the error, and what to do about it. How long the
+    /// attempts took differs from run to run.
+    fn told(error: &OciError) -> String {
+        let text = format!(
+            "{error}\n  class: {:?}\n  request id: {}\n  hint: {}",
+            error.class,
+            error.request_id.as_deref().unwrap_or("-"),
+            error.hint().unwrap_or_else(|| "-".into())
+        );
+        let times = regex::Regex::new(r"attempts in [0-9hms.]+").unwrap();
+        times.replace_all(&text, "attempts in T").into_owned()
+    }
+
+    #[tokio::test]
+    async fn every_refusal_says_what_and_why_and_what_next() {
+        let cases = [
+            create(error(400, "LimitExceeded", "VCN limit for this tenancy has been exceeded.")).await,
+            create(error(400, "InvalidParameter", "The maximum limit of 0 service gateways per VCN is reached")).await,
+            create(error(400, "QuotaExceeded", "Quota vcn-count is 0 in compartment c")).await,
+            create(error(500, "InternalError", "Out of host capacity.")).await,
+            create(error(400, "InvalidParameter", "cidrBlocks must not be empty")).await,
+            create(error(404, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found.")).await,
+            create(error(403, "NotAllowed", "Please go to your home region PHX to execute CREATE, UPDATE and DELETE operations.")).await,
+            read(error(404, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found.")).await,
+            read(error(409, "Conflict", "The VCN is associated with a subnet.")).await,
+            read(error(412, "NoEtagMatch", "The resource has changed.")).await,
+            read(error(429, "TooManyRequests", "Too many requests for the user")).await,
+            read(error(503, "ServiceUnavailable", "Try later")).await,
+        ];
+        let told: Vec<String> = cases.iter().map(told).collect();
+        insta::assert_snapshot!(told.join("\n\n"), @r"
+        could not create virtual network `todo`: VCN limit for this tenancy has been exceeded (400 LimitExceeded)
+          class: Limit
+          request id: REQ/1
+          hint: the tenancy's service limits in eu-frankfurt-1 do not allow it: see https://cloud.oracle.com/limits, delete something or ask for more
+
+        could not create virtual network `todo`: The maximum limit of 0 service gateways per VCN is reached (400 InvalidParameter)
+          class: Limit
+          request id: REQ/1
+          hint: the tenancy's service limits in eu-frankfurt-1 do not allow it: see https://cloud.oracle.com/limits, delete something or ask for more
+
+        could not create virtual network `todo`: Quota vcn-count is 0 in compartment c (400 QuotaExceeded)
+          class: Quota
+          request id: REQ/1
+          hint: a compartment quota forbids it: ask whoever manages quotas for this tenancy
+
+        could not create virtual network `todo`: Out of host capacity (500 InternalError)
+          class: Capacity
+          request id: REQ/1
+          hint: no host has room for this shape right now: try again later, or use another availability domain or a smaller shape
+
+        could not create virtual network `todo`: cidrBlocks must not be empty (400 InvalidParameter)
+          class: Invalid
+          request id: REQ/1
+          hint: check the value that the message is about in the profile
+
+        could not create virtual network `todo`: Authorization failed or requested resource not found (404 NotAuthorizedOrNotFound)
+          class: Denied
+          request id: REQ/1
+          hint: check that the compartment exists and that a policy lets the user do this
+
+        could not create virtual network `todo`: Please go to your home region PHX to execute CREATE, UPDATE and DELETE operations (403 NotAllowed)
+          class: WrongRegion
+          request id: REQ/1
+          hint: use the region that the object is in; users, groups, compartments and policies change in the home region only
+
+        could not read the virtual network …bcdefg: Authorization failed or requested resource not found (404 NotAuthorizedOrNotFound)
+          class: NotFound
+          request id: REQ/1
+          hint: it may be deleted, in another region, or hidden from this user by policy
+
+        could not read the virtual network …bcdefg: The VCN is associated with a subnet (409 Conflict)
+          class: Conflict
+          request id: REQ/1
+          hint: something else works on it: run the same command again shortly
+
+        could not read the virtual network …bcdefg: The resource has changed (412 NoEtagMatch)
+          class: Precondition
+          request id: REQ/1
+          hint: somebody else changed it meanwhile: run the same command again
+
+        could not read the virtual network …bcdefg: Too many requests for the user (429 TooManyRequests) (8 attempts in T)
+          class: Throttled
+          request id: REQ/1
+          hint: it passes: run the same command again in a minute, it goes on from here
+
+        could not read the virtual network …bcdefg: Try later (503 ServiceUnavailable) (8 attempts in T)
+          class: Transient
+          request id: REQ/1
+          hint: it passes: run the same command again in a minute, it goes on from here
+        ");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_clock_is_told_by_how_much_and_in_which_direction() {
+        let refusal = error(
+            401,
+            "NotAuthenticated",
+            "The required information to complete authentication was not provided or was incorrect.",
+        );
+        let shifted = |seconds| {
+            let now = crate::clock::Clock::default().now();
+            http_date(now + SignedDuration::from_secs(seconds))
+        };
+        let hint = async |seconds| {
+            let error = read(refusal.clone().with("date", &shifted(seconds))).await;
+            error.hint().unwrap()
+        };
+        assert!(hint(-603).await.starts_with("this machine's clock is 10m0"));
+        assert!(hint(-603).await.contains(" ahead: "));
+        assert!(hint(7205).await.contains(" behind: "));
+        assert!(hint(7205).await.contains("2h00m"));
+        assert!(
+            hint(3)
+                .await
+                .starts_with("check user, tenancy and fingerprint")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_somebody_else_is_shown_in_short() {
+        let page = format!("<html>\n <title>Proxy</title>{}", "x".repeat(500));
+        let error = read(reply(407, page).with("content-type", "text/html")).await;
+        assert_eq!(error.class, Class::Bug);
+        let text = error.to_string();
+        assert!(
+            text.contains("status 407, text/html: `<html> <title>Proxy</title>xxx"),
+            "{text}"
+        );
+        assert!(text.len() < 300);
+        assert!(
+            error
+                .hint()
+                .unwrap()
+                .contains("does not look like Oracle's answer")
+        );
+
+        let error = read(reply(200, "[\"not an object").with("opc-request-id", "R")).await;
+        assert_eq!(error.class, Class::Bug);
+        assert!(error.to_string().contains("the answer cannot be read: "));
+        assert_eq!(error.request_id.as_deref(), Some("R"));
     }
 }

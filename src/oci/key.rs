@@ -12,6 +12,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use zeroize::Zeroizing;
 
 use super::sign::CannotSign;
+use super::types::hex;
 use crate::secret::Secret;
 
 /// An RSA private key that can sign requests.
@@ -209,7 +210,7 @@ fn fingerprint(pkcs1: &[u8]) -> String {
     bits.extend_from_slice(pkcs1);
     let content = [&RSA[..], &der(0x03, &bits)].concat();
     let digest = Md5::digest(der(0x30, &content));
-    let pairs: Vec<String> = digest.iter().map(|b| format!("{b:02x}")).collect();
+    let pairs: Vec<String> = digest.iter().map(|b| hex(&[*b])).collect();
     pairs.join(":")
 }
 
@@ -229,4 +230,93 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(content);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::testing::{FINGERPRINT, PASS_PHRASE, pem};
+
+    fn load(pem: &str, pass_phrase: Option<&str>) -> Result<Key, KeyError> {
+        Key::from_pem(pem.as_bytes(), pass_phrase.map(Secret::new).as_ref())
+    }
+
+    #[test]
+    fn every_form_of_a_key_leads_to_the_same_key() {
+        let plain = ["plain", "pkcs1"];
+        let encrypted = [
+            "dek-aes128",
+            "dek-aes192",
+            "dek-aes256",
+            "dek-des3",
+            "pbes2-aes256",
+            "pbes2-des3",
+            "pbes2-scrypt",
+        ];
+        for form in plain {
+            // A pass phrase may be inherited from the default profile.
+            for phrase in [None, Some("unneeded")] {
+                let key = load(&pem(form), phrase).unwrap();
+                assert_eq!(key.fingerprint(), FINGERPRINT, "{form}");
+            }
+        }
+        for form in encrypted {
+            let key = load(&pem(form), Some(PASS_PHRASE)).unwrap();
+            assert_eq!(key.fingerprint(), FINGERPRINT, "{form}");
+            assert_eq!(
+                load(&pem(form), None).unwrap_err(),
+                KeyError::NeedsPassPhrase
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_pass_phrase_is_told() {
+        for form in ["dek-aes128", "dek-des3", "pbes2-aes256"] {
+            let error = load(&pem(form), Some("wrong")).unwrap_err();
+            assert_eq!(error, KeyError::WrongPassPhrase, "{form}");
+        }
+    }
+
+    #[test]
+    fn the_label_line_and_windows_line_ends_do_not_matter() {
+        for form in ["plain", "dek-aes128"] {
+            let text = format!("{}OCI_API_KEY\n", pem(form)).replace('\n', "\r\n");
+            let key = load(&text, Some(PASS_PHRASE)).unwrap();
+            assert_eq!(key.fingerprint(), FINGERPRINT);
+        }
+    }
+
+    #[test]
+    fn what_is_no_usable_key_is_told() {
+        let cases = [
+            ("", KeyError::NoKey),
+            ("ssh-rsa AAAA me", KeyError::NoKey),
+            (&pem("public"), KeyError::Public),
+            (
+                &pem("pbes1"),
+                KeyError::Cipher("an outdated scheme (PBES1)".into()),
+            ),
+            (
+                &pem("dek-aes128").replace("AES-128-CBC", "IDEA-CBC"),
+                KeyError::Cipher("IDEA-CBC".into()),
+            ),
+            (
+                &pem("dek-aes128").replace("AES-128-CBC,", "AES-128-CBC,zz"),
+                KeyError::WrongPassPhrase,
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(load(text, Some(PASS_PHRASE)).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_fingerprint_only() {
+        let text = format!("{:?}", load(&pem("plain"), None).unwrap());
+        assert_eq!(
+            text,
+            format!("Key {{ fingerprint: \"{FINGERPRINT}\", .. }}")
+        );
+    }
 }

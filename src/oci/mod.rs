@@ -88,7 +88,9 @@ pub use compute::{
     AvailabilityStatus, BillingType, CapacityReport, Compute, Instance, RangeOptions, Shape,
     ShapeAvailability, ShapeConfig, ShapeQuery, VnicAttachment,
 };
-pub use config::{ConfigError, CredentialSource, Env, Place, ProcessEnv, Selection, Settings};
+pub use config::{
+    ConfigError, CredentialSource, Env, Given, Place, ProcessEnv, Selection, Settings,
+};
 pub use endpoint::{Endpoints, Service};
 pub use error::{Class, Details, OciError, found, gone};
 pub use identity::{

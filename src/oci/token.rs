@@ -146,3 +146,91 @@ impl ClusterAccess {
         Ok(Self { server, ca_pem })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::testing::credentials;
+    use crate::oci::types::hex;
+
+    /// The vector was made with Oracle's command line, offline.
+    #[test]
+    fn the_token_equals_that_of_the_oci_command_line() {
+        let signer = Signer::new(&credentials());
+        let tokens = ClusterTokens::new(signer, "eu-frankfurt-1", Clock::default());
+        let now = "2026-02-03T04:05:06Z".parse().unwrap();
+        let token = tokens
+            .mint_at("ocid1.cluster.oc1.eu-frankfurt-1.aaaaaaaatodoctl", now)
+            .unwrap();
+        let text = token.token.expose();
+        assert_eq!(text.len(), 1148);
+        assert!(text.starts_with("aHR0cHM6Ly9jb250YWluZXJl"));
+        assert!(text.ends_with("MDQlM0EwNSUzQTA2K0dNVA=="));
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let expected = "1311659e5d9bfe151af329e9da8e97d2be621bd619edd6c7d83a39c2953240c1";
+        assert_eq!(hex(digest.as_ref()), expected);
+        assert_eq!(token.expires.to_string(), "2026-02-03T04:09:06Z");
+    }
+
+    #[test]
+    fn kubectl_gets_an_exec_credential() {
+        let token = ClusterToken {
+            token: Secret::new("t"),
+            expires: "2026-02-03T04:09:06.5Z".parse().unwrap(),
+        };
+        assert_eq!(
+            token.exec_credential(),
+            r#"{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","status":{"token":"t","expirationTimestamp":"2026-02-03T04:09:06Z"}}"#
+        );
+    }
+
+    const KUBECONFIG: &str = r#"---
+apiVersion: v1
+kind: ""
+clusters:
+- name: cluster-cabcdefghij
+  cluster:
+    server: https://203.0.113.10:6443
+    certificate-authority-data: LS0tQ0EtLS0K
+users:
+- name: user-cabcdefghij
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      command: oci
+      args: [ce, cluster, generate-token, --cluster-id, X, --region, eu-frankfurt-1]
+      env: []
+contexts:
+- name: context-cabcdefghij
+  context: {cluster: cluster-cabcdefghij, user: user-cabcdefghij}
+current-context: context-cabcdefghij
+"#;
+
+    #[test]
+    fn a_kubeconfig_of_no_kind_is_read() {
+        let access = ClusterAccess::parse(KUBECONFIG).unwrap();
+        assert_eq!(access.server, "https://203.0.113.10:6443");
+        assert_eq!(access.ca_pem, "---CA---\n");
+    }
+
+    #[test]
+    fn a_kubeconfig_that_lacks_something_says_what() {
+        let cases = [
+            ("server: https://203.0.113.10:6443", "server"),
+            (
+                "certificate-authority-data: LS0tQ0EtLS0K",
+                "certificate authority",
+            ),
+        ];
+        for (line, what) in cases {
+            let text = KUBECONFIG.replace(line, "");
+            // The entry must not become an empty one.
+            let text = text.replace("  cluster:\n", "  cluster:\n    proxy-url: http://p\n");
+            let error = ClusterAccess::parse(&text).unwrap_err();
+            assert!(
+                error.to_string().ends_with(&format!("has no {what}")),
+                "{error}"
+            );
+        }
+    }
+}

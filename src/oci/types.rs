@@ -229,6 +229,15 @@ impl<'de> Deserialize<'de> for Lifecycle {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let nibbles = bytes.iter().flat_map(|b| [b >> 4, b & 0x0f]);
+    nibbles.filter_map(|n| DIGITS.get(usize::from(n))).collect()
+}
+
 /// Reads JSON `null` like an absent field.
 pub(super) fn null_as_default<'de, D, T>(d: D) -> Result<T, D::Error>
 where

@@ -1,5 +1,6 @@
 //! Work requests: how the service tells what became of a long operation.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::Method;
@@ -11,7 +12,7 @@ use super::error::is_capacity;
 use super::network::short;
 use super::types::{null_as_default, words};
 use super::{Class, Client, OciError, Service};
-use crate::clock::{Look, WaitError, human, wait_until};
+use crate::clock::{WaitError, human};
 
 /// Pause between looks in the first minute.
 const EAGER: Duration = Duration::from_secs(5);
@@ -289,11 +290,19 @@ impl<'c> WorkRequests<'c> {
         let clock = self.client.clock();
         let deadline = clock.deadline(patience.limit);
         let patient = self.client.creating(clock.deadline(UNSEEN_FOR));
-        let progress = &mut progress;
-        let ended = wait_until(clock, patience.limit, async || {
+        let deed = Deed {
+            operation: "GetWorkRequest",
+            doing: doing.to_owned(),
+            subject: None,
+        };
+        loop {
             let (work, asked) = self.look(&patient, id).await?;
-            if work.status.is_final() {
-                return Ok(Look::Done(work));
+            match work.status {
+                WorkStatus::Succeeded => return Ok(work),
+                WorkStatus::Failed | WorkStatus::Canceled => {
+                    return Err(self.failure(&deed, &work).await);
+                }
+                _ => {}
             }
             let elapsed = deadline.waited();
             let seen = Progress {
@@ -309,28 +318,10 @@ impl<'c> WorkRequests<'c> {
             } else {
                 asked.unwrap_or(CALM)
             };
-            Ok(Look::Wait(describe(&seen), pause))
-        })
-        .await;
-        let deed = Deed {
-            operation: "GetWorkRequest",
-            doing: doing.to_owned(),
-            subject: None,
-        };
-        match ended {
-            Ok(work) if work.status == WorkStatus::Succeeded => Ok(work),
-            Ok(work) => Err(self.failure(&deed, &work).await),
-            Err(WaitError::Failed(error)) => Err(error),
-            Err(WaitError::Cancelled(_)) => Err(OciError::new(
-                &deed,
-                Class::Cancelled,
-                format!("interrupted; work request {} goes on", short(id)),
-            )),
-            Err(WaitError::TimedOut { waited, last }) => Err(OciError::new(
-                &deed,
-                Class::Timeout,
-                format!("no end after {}, last seen {last}", human(waited)),
-            )),
+            deadline
+                .pause(describe(&seen), pause)
+                .await
+                .map_err(|end| unfinished(&deed, id, end))?;
         }
     }
 
@@ -390,6 +381,22 @@ fn classify(work: &WorkRequest, errors: &[WorkError]) -> Class {
     }
 }
 
+fn unfinished(deed: &Deed, id: &str, end: WaitError<Infallible>) -> OciError {
+    match end {
+        WaitError::Cancelled(_) => OciError::new(
+            deed,
+            Class::Cancelled,
+            format!("interrupted; work request {} goes on", short(id)),
+        ),
+        WaitError::TimedOut { waited, last } => OciError::new(
+            deed,
+            Class::Timeout,
+            format!("no end after {}, last seen {last}", human(waited)),
+        ),
+        WaitError::Failed(never) => match never {},
+    }
+}
+
 fn describe(progress: &Progress) -> String {
     match &progress.last_log {
         Some(line) => format!("{}: {line}", progress.status),
@@ -409,4 +416,163 @@ fn percent(work: &WorkRequest, elapsed: Duration, typical: Option<Duration>) -> 
         reason = "clamped to 0..=100 first"
     )]
     Some((share * 100.0).clamp(0.0, 100.0) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::net::testing::{Reply, Server, error, reply};
+    use crate::oci::testing::{client, fast_clock};
+
+    const ID: &str = "ocid1.clustersworkrequest.oc1.eu-frankfurt-1.aaaaaaaawork01";
+    const OKE: WorkKind<'_> = WorkKind::ContainerEngine { compartment: "c" };
+    const PATIENCE: Patience = Patience {
+        limit: Duration::from_mins(10),
+        typical: Some(Duration::from_mins(5)),
+    };
+
+    fn work(status: &str) -> Reply {
+        let body = json!({
+            "id": ID,
+            "operationType": "NODEPOOL_CREATE",
+            "status": status,
+            "resources": [{"actionType": "IN_PROGRESS", "entityType": "NodePool", "identifier": "np1"}],
+            "timeAccepted": "2026-02-03T04:05:06Z",
+            "timeFinished": null,
+        });
+        reply(200, body.to_string())
+    }
+
+    fn rows(rows: &Value) -> Reply {
+        reply(200, rows.to_string())
+    }
+
+    fn log() -> Reply {
+        rows(&json!([
+            {"message": "second", "timestamp": "2026-02-03T04:06:06Z"},
+            {"message": "first", "timestamp": "2026-02-03T04:05:06.5Z"},
+        ]))
+    }
+
+    async fn wait(
+        script: Vec<Reply>,
+        patience: Patience,
+    ) -> (Result<WorkRequest, OciError>, Vec<Progress>, Vec<String>) {
+        let server = Server::start(script).await;
+        let client = client(&server, fast_clock());
+        let mut told = Vec::new();
+        let doing = "create node pool `a1`";
+        let requests = client.work_requests(OKE);
+        let result = requests
+            .wait(ID, doing, patience, |p| told.push(p.clone()))
+            .await;
+        let lines = server.seen().into_iter().map(|s| s.line).collect();
+        (result, told, lines)
+    }
+
+    #[tokio::test]
+    async fn progress_is_told_until_the_work_is_done() {
+        let script = vec![
+            error(404, "NotAuthorizedOrNotFound", "not yet"),
+            work("ACCEPTED"),
+            rows(&json!([])),
+            work("IN_PROGRESS").with("retry-after", "7"),
+            log(),
+            work("SUCCEEDED"),
+        ];
+        let (result, told, lines) = wait(script, PATIENCE).await;
+        let work = result.unwrap();
+        assert_eq!(work.identifier("nodepool"), Some("np1"));
+        assert_eq!(work.identifier("cluster"), None);
+        let statuses: Vec<&WorkStatus> = told.iter().map(|p| &p.status).collect();
+        assert_eq!(statuses, [&WorkStatus::Accepted, &WorkStatus::InProgress]);
+        assert_eq!(told[0].last_log, None);
+        assert_eq!(told[1].last_log.as_deref(), Some("second"));
+        assert!(told[1].percent > told[0].percent);
+        assert!(lines[2].ends_with(&format!("/workRequests/{ID}/logs?compartmentId=c")));
+    }
+
+    #[tokio::test]
+    async fn a_failure_comes_with_its_errors_and_log() {
+        let cases = [
+            (
+                "InternalError",
+                "(500, InternalError, false) Out of host capacity.",
+                Class::Capacity,
+            ),
+            (
+                "InternalError",
+                "1 node(s) register timeout",
+                Class::Timeout,
+            ),
+            ("LimitExceeded", "standard-a1-core-count", Class::Limit),
+            ("InternalError", "something", Class::Transient),
+        ];
+        for (code, message, class) in cases {
+            let errors = json!([{"code": code, "message": message, "timestamp": "x"}]);
+            let script = vec![work("FAILED"), rows(&errors), log()];
+            let error = wait(script, PATIENCE).await.0.unwrap_err();
+            assert_eq!(error.class, class);
+            assert_eq!(error.log, ["first", "second"]);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "could not create node pool `a1`: {} ({code})",
+                    message.trim_end_matches('.')
+                )
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_never_ends_times_out_with_what_was_seen_last() {
+        let patience = Patience {
+            limit: Duration::from_secs(30),
+            typical: None,
+        };
+        // The last answer repeats; it serves as work request and as log.
+        let (result, told, _) = wait(vec![work("IN_PROGRESS")], patience).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.class, Class::Timeout);
+        assert!(
+            error.to_string().ends_with("last seen IN_PROGRESS"),
+            "{error}"
+        );
+        assert!(told.iter().all(|p| p.percent.is_none()));
+    }
+
+    #[tokio::test]
+    async fn cancellation_leaves_the_work_running() {
+        let server = Server::start([work("IN_PROGRESS")]).await;
+        let clock = crate::clock::Clock::default();
+        let cancel = clock.cancellation().clone();
+        let client = client(&server, clock);
+        let error = client
+            .work_requests(OKE)
+            .wait(ID, "create cluster `todo`", PATIENCE, |_| cancel.cancel())
+            .await
+            .unwrap_err();
+        assert!(error.is_cancelled());
+        assert!(error.to_string().ends_with("work request …work01 goes on"));
+    }
+
+    #[test]
+    fn other_services_work_requests_are_read_too() {
+        let balancer = json!({
+            "id": "w", "type": "DeleteLoadBalancer", "lifecycleState": "FAILED",
+            "errorDetails": [{"errorCode": "BAD_INPUT", "message": "no"}],
+        });
+        let work: WorkRequest = serde_json::from_value(balancer).unwrap();
+        assert_eq!(work.status, WorkStatus::Failed);
+        assert_eq!(work.operation_type, "DeleteLoadBalancer");
+        assert_eq!(work.errors[0].code, "BAD_INPUT");
+        let compartment = json!({
+            "id": "w", "operationType": "DELETE_COMPARTMENT", "status": "IN_PROGRESS",
+            "percentComplete": 40.0, "errors": null,
+        });
+        let work: WorkRequest = serde_json::from_value(compartment).unwrap();
+        assert_eq!(percent(&work, Duration::ZERO, None), Some(40));
+    }
 }
