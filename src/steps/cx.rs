@@ -146,8 +146,11 @@ impl Cloud {
         clock: &Clock,
         env: &dyn oci::Env,
     ) -> Result<Self, CxError> {
+        // The default path gives way to the environment's.
+        let named = (cloud.config_file != profile::Cloud::default().config_file)
+            .then(|| crate::files::expand_home(&cloud.config_file));
         let selection = oci::Selection {
-            file: Some(crate::files::expand_home(&cloud.config_file)),
+            config_file: named,
             profile: Some(cloud.config_profile.clone()),
             region: cloud.region.clone(),
         };
@@ -188,7 +191,10 @@ impl Cloud {
     /// The client that tells the step's user why it tries again.
     pub(super) fn observed(&self, cx: &StepCx<Cx>) -> Client {
         let report = cx.report.clone();
-        self.client.observed(move |retrying| report(&retrying.to_string(), None))
+        self.client.observed(move |retrying| {
+            let pause = crate::clock::human(retrying.wait);
+            report(&format!("{}; trying again in {pause}", retrying.reason), None);
+        })
     }
 
     /// All objects of a kind in a compartment. While planning, steps of the
