@@ -162,6 +162,11 @@ impl RequestLog {
         })
     }
 
+    /// How many requests there were in the world's life.
+    pub fn count(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - 1
+    }
+
     /// Notes that a request came in.
     pub fn start(&self, system: &'static str, request: &Request) -> Entry {
         Entry {

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod auth;
+pub mod animate;
 mod blockstorage;
 mod call;
 mod cidr;
