@@ -1,1 +1,233 @@
-//! (being written)
+//! The embedded Kubernetes: one API server per cluster, on loopback over TLS,
+//! with every object in the world's store.
+//!
+//! The OCI emulator makes and removes clusters and nodes through [`Clusters`];
+//! everybody else speaks the Kubernetes API. This module implements the API
+//! from its documentation and must never use the `kube` or `k8s-openapi`
+//! crates: a mistake of theirs, or ours in using them, must show here.
+
+mod access;
+mod apply;
+mod body;
+mod bootstrap;
+mod catalog;
+mod cluster;
+mod crd;
+mod defaults;
+mod discovery;
+mod kinds;
+mod node;
+mod objects;
+mod openapi;
+mod patch;
+mod proto;
+mod registry;
+mod render;
+mod request;
+mod schema;
+mod select;
+mod server;
+mod status;
+mod subresources;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod validate;
+mod watch;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::cluster::Cluster;
+use self::server::Server;
+use self::tls::Certificates;
+use super::world::World;
+
+/// Who a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user's name, e.g. a user OCID.
+    pub name: String,
+    /// The groups; members of `system:masters` may do everything.
+    pub groups: Vec<String>,
+}
+
+/// Tells who a bearer token belongs to.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The user behind a token for this cluster, or why there is none (for the
+    /// request log; the client is only told "Unauthorized").
+    fn authenticate(&self, cluster_ocid: &str, bearer: &str) -> Result<User, String>;
+}
+
+/// Where a cluster's API server listens and what to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The loopback address.
+    pub address: SocketAddr,
+    /// The certificate of the cluster's own authority.
+    pub ca_pem: String,
+}
+
+/// A machine that joins a cluster, as its kubelet would describe it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// The node's name: its private address, on OKE.
+    pub name: String,
+    /// The instance's OCID.
+    pub provider_id: String,
+    /// The private address.
+    pub internal_ip: String,
+    /// OCPUs times threads: what `kubectl` shows as cpu.
+    pub cpus: u32,
+    /// Memory in GB.
+    pub memory_gb: u32,
+    /// `arm64` or `amd64`.
+    pub arch: String,
+    /// E.g. `v1.34.1`.
+    pub kubelet_version: String,
+    /// The availability domain, as in the zone label.
+    pub zone: String,
+    /// The fault domain, e.g. `FAULT-DOMAIN-1`.
+    pub fault_domain: String,
+    /// Further labels, from the node pool.
+    pub labels: BTreeMap<String, String>,
+    /// How many pods fit.
+    pub pods: u32,
+}
+
+/// The table of clusters: port and certificates by OCID.
+const CLUSTERS: &str = "kube/clusters";
+
+/// All clusters of the world.
+pub struct Clusters {
+    world: Arc<World>,
+    auth: Arc<dyn Authenticator>,
+    running: Mutex<HashMap<String, Running>>,
+    /// Held while a cluster starts, so that it starts once.
+    starting: tokio::sync::Mutex<()>,
+}
+
+struct Running {
+    cluster: Arc<Cluster>,
+    endpoint: Endpoint,
+    stop: CancellationToken,
+}
+
+impl Clusters {
+    /// Prepares the clusters of a world; none is served before
+    /// [`Clusters::ensure`] or [`Clusters::start_all`].
+    pub fn new(world: Arc<World>, auth: Arc<dyn Authenticator>) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            auth,
+            running: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Serves a cluster, making it first if need be. Its port and authority
+    /// are kept in the store, so kubeconfigs outlive the sandbox's process.
+    pub async fn ensure(self: &Arc<Self>, cluster_ocid: &str) -> io::Result<Endpoint> {
+        let _alone = self.starting.lock().await;
+        if let Some(running) = self.running().get(cluster_ocid) {
+            return Ok(running.endpoint.clone());
+        }
+        let held = self.world.store.get(CLUSTERS, cluster_ocid);
+        let port = held
+            .as_ref()
+            .and_then(|row| u16::try_from(row.value.get("port")?.as_u64()?).ok());
+        let certificates = held
+            .as_ref()
+            .and_then(|row| serde_json::from_value(row.value.get("certificates")?.clone()).ok());
+        let certificates: Certificates = match certificates {
+            Some(certificates) => certificates,
+            None => Certificates::generate("kubernetes").map_err(io::Error::other)?,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await?;
+        let address = listener.local_addr()?;
+        let row = json!({"port": address.port(), "certificates": certificates});
+        if held.is_none_or(|h| *h.value != row) {
+            self.world.store.put(CLUSTERS, cluster_ocid, row);
+        }
+        let endpoint = Endpoint {
+            address,
+            ca_pem: certificates.ca_pem.clone(),
+        };
+        let cluster = Arc::new(Cluster::new(
+            self.world.clone(),
+            cluster_ocid,
+            self.auth.clone(),
+        ));
+        let stop = CancellationToken::new();
+        bootstrap::start(&cluster, &stop);
+        tokio::spawn(super::http::serve(
+            listener,
+            Some(certificates.acceptor()?),
+            Arc::new(Server(cluster.clone())),
+            self.world.clone(),
+            stop.clone(),
+        ));
+        let running = Running {
+            cluster,
+            endpoint: endpoint.clone(),
+            stop,
+        };
+        self.running().insert(cluster_ocid.to_owned(), running);
+        Ok(endpoint)
+    }
+
+    /// Serves every cluster that the store knows, after a restart.
+    pub async fn start_all(self: &Arc<Self>) -> io::Result<()> {
+        for (ocid, _) in self.world.store.list(CLUSTERS, "").0 {
+            self.ensure(&ocid).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops a cluster and deletes everything in it.
+    pub fn remove(&self, cluster_ocid: &str) {
+        if let Some(running) = self.running().remove(cluster_ocid) {
+            running.stop.cancel();
+        }
+        let store = &self.world.store;
+        let prefix = format!("kube/{cluster_ocid}/");
+        for (table, _) in store.tables() {
+            if table.starts_with(&prefix) {
+                for (key, _) in store.list(&table, "").0 {
+                    store.delete(&table, &key);
+                }
+            }
+        }
+        store.delete(CLUSTERS, cluster_ocid);
+    }
+
+    /// Lets a node join: it exists at once and is Ready after a while.
+    pub fn register_node(self: &Arc<Self>, cluster_ocid: &str, node: NodeSpec) {
+        if let Some(cluster) = self.cluster(cluster_ocid) {
+            node::register(&cluster, node);
+        }
+    }
+
+    /// Takes a node away.
+    pub fn remove_node(&self, cluster_ocid: &str, name: &str) {
+        if let Some(cluster) = self.cluster(cluster_ocid) {
+            node::remove(&cluster, name);
+        }
+    }
+
+    fn cluster(&self, ocid: &str) -> Option<Arc<Cluster>> {
+        self.running().get(ocid).map(|r| r.cluster.clone())
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

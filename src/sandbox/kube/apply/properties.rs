@@ -1,0 +1,1 @@
+//! Invariants of ownership under random writes.

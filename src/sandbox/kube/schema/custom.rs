@@ -1,0 +1,1 @@
+//! The types of custom resources, from their OpenAPI schemas.

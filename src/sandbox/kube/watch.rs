@@ -1,0 +1,233 @@
+//! Watches: changes as they happen, from a revision on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::catalog::Resource;
+use super::cluster::{Cluster, key_prefix, present};
+use super::objects::selector;
+use super::render::{self, Shown};
+use super::request::Call;
+use super::select::Selector;
+use super::status::{Cause, Outcome, Status};
+use crate::sandbox::http::{Body, Reply};
+use crate::sandbox::store::Change;
+
+/// How often a quiet watch says where it is.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts when the client does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+
+struct Watcher {
+    cluster: Arc<Cluster>,
+    resource: Arc<Resource>,
+    table: String,
+    prefix: String,
+    selector: Selector,
+    shown: Shown,
+    revision: u64,
+    latest: tokio::sync::watch::Receiver<u64>,
+    pending: VecDeque<Bytes>,
+    bookmarks: bool,
+    ends: tokio::time::Instant,
+    next_bookmark: tokio::time::Instant,
+    over: bool,
+}
+
+/// Answers a watch.
+pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
+    let store = &call.cluster.world.store;
+    let truth = |name: &str| matches!(call.request.param(name), Some("true" | "1"));
+    let version = call.request.param("resourceVersion").unwrap_or_default();
+    let revision: u64 = if version.is_empty() {
+        0
+    } else {
+        version.parse().map_err(|_| {
+            let cause = Cause::invalid("resourceVersion", &json!(version), "must be a number");
+            Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause])
+        })?
+    };
+    let initial = truth("sendInitialEvents");
+    check_options(call, initial)?;
+    let latest = store.subscribe();
+    let now = tokio::time::Instant::now();
+    let timeout = call
+        .request
+        .param("timeoutSeconds")
+        .and_then(|t| t.parse().ok())
+        .map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let mut watcher = Watcher {
+        cluster: call.cluster.clone(),
+        resource: call.resource.clone(),
+        table: call.cluster.table(&call.resource),
+        prefix: key_prefix(&call.target.namespace),
+        selector: selector(call)?,
+        shown,
+        revision,
+        latest,
+        pending: VecDeque::new(),
+        bookmarks: truth("allowWatchBookmarks"),
+        ends: now + timeout,
+        next_bookmark: now + BOOKMARK_EVERY,
+        over: false,
+    };
+    let current = store.revision();
+    if revision > current {
+        return Err(Status::too_large_version(revision, current));
+    }
+    if initial || revision == 0 {
+        watcher.send_everything();
+        if initial {
+            watcher.send_bookmark(true);
+        }
+    } else if let Err(gone) = store.changes_since(revision) {
+        let oldest = gone.oldest;
+        let status = Status::expired(format!("too old resource version: {revision} ({oldest})"));
+        watcher.push("ERROR", &status.to_json());
+        watcher.over = true;
+    }
+    let events = stream::unfold(watcher, |mut watcher| async move {
+        let bytes = watcher.next().await?;
+        Some((bytes, watcher))
+    });
+    Ok(Reply::empty(StatusCode::OK)
+        .with("content-type", "application/json")
+        .with_body(Body::Stream(Box::pin(events))))
+}
+
+fn check_options(call: &Call, initial: bool) -> Outcome<()> {
+    let rule = call
+        .request
+        .param("resourceVersionMatch")
+        .unwrap_or_default();
+    let cause = if initial && rule != "NotOlderThan" {
+        Cause::forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )
+    } else if !initial && !rule.is_empty() && call.request.param("sendInitialEvents").is_none() {
+        Cause::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Status::invalid(
+        "meta.k8s.io",
+        "ListOptions",
+        "",
+        vec![cause],
+    ))
+}
+
+impl Watcher {
+    /// The next bytes to send; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.pending.pop_front() {
+                return Some(bytes);
+            }
+            if self.over {
+                return None;
+            }
+            self.collect();
+            if !self.pending.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                changed = self.latest.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
+                () = tokio::time::sleep_until(self.ends) => return None,
+                () = tokio::time::sleep_until(self.next_bookmark) => {
+                    self.next_bookmark = tokio::time::Instant::now() + BOOKMARK_EVERY;
+                    if self.bookmarks {
+                        self.send_bookmark(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Queues the events for what changed since the last look.
+    fn collect(&mut self) {
+        let now = *self.latest.borrow_and_update();
+        let Ok(changes) = self.cluster.world.store.changes_since(self.revision) else {
+            let status = Status::expired(format!("too old resource version: {}", self.revision));
+            self.push("ERROR", &status.to_json());
+            self.over = true;
+            return;
+        };
+        for change in &changes {
+            self.revision = change.revision;
+            if *change.table == *self.table && change.key.starts_with(&self.prefix) {
+                self.event(change);
+            }
+        }
+        self.revision = self.revision.max(now);
+    }
+
+    fn event(&mut self, change: &Change) {
+        let before = change.before.as_deref();
+        let before = before.filter(|v| self.selector.matches(v));
+        let after = change.after.as_deref();
+        let after = after.filter(|v| self.selector.matches(v));
+        let (kind, value) = match (before, after) {
+            (None, Some(after)) => ("ADDED", after),
+            (Some(_), Some(after)) => ("MODIFIED", after),
+            // What left the selection is shown as it was while selected.
+            (Some(before), None) => ("DELETED", before),
+            (None, None) => return,
+        };
+        let object = present(value, change.revision, &self.resource);
+        let object = render::one(&self.resource, &self.shown, object);
+        self.push(kind, &object);
+        self.shown.headers = false;
+    }
+
+    fn send_everything(&mut self) {
+        let (rows, revision) = self.cluster.world.store.list(&self.table, &self.prefix);
+        self.revision = revision;
+        for (_, row) in rows {
+            if self.selector.matches(&row.value) {
+                let object = present(&row.value, row.revision, &self.resource);
+                let object = render::one(&self.resource, &self.shown, object);
+                self.push("ADDED", &object);
+                self.shown.headers = false;
+            }
+        }
+    }
+
+    fn send_bookmark(&mut self, initial_end: bool) {
+        let mut metadata = json!({"resourceVersion": self.revision.to_string()});
+        if self.resource.custom.is_none() {
+            metadata["creationTimestamp"] = Value::Null;
+        }
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = json!({
+            "kind": self.resource.kind,
+            "apiVersion": self.resource.api_version(),
+            "metadata": metadata,
+        });
+        let object = render::one(&self.resource, &self.shown, object);
+        self.push("BOOKMARK", &object);
+    }
+
+    fn push(&mut self, kind: &str, object: &Value) {
+        let mut bytes =
+            serde_json::to_vec(&json!({"type": kind, "object": object})).unwrap_or_default();
+        bytes.push(b'\n');
+        self.pending.push_back(bytes.into());
+    }
+}

@@ -1,0 +1,722 @@
+//! The path of every write: decode, default, prepare, note the manager,
+//! validate, keep.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::apply::managed::{ApplyError, Conflict, Managers, Write};
+use super::catalog::{Resource, Sub};
+use super::cluster::{Cluster, key, present, text};
+use super::request::{Call, Verb};
+use super::schema::walk::{drop_nulls, write_inline_structs};
+use super::status::{Cause, Outcome, Status};
+use super::{body, defaults, kinds, patch, validate};
+use crate::sandbox::store::Row;
+
+/// How often a write starts again when somebody else was faster.
+const ATTEMPTS: usize = 8;
+
+/// A finished write.
+pub struct Written {
+    /// The object as it is now.
+    pub object: Value,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// Makes an object.
+pub fn create(call: &Call) -> Outcome<Written> {
+    let mut object = body::object(call, &call.request.body)?;
+    for attempt in 0..5 {
+        let generated = name_it(call, &mut object, attempt)?;
+        let made = insert(call, object.clone(), None);
+        match made {
+            Err(status) if generated && status.reason == "AlreadyExists" => {
+                if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.shift_remove("name");
+                }
+            }
+            other => return other,
+        }
+    }
+    Err(Status::internal("no free name was found"))
+}
+
+/// Replaces an object.
+pub fn update(call: &Call) -> Outcome<Written> {
+    let object = body::object(call, &call.request.body)?;
+    check_place(call, &object)?;
+    let name = text(&object, "/metadata/name");
+    if name.is_empty() {
+        return Err(Status::bad_request("name must be provided"));
+    }
+    modify(call, Note::Update, |_| Ok(object.clone()))
+}
+
+/// Changes an object by a patch; applies make it when it is not there.
+pub fn patch(call: &Call) -> Outcome<Written> {
+    let kind = patch::Kind::of(&call.request)?;
+    if kind == patch::Kind::Apply {
+        return apply(call);
+    }
+    if call.request.param("force").is_some() {
+        let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+        return Err(Status::invalid(
+            "meta.k8s.io",
+            "PatchOptions",
+            "",
+            vec![cause],
+        ));
+    }
+    let patch = patch::Patch::parse(kind, &call.request.body)?;
+    modify(call, Note::Update, |live| {
+        let patched = patch.apply(&call.resource.schema, live)?;
+        let bytes = serde_json::to_vec(&patched).unwrap_or_default();
+        body::checked(call, patched, &bytes)
+    })
+}
+
+fn apply(call: &Call) -> Outcome<Written> {
+    if call
+        .request
+        .param("fieldManager")
+        .unwrap_or_default()
+        .is_empty()
+    {
+        let cause = Cause::required("fieldManager", "is required for apply patch");
+        return Err(Status::invalid(
+            "meta.k8s.io",
+            "PatchOptions",
+            "",
+            vec![cause],
+        ));
+    }
+    let config = body::apply_configuration(call)?;
+    let wanted = text(&config, "/metadata/name");
+    if wanted != call.target.name && !wanted.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({wanted}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    if config
+        .pointer("/metadata/managedFields")
+        .is_some_and(|m| !m.is_null())
+    {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    let force = matches!(call.request.param("force"), Some("true" | "1"));
+    for _ in 0..ATTEMPTS {
+        let row = find(call);
+        if row.is_none() {
+            if call.sub.is_some() {
+                return Err(Status::not_found(&call.resource, &call.target.name));
+            }
+            if !text(&config, "/metadata/uid").is_empty() {
+                return Err(Status::conflict(
+                    &call.resource,
+                    &call.target.name,
+                    &format!(
+                        "Precondition failed: UID in precondition: {}, UID in object meta: ",
+                        text(&config, "/metadata/uid")
+                    ),
+                ));
+            }
+            let mut object = config.clone();
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("name".to_owned(), json!(call.target.name));
+            }
+            match insert(call, object, Some(&config)) {
+                Err(status) if status.reason == "AlreadyExists" => continue,
+                other => return other,
+            }
+        }
+        let note = Note::Apply(&config, force);
+        return modify(call, note, |live| Ok(live.clone()));
+    }
+    Err(Status::modified(&call.resource, &call.target.name))
+}
+
+/// How a write is noted.
+#[derive(Clone, Copy)]
+enum Note<'a> {
+    Update,
+    Apply(&'a Value, bool),
+}
+
+fn find(call: &Call) -> Option<Row> {
+    call.cluster
+        .row(&call.resource, &call.target.namespace, &call.target.name)
+}
+
+/// Gives a new object its name and namespace; says whether it made the name up.
+fn name_it(call: &Call, object: &mut Value, attempt: u64) -> Outcome<bool> {
+    check_place(call, object)?;
+    let name = text(object, "/metadata/name").to_owned();
+    let base = text(object, "/metadata/generateName").to_owned();
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Err(Status::bad_request("metadata must be an object"));
+    };
+    if call.resource.namespaced {
+        metadata.insert("namespace".to_owned(), json!(call.target.namespace));
+    } else {
+        metadata.shift_remove("namespace");
+    }
+    if !name.is_empty() || base.is_empty() {
+        return Ok(false);
+    }
+    let suffix = call.cluster.suffix(&base, attempt);
+    let base: String = base.chars().take(58).collect();
+    metadata.insert("name".to_owned(), json!(format!("{base}{suffix}")));
+    Ok(true)
+}
+
+fn check_place(call: &Call, object: &Value) -> Outcome<()> {
+    let namespace = text(object, "/metadata/namespace");
+    if call.resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )));
+    }
+    let name = text(object, "/metadata/name");
+    if call.verb != Verb::Create && !name.is_empty() && name != call.target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    Ok(())
+}
+
+/// Keeps a new object, made by a create or (with `config`) by an apply.
+fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Written> {
+    let (cluster, resource) = (&call.cluster, &call.resource);
+    let dry_run = call.dry_run()?;
+    check_namespace(call)?;
+    if !text(&object, "/metadata/resourceVersion").is_empty() {
+        return Err(Status::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    let mut managers = Managers::default();
+    let time = cluster.now();
+    let manager = call.manager();
+    let ignored = ignored(resource, call.sub);
+    let api_version = resource.api_version();
+    let write = Write {
+        name: &manager,
+        api_version: &api_version,
+        subresource: "",
+        time: &time,
+        ignored: &ignored,
+    };
+    let blank = blank(resource);
+    if let Some(config) = config {
+        managers
+            .apply(&resource.schema, &blank, config, &write, true)
+            .map_err(|e| refused(call, e))?;
+    }
+    shape(resource, &mut object);
+    let mut object = to_storage(resource, object);
+    defaults::fill(resource, &mut object);
+    prepare_create(cluster, resource, &mut object);
+    kinds::prepare_create(call, &mut object)?;
+    shape(resource, &mut object);
+    if config.is_none() {
+        managers.update(&resource.schema, &blank, &object, &write);
+    }
+    managers.write(&mut object);
+    validate::check(resource, None, &object)?;
+    let name = text(&object, "/metadata/name").to_owned();
+    let namespace = text(&object, "/metadata/namespace").to_owned();
+    let table = cluster.table(resource);
+    let key = key(&namespace, &name);
+    if dry_run {
+        if cluster.world.store.get(&table, &key).is_some() {
+            return Err(Status::already_exists(resource, &name));
+        }
+        let mut object = present(&object, 0, resource);
+        drop_version(&mut object);
+        return Ok(Written {
+            object,
+            created: true,
+        });
+    }
+    let revision = cluster
+        .put(&table, &key, object.clone(), None)
+        .ok_or_else(|| Status::already_exists(resource, &name))?;
+    kinds::written(call, None, &object);
+    Ok(Written {
+        object: present(&object, revision, resource),
+        created: true,
+    })
+}
+
+fn drop_version(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("resourceVersion");
+    }
+}
+
+/// Replaces the live object by what `change` makes of it, again and again
+/// until nobody else was faster.
+fn modify(
+    call: &Call,
+    note: Note<'_>,
+    change: impl Fn(&Value) -> Outcome<Value>,
+) -> Outcome<Written> {
+    let (cluster, resource) = (&call.cluster, &call.resource);
+    let dry_run = call.dry_run()?;
+    let name = &call.target.name;
+    let table = cluster.table(resource);
+    let key = key(&call.target.namespace, name);
+    for _ in 0..ATTEMPTS {
+        let row = find(call).ok_or_else(|| Status::not_found(resource, name))?;
+        let live = present(&row.value, row.revision, resource);
+        let wanted = change(&live)?;
+        check_preconditions(call, &live, &wanted, row.revision, note)?;
+        let new = next(call, &row, &live, wanted, note)?;
+        validate::check(resource, Some(&row.value), &new)?;
+        if new == *row.value {
+            return Ok(Written {
+                object: live,
+                created: false,
+            });
+        }
+        if dry_run {
+            return Ok(Written {
+                object: present(&new, row.revision, resource),
+                created: false,
+            });
+        }
+        let done = if is_finished(&new) {
+            let deleted = cluster.delete(&table, &key, row.revision);
+            deleted.inspect(|_| kinds::deleted(call, &new))
+        } else {
+            let written = cluster.put(&table, &key, new.clone(), Some(row.revision));
+            written.inspect(|_| kinds::written(call, Some(&row.value), &new))
+        };
+        if let Some(revision) = done {
+            return Ok(Written {
+                object: present(&new, revision, resource),
+                created: false,
+            });
+        }
+    }
+    Err(Status::modified(resource, name))
+}
+
+fn check_preconditions(
+    call: &Call,
+    live: &Value,
+    wanted: &Value,
+    revision: u64,
+    note: Note<'_>,
+) -> Outcome<()> {
+    let (resource, name) = (&call.resource, &call.target.name);
+    let stated = match note {
+        Note::Apply(config, _) => config,
+        Note::Update => wanted,
+    };
+    let version = text(stated, "/metadata/resourceVersion");
+    if !version.is_empty() && version != "0" {
+        let Ok(version) = version.parse::<u64>() else {
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &json!(version),
+                "must be an unsigned integer",
+            );
+            return Err(Status::invalid(
+                &resource.group,
+                &resource.kind,
+                name,
+                vec![cause],
+            ));
+        };
+        if version != revision {
+            return Err(Status::modified(resource, name));
+        }
+    } else if call.verb == Verb::Update && must_state_version(resource) {
+        let cause = Cause::invalid(
+            "metadata.resourceVersion",
+            &json!(0),
+            "must be specified for an update",
+        );
+        return Err(Status::invalid(
+            &resource.group,
+            &resource.kind,
+            name,
+            vec![cause],
+        ));
+    }
+    let uid = text(stated, "/metadata/uid");
+    let have = text(live, "/metadata/uid");
+    if !uid.is_empty() && uid != have {
+        return Err(Status::conflict(
+            resource,
+            name,
+            &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Resources that are never replaced without saying which version is meant.
+fn must_state_version(resource: &Resource) -> bool {
+    resource.custom.is_some()
+        || matches!(
+            (resource.group.as_str(), resource.plural.as_str()),
+            ("apiextensions.k8s.io", "customresourcedefinitions")
+                | ("policy", "poddisruptionbudgets")
+                | ("coordination.k8s.io", "leases")
+                | ("scheduling.k8s.io", "priorityclasses")
+                | ("admissionregistration.k8s.io" | "apiregistration.k8s.io", _)
+        )
+}
+
+/// The object that a write leaves behind.
+fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> Outcome<Value> {
+    let (cluster, resource) = (&call.cluster, &call.resource);
+    let old = row.value.as_ref();
+    let time = cluster.now();
+    let manager = call.manager();
+    let ignored = ignored(resource, call.sub);
+    let api_version = resource.api_version();
+    let write = Write {
+        name: &manager,
+        api_version: &api_version,
+        subresource: call.sub.map_or("", Sub::name),
+        time: &time,
+        ignored: &ignored,
+    };
+    let mut managers = Managers::read(old);
+    let mut base = live.clone();
+    if let Some(metadata) = base.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+        metadata.shift_remove("resourceVersion");
+    }
+    let mut new = match note {
+        Note::Update => {
+            if resets_managers(&wanted) {
+                managers.clear();
+            }
+            wanted
+        }
+        Note::Apply(config, force) => managers
+            .apply(&resource.schema, &base, config, &write, force)
+            .map_err(|e| refused(call, e))?,
+    };
+    shape(resource, &mut new);
+    let mut new = to_storage(resource, new);
+    defaults::fill(resource, &mut new);
+    prepare_update(resource, call.sub, old, &mut new);
+    kinds::prepare_update(call, old, &mut new)?;
+    shape(resource, &mut new);
+    if matches!(note, Note::Update) {
+        managers.update(&resource.schema, &without_managers(old), &new, &write);
+    }
+    bump_generation(resource, old, &mut new);
+    managers.write(&mut new);
+    keep_times(old, &mut new);
+    Ok(new)
+}
+
+/// A write that changes nothing but times of managers changes nothing.
+fn keep_times(old: &Value, new: &mut Value) {
+    let timeless = |object: &Value| {
+        let mut object = object.clone();
+        let entries = object
+            .pointer_mut("/metadata/managedFields")
+            .and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.shift_remove("time");
+            }
+        }
+        object
+    };
+    if old != new && timeless(old) == timeless(new) {
+        new.clone_from(old);
+    }
+}
+
+fn resets_managers(object: &Value) -> bool {
+    match object.pointer("/metadata/managedFields") {
+        Some(Value::Array(entries)) => match entries.as_slice() {
+            [] => true,
+            [only] => only.as_object().is_some_and(Map::is_empty),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn without_managers(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    object
+}
+
+fn refused(call: &Call, error: ApplyError) -> Box<Status> {
+    match error {
+        ApplyError::Conflicts(conflicts) => conflict_status(&conflicts),
+        ApplyError::Merge(error) => Status::internal(format!(
+            "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
+            call.target.namespace,
+            call.target.name,
+            call.resource.api_version(),
+            call.resource.kind
+        )),
+    }
+}
+
+fn conflict_status(conflicts: &[Conflict]) -> Box<Status> {
+    let causes: Vec<_> = conflicts
+        .iter()
+        .map(|c| Cause::new("FieldManagerConflict", c.message(), c.field()))
+        .collect();
+    let message = match conflicts {
+        [one] => format!(
+            "Apply failed with 1 conflict: {}: {}",
+            one.message(),
+            one.field()
+        ),
+        many => {
+            let mut lines = Vec::new();
+            let mut last = None;
+            for conflict in many {
+                if last != Some(&conflict.manager) {
+                    let message = conflict.message().replacen("conflict", "conflicts", 1);
+                    lines.push(format!("{message}:"));
+                    last = Some(&conflict.manager);
+                }
+                lines.push(format!("- {}", conflict.field()));
+            }
+            format!(
+                "Apply failed with {} conflicts: {}",
+                many.len(),
+                lines.join("\n")
+            )
+        }
+    };
+    Status::apply_conflict(message, causes)
+}
+
+/// The object before there is one: what Go's zero value would be written as.
+fn blank(resource: &Resource) -> Value {
+    let mut blank = json!({
+        "apiVersion": resource.api_version(),
+        "kind": resource.kind,
+        "metadata": {},
+    });
+    shape(resource, &mut blank);
+    blank
+}
+
+/// Brings a built-in object into the form that Kubernetes' own types have.
+fn shape(resource: &Resource, object: &mut Value) {
+    if resource.custom.is_none() {
+        let schema = &resource.schema;
+        drop_nulls(&schema.types, schema.root, object);
+        write_inline_structs(&schema.types, schema.root, object);
+    }
+}
+
+fn to_storage(resource: &Resource, mut object: Value) -> Value {
+    if let Some(map) = object.as_object_mut() {
+        let version = if resource.storage_group.is_empty() {
+            resource.storage_version.clone()
+        } else {
+            format!("{}/{}", resource.storage_group, resource.storage_version)
+        };
+        map.insert("apiVersion".to_owned(), json!(version));
+        map.insert("kind".to_owned(), json!(resource.kind));
+    }
+    drop_version(&mut object);
+    object
+}
+
+/// What this endpoint does not write.
+fn ignored(resource: &Resource, sub: Option<Sub>) -> Vec<&'static [&'static str]> {
+    match sub {
+        Some(Sub::Status) if resource.custom.is_some() => vec![&["metadata"], &["spec"]],
+        Some(Sub::Status) => vec![&["spec"]],
+        _ if resource.has(Sub::Status) => vec![&["status"]],
+        _ => Vec::new(),
+    }
+}
+
+fn prepare_create(cluster: &Arc<Cluster>, resource: &Resource, object: &mut Value) {
+    let name = text(object, "/metadata/name").to_owned();
+    let namespace = text(object, "/metadata/namespace").to_owned();
+    let uid = cluster.uid(&cluster.table(resource), &key(&namespace, &name));
+    let now = cluster.now();
+    if resource.has(Sub::Status)
+        && let Some(map) = object.as_object_mut()
+    {
+        map.shift_remove("status");
+    }
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for field in [
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+    ] {
+        metadata.shift_remove(field);
+    }
+    metadata.insert("uid".to_owned(), json!(uid));
+    metadata.insert("creationTimestamp".to_owned(), json!(now));
+    if has_generation(resource) {
+        metadata.insert("generation".to_owned(), json!(1));
+    }
+}
+
+/// Takes over from the live object what this write must not change.
+fn prepare_update(resource: &Resource, sub: Option<Sub>, old: &Value, new: &mut Value) {
+    match sub {
+        Some(Sub::Status) => {
+            let status = new.get("status").cloned();
+            let metadata = new.get("metadata").cloned();
+            new.clone_from(old);
+            if let Some(map) = new.as_object_mut() {
+                match status {
+                    Some(status) => map.insert("status".to_owned(), status),
+                    None => map.shift_remove("status"),
+                };
+                if let (Some(metadata), None) = (metadata, &resource.custom) {
+                    map.insert("metadata".to_owned(), metadata);
+                }
+            }
+        }
+        _ if resource.has(Sub::Status) => {
+            if let Some(map) = new.as_object_mut() {
+                match old.get("status") {
+                    Some(status) => map.insert("status".to_owned(), status.clone()),
+                    None => map.shift_remove("status"),
+                };
+            }
+        }
+        _ => {}
+    }
+    let kept = [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+        "selfLink",
+    ];
+    let old = old.get("metadata").and_then(Value::as_object);
+    if let Some((old, new)) = old.zip(new.get_mut("metadata").and_then(Value::as_object_mut)) {
+        for field in kept {
+            match old.get(field) {
+                Some(value) => new.insert(field.to_owned(), value.clone()),
+                None => new.shift_remove(field),
+            };
+        }
+        new.shift_remove("managedFields");
+        new.shift_remove("resourceVersion");
+    }
+}
+
+fn bump_generation(resource: &Resource, old: &Value, new: &mut Value) {
+    if !has_generation(resource) {
+        return;
+    }
+    let essence = |object: &Value| -> Map<String, Value> {
+        let fields = object.as_object().into_iter().flatten();
+        fields
+            .filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let marked = |object: &Value| object.pointer("/metadata/deletionTimestamp").is_some();
+    if essence(old) != essence(new) || marked(old) != marked(new) {
+        raise_generation(new);
+    }
+}
+
+/// Counts one more change of what an object asks for.
+pub fn raise_generation(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        && let Some(generation) = metadata.get("generation").and_then(Value::as_u64)
+    {
+        metadata.insert("generation".to_owned(), json!(generation + 1));
+    }
+}
+
+/// Resources that count changes of what they ask for.
+fn has_generation(resource: &Resource) -> bool {
+    resource.custom.is_some()
+        || matches!(
+            (resource.group.as_str(), resource.plural.as_str()),
+            ("", "pods" | "replicationcontrollers")
+                | (
+                    "apps",
+                    "deployments" | "daemonsets" | "replicasets" | "statefulsets"
+                )
+                | ("batch", _)
+                | ("networking.k8s.io", _)
+                | ("policy", _)
+                | ("apiextensions.k8s.io", _)
+                | ("admissionregistration.k8s.io", _)
+                | ("scheduling.k8s.io", _)
+                | ("discovery.k8s.io", _)
+        )
+}
+
+/// Whether an object that was to be deleted has nothing left to wait for.
+pub fn is_finished(object: &Value) -> bool {
+    let marked = object.pointer("/metadata/deletionTimestamp").is_some();
+    let waits = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty())
+    };
+    let grace = object
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    marked && grace == 0 && !waits("/metadata/finalizers") && !waits("/spec/finalizers")
+}
+
+/// Objects are made in namespaces that exist and stay.
+fn check_namespace(call: &Call) -> Outcome<()> {
+    if !call.resource.namespaced {
+        return Ok(());
+    }
+    let registry = call.cluster.registry();
+    let Some(namespaces) = registry.find("", "v1", "namespaces") else {
+        return Ok(());
+    };
+    let name = &call.target.namespace;
+    let Some(row) = call.cluster.row(&namespaces, "", name) else {
+        return Err(Status::not_found(&namespaces, name));
+    };
+    if row.value.pointer("/metadata/deletionTimestamp").is_none() {
+        return Ok(());
+    }
+    let why =
+        format!("unable to create new content in namespace {name} because it is being terminated");
+    let object = body::stated_name(call);
+    let mut status = Status::forbidden(&call.resource, &object, &why);
+    status.details.causes = vec![Cause::new(
+        "NamespaceTerminating",
+        format!("namespace {name} is being terminated"),
+        "metadata.namespace",
+    )];
+    Err(status)
+}
