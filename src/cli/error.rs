@@ -9,6 +9,7 @@ use crate::engine::Failure;
 use crate::finding::Findings;
 use crate::journal::JournalError;
 use crate::plan::StepError;
+use crate::steps::CxError;
 use crate::ui::{Format, Style, Ui};
 
 /// A command that did not do what it should.
@@ -79,6 +80,31 @@ impl CliError {
             next = error.source();
         }
         self.causes.dedup();
+        self
+    }
+
+    /// The same, said of something larger: what todoctl could not do comes
+    /// first, and what was said before becomes its first cause.
+    #[must_use]
+    pub fn about(mut self, message: &str) -> Self {
+        let said = std::mem::replace(&mut self.message, message.to_owned());
+        self.causes.insert(0, said);
+        self
+    }
+
+    /// The same with one more line of explanation.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.causes.push(text.into());
+        self
+    }
+
+    /// The same with findings in front of it.
+    #[must_use]
+    pub fn findings(mut self, findings: impl IntoIterator<Item = crate::finding::Finding>) -> Self {
+        for finding in findings {
+            self.findings.push(finding);
+        }
         self
     }
 
@@ -174,6 +200,20 @@ impl From<io::Error> for CliError {
             // The reader went away: it has what it wanted.
             io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),
             _ => Self::failed("cannot write the output").caused_by(&error),
+        }
+    }
+}
+
+impl From<CxError> for CliError {
+    fn from(error: CxError) -> Self {
+        let hint = match &error {
+            CxError::Config(config) => config.hint(),
+            _ => None,
+        };
+        let this = Self::usage("cannot use Oracle Cloud").caused_by(&error);
+        match hint {
+            Some(hint) => this.hint(hint),
+            None => this,
         }
     }
 }

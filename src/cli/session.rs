@@ -63,8 +63,8 @@ impl Session {
             settings.ui.warn(&warning.to_string());
         }
         let digest = loaded.profile.digest();
-        let mut profile = resolve(settings, &loaded)?;
-        for secret in profile.secrets() {
+        let mut profile = resolve(settings, &loaded, purpose)?;
+        for secret in profile.known_secrets() {
             settings.ui.learn(&secret);
         }
         let dir = settings.deployment_dir(&profile.deployment)?;
@@ -137,9 +137,13 @@ pub fn load(settings: &Settings) -> Result<Loaded> {
     Ok(profile::load(&settings.profile, &settings.sets)?)
 }
 
-/// Looks up the profile's references.
-pub fn resolve(settings: &Settings, loaded: &Loaded) -> Result<Profile> {
-    Ok(loaded.resolve(&Lookup(settings))?)
+/// Looks up the profile's references. A teardown needs no secrets.
+pub fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) -> Result<Profile> {
+    let sources = Lookup(settings);
+    Ok(match purpose {
+        Purpose::Build => loaded.resolve(&sources)?,
+        Purpose::TearDown => loaded.resolve_without_secrets(&sources)?,
+    })
 }
 
 struct Lookup<'a>(&'a Settings);

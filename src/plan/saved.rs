@@ -9,7 +9,7 @@ use crate::names::StepId;
 /// the review showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedPlan {
-    /// The format: `todoctl/plan/v1`.
+    /// The format: `todoctl/saved-plan/v1`.
     pub schema: String,
     /// When it was made.
     pub created: String,
@@ -45,7 +45,7 @@ pub struct Stale {
 
 impl SavedPlan {
     /// The format that this version reads and writes.
-    pub const SCHEMA: &'static str = "todoctl/plan/v1";
+    pub const SCHEMA: &'static str = "todoctl/saved-plan/v1";
 
     /// The steps of a plan, as they are saved.
     pub fn steps_of(plan: &Plan) -> Vec<SavedStep> {

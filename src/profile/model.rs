@@ -476,6 +476,13 @@ impl Profile {
         })
     }
 
+    /// Every secret that was looked up.
+    pub fn known_secrets(&self) -> Vec<crate::secret::Secret> {
+        let mut copy = self.clone();
+        let fields = copy.secret_fields_mut();
+        fields.into_iter().filter_map(|(_, field)| field.secret().cloned()).collect()
+    }
+
     /// The fields that hold secrets, each with its path in the profile.
     pub fn secret_fields_mut(&mut self) -> Vec<(String, &mut SecretText)> {
         let mut fields: Vec<(String, &mut SecretText)> = Vec::new();

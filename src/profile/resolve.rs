@@ -213,6 +213,16 @@ impl Loaded {
     /// The profile with every reference looked up. Fails with a finding for
     /// each one that is missing.
     pub fn resolve(&self, sources: &dyn Sources) -> Result<Profile, Findings> {
+        self.resolve_with(sources, true)
+    }
+
+    /// The same for a teardown, which needs no secret: one that cannot be
+    /// looked up is empty.
+    pub fn resolve_without_secrets(&self, sources: &dyn Sources) -> Result<Profile, Findings> {
+        self.resolve_with(sources, false)
+    }
+
+    fn resolve_with(&self, sources: &dyn Sources, secrets: bool) -> Result<Profile, Findings> {
         let mut lookup = Lookup {
             sources,
             findings: Findings::default(),
@@ -231,7 +241,11 @@ impl Loaded {
         for (path, field) in profile.secret_fields_mut() {
             let place = path::nearest(&self.tree, &path).place.clone();
             let template = field.text().clone();
-            field.set(Secret::new(lookup.text(&place, template.expose(), &path)));
+            if secrets {
+                field.set(Secret::new(lookup.text(&place, template.expose(), &path)));
+            } else {
+                field.set(Secret::new(String::new()));
+            }
         }
         let mut findings = lookup.findings;
         // The types were checked with the references in place; texts stay texts.

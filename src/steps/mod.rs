@@ -26,9 +26,21 @@ pub use owned::Live;
 
 use crate::plan::{Graph, GraphError};
 use crate::profile::Profile;
+use crate::render::RenderError;
+
+/// A profile's steps cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StepsError {
+    /// They do not fit together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A manifest cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
 
 /// The steps that a profile asks for.
-pub fn graph(profile: &Profile) -> Result<Graph<Cx>, GraphError> {
+pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
     let mut graph = Graph::default();
     let access = match &profile.cloud {
         Some(cloud) => {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::StepsError;
 use super::cluster::Access;
 use super::cx::Cx;
 use crate::k8s::{ApplyOptions, Kube, ObjectRef};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
-    Action, Change, Class, FieldChange, Graph, GraphError, Handle, Inputs, Planned, Step, StepCx,
+    Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx,
     StepError,
 };
 use crate::profile::Profile;
@@ -35,11 +36,8 @@ pub(super) fn add(
     graph: &mut Graph<Cx>,
     profile: &Profile,
     access: &Handle<Access>,
-) -> Result<(), GraphError> {
-    let Ok(manifests) = wanted(profile) else {
-        // A profile that cannot be rendered is refused before; see `check`.
-        return Ok(());
-    };
+) -> Result<(), StepsError> {
+    let manifests = wanted(profile)?;
     let keep: Vec<ObjectRef> = manifests.iter().map(ObjectRef::from).collect();
     let mut first: Vec<StepId> = Vec::new();
     let mut all = Vec::new();
@@ -55,11 +53,6 @@ pub(super) fn add(
     }
     graph.add(PruneStep { access: access.clone(), after: all, keep })?;
     Ok(())
-}
-
-/// Whether everything of this phase can be rendered from the profile.
-pub fn check(profile: &Profile) -> Result<(), render::RenderError> {
-    wanted(profile).map(drop)
 }
 
 /// All objects of this phase, in the order of creation.
