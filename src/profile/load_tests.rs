@@ -248,6 +248,42 @@ fn a_secret_never_shows_in_a_finding() {
             "extends: oke\nsecrets:\n  a:\n    value: \"${env:hunter2hunter2\n",
         ),
     ]);
+    for (name, text) in [
+        (
+            "int.yaml",
+            "secrets:\n  a:\n    value: !!int hunter2hunter2\n",
+        ),
+        ("alias.yaml", "secrets:\n  a:\n    value: *hunter2hunter2\n"),
+        (
+            "escape.yaml",
+            "secrets:\n  a:\n    value: \"hunter2hunter2\\q\"\n",
+        ),
+        (
+            "colon.yaml",
+            "secrets:\n  a:\n    value: hunter2hunter2: x: y\n",
+        ),
+        (
+            "block.yaml",
+            "secrets:\n  a:\n    value: |\n      x\n   hunter2hunter2\n",
+        ),
+        (
+            "folded.yaml",
+            "secrets:\n  a:\n    value: \"x\n      hunter2hunter2\n",
+        ),
+        (
+            "list.yaml",
+            "secrets:\n  a:\n    value: [hunter2hunter2, hunter2hunter2]\n",
+        ),
+        (
+            "env.yaml",
+            "extends: sandbox\napp: {services: [{name: a, env: {API_TOKEN: hunter2hunter2, X: 1}}]}\n",
+        ),
+    ] {
+        let files = Files::new(&[(name, text)]);
+        let errors = files.errors(name, &[]);
+        assert!(!errors.is_empty(), "{name}");
+        assert!(!errors.contains("hunter2"), "{name}: {errors}");
+    }
     for name in ["a.yaml", "b.yaml", "c.yaml", "d.yaml"] {
         let errors = files.errors(name, IMAGES);
         assert!(!errors.is_empty());
