@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::plan::Plan;
 use crate::ui::Format;
 
 /// Take a Todo AI Chatbot from nothing to a verified deployment, and look after it
@@ -120,6 +121,28 @@ pub struct UpArgs {
     /// Change nothing in these phases
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     pub skip: Vec<Phase>,
+}
+
+impl UpArgs {
+    /// Leaves everything outside the wanted phases as it is.
+    pub fn restrict(&self, plan: &mut Plan) {
+        for step in &mut plan.steps {
+            let phase = step.id.as_str().split('/').next().unwrap_or_default();
+            let named = |phases: &[Phase]| phases.iter().any(|p| p.name() == phase);
+            step.kept = named(&self.skip) || (!self.only.is_empty() && !named(&self.only));
+        }
+    }
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Network => "network",
+            Self::Cluster => "cluster",
+            Self::Platform => "platform",
+        }
+    }
 }
 
 /// A named group of steps.

@@ -83,6 +83,13 @@ impl CliError {
         self
     }
 
+    /// The same with a next thing to type, where there is none yet.
+    #[must_use]
+    pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
     /// The same, said of something larger: what todoctl could not do comes
     /// first, and what was said before becomes its first cause.
     #[must_use]

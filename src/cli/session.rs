@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -112,6 +113,23 @@ impl Session {
                 format!("another run has just begun on deployment `{}`", self.profile.deployment),
             )
             .hint("wait until it ends, then run the same command again")),
+        }
+    }
+
+    /// Runs something within the user's time limit; then it is cancelled, as
+    /// an interrupt would.
+    pub async fn within<T>(&self, limit: Option<Duration>, work: impl Future<Output = T>) -> T {
+        let Some(limit) = limit else { return work.await };
+        let watch = async {
+            if self.clock.sleep(limit).await.is_ok() {
+                self.reporter.say("the time limit has passed: waiting for a safe point");
+                self.clock.cancellation().cancel();
+            }
+            futures::future::pending::<()>().await;
+        };
+        tokio::select! {
+            result = work => result,
+            () = watch => unreachable!("invariant: the watch never ends"),
         }
     }
 

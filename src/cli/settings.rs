@@ -65,6 +65,12 @@ impl Settings {
         }
     }
 
+    /// The same settings for another profile, as a saved plan names it.
+    #[must_use]
+    pub fn with_profile(&self, profile: &str, sets: &[String]) -> Self {
+        Self { profile: profile.to_owned(), sets: sets.to_vec(), ..self.clone() }
+    }
+
     /// A variable of the environment.
     pub fn env(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)

@@ -268,6 +268,7 @@ fn planned<C: Send + Sync + 'static>(
         change,
         live,
         certain,
+        kept: false,
     })
 }
 
@@ -287,7 +288,7 @@ pub(super) async fn execute<C: Send + Sync + 'static>(
     let with = |action| {
         plan.steps
             .iter()
-            .filter(move |s| s.change.action == action)
+            .filter(move |s| s.change.action == action && !s.kept)
             .map(|s| s.id.clone())
             .collect()
     };

@@ -132,6 +132,10 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    const VERSION: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
+        {\"major\":\"1\",\"minor\":\"34\",\"gitVersion\":\"v1.34.1\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\
+        \"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"\",\"platform\":\"\"}";
+
     fn kubeconfig(server: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
@@ -145,7 +149,6 @@ mod tests {
     async fn server() -> (String, tokio::task::JoinHandle<Vec<String>>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let body = r#"{"major":"1","minor":"34","gitVersion":"v1.34.1","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
         let task = tokio::spawn(async move {
             let mut heads = Vec::new();
             for _ in 0..2 {
@@ -153,11 +156,7 @@ mod tests {
                 let mut head = vec![0; 8192];
                 let n = stream.read(&mut head).await.unwrap();
                 heads.push(String::from_utf8_lossy(&head[..n]).to_lowercase());
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(VERSION.as_bytes()).await.unwrap();
             }
             heads
         });
@@ -193,6 +192,74 @@ mod tests {
             "{heads:?}"
         );
         assert!(heads[0].contains("user-agent: todoctl/"), "{heads:?}");
+    }
+
+    /// A TLS server for 127.0.0.1 that answers every request with a version,
+    /// its authority as base64 PEM, and its address.
+    async fn tls_server() -> (String, String) {
+        use base64::Engine as _;
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let ca_key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::new(Vec::new()).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_cert = ca.self_signed(&ca_key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+            .unwrap()
+            .signed_by(&key, &Issuer::new(ca, ca_key))
+            .unwrap();
+        let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], private)
+        .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut head = vec![0; 8192];
+                let _ = stream.read(&mut head).await;
+                let _ = stream.write_all(VERSION.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let pem = base64::engine::general_purpose::STANDARD.encode(ca_cert.pem());
+        (address, pem)
+    }
+
+    async fn version_over_tls(address: &str, authority: &str) -> Result<String, K8sError> {
+        let with_authority = kubeconfig(address).replace(
+            "{server:",
+            &format!("{{certificate-authority-data: {authority}, server:"),
+        );
+        let token: TokenSource = Arc::new(|| Ok(Secret::new("t")));
+        Connect::with_token(with_authority, token, Clock::default())
+            .connect()
+            .await?
+            .call("read the version", async |client| {
+                client.apiserver_version().await
+            })
+            .await
+            .map(|version| version.git_version)
+    }
+
+    #[tokio::test]
+    async fn the_authority_of_the_kubeconfig_is_the_only_one_trusted() {
+        let (address, authority) = tls_server().await;
+        let (_, other) = tls_server().await;
+        let version = version_over_tls(&address, &authority).await.unwrap();
+        assert_eq!(version, "v1.34.1");
+        let error = version_over_tls(&address, &other).await.unwrap_err();
+        assert_eq!(error.class(), super::super::Class::Denied, "{error:?}");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::manifest::{MANAGER, Manifest, hide_secret_data};
+use crate::manifest::{MANAGER, Manifest};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -197,12 +197,6 @@ fn dropped_fields(
             }),
         }
     }
-}
-
-/// A body for people, whatever its kind.
-pub fn printable(mut body: Value) -> Value {
-    hide_secret_data(&mut body);
-    body
 }
 
 #[cfg(test)]

@@ -271,19 +271,18 @@ fn manager_of(message: &str) -> String {
 fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {
-        let inner = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        let is_certificate = |e: &(dyn std::error::Error + 'static)| {
-            matches!(
-                e.downcast_ref::<rustls::Error>(),
-                Some(rustls::Error::InvalidCertificate(_))
-            )
-        };
-        if is_certificate(current) || inner.is_some_and(|e| is_certificate(e)) {
+        if let Some(rustls::Error::InvalidCertificate(_)) = current.downcast_ref() {
             return true;
         }
-        cause = current.source();
+        // An I/O error's source is the source of what it wraps: the wrapped
+        // error itself would be skipped.
+        let wrapped = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
     }
     false
 }
@@ -333,7 +332,8 @@ mod tests {
     #[test]
     fn a_certificate_that_is_not_trusted_is_final() {
         let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let error = kube::Error::Service(std::io::Error::other(tls).into());
+        let wrapped = std::io::Error::other(std::io::Error::other(tls));
+        let error = kube::Error::Service(wrapped.into());
         let error = K8sError::new("read the version", error);
         assert_eq!(error.class(), Class::Denied);
         assert!(error.hint().unwrap().contains("certificate"));

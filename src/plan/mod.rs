@@ -43,6 +43,9 @@ pub struct PlannedStep {
     /// Whether everything that the step reads was known when it was planned.
     #[serde(skip)]
     pub certain: bool,
+    /// Whether the user wants it left as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 impl Plan {

@@ -92,7 +92,8 @@ fn masked(mask: &Mask, finding: Finding) -> Finding {
 }
 
 struct Layer {
-    id: String,
+    name: String,
+    id: PathBuf,
     tree: Node,
 }
 
@@ -107,14 +108,14 @@ fn collect(
         Some(place) => finding.at(place.span()),
         None => finding,
     };
-    let source = Arc::new(open(reference, from).map_err(at)?);
-    let id = source.name.clone();
+    let (source, id) = open(reference, from).map_err(at)?;
+    let source = Arc::new(source);
     if let Some(start) = layers.iter().position(|layer| layer.id == id) {
         let chain: Vec<&str> = layers
             .iter()
             .skip(start)
-            .map(|layer| layer.id.as_str())
-            .chain([id.as_str()])
+            .map(|layer| layer.name.as_str())
+            .chain([source.name.as_str()])
             .collect();
         return Err(at(Finding::error(format!(
             "profiles extend each other in a circle: {}",
@@ -133,6 +134,7 @@ fn collect(
     mask.learn(&tree);
     let parent = tree.get("extends").cloned();
     layers.push(Layer {
+        name: source.name.clone(),
         id,
         tree: without(tree, "extends"),
     });
@@ -153,21 +155,18 @@ fn collect(
     }
 }
 
-/// The text of a profile by name or path.
-fn open(reference: &str, from: Option<&Place>) -> Result<Source, Finding> {
+/// The text of a profile by name or path, and what tells it from every other:
+/// different paths may lead to one file.
+fn open(reference: &str, from: Option<&Place>) -> Result<(Source, PathBuf), Finding> {
     let is_path = reference.contains('/')
         || Path::new(reference)
             .extension()
             .is_some_and(|e| e == "yaml" || e == "yml");
     if !is_path {
-        return match embedded::text(reference) {
-            Some(text) => Ok(Source::file(
-                format!("profiles/{reference}.yaml"),
-                ".",
-                text.to_owned(),
-            )),
-            None => Err(no_such_profile(reference)),
-        };
+        let text = embedded::text(reference).ok_or_else(|| no_such_profile(reference))?;
+        let name = format!("builtin/{reference}.yaml");
+        let id = PathBuf::from(&name);
+        return Ok((Source::file(name, ".", text.to_owned()), id));
     }
     let path = crate::files::expand_home(reference);
     let path = match from {
@@ -181,7 +180,9 @@ fn open(reference: &str, from: Option<&Place>) -> Result<Source, Finding> {
         ))
     })?;
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
-    Ok(Source::file(path.display().to_string(), folder, text))
+    let id = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let source = Source::file(path.display().to_string(), folder, text);
+    Ok((source, id))
 }
 
 fn no_such_profile(name: &str) -> Finding {

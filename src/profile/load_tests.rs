@@ -119,11 +119,14 @@ fn layers_merge_maps_replace_lists_and_remove_nulls() {
 #[test]
 fn a_circle_of_profiles_is_named() {
     let files = Files::new(&[
-        ("a.yaml", "extends: ./b.yaml\n"),
-        ("b.yaml", "extends: ./a.yaml\n"),
+        ("a.yaml", "extends: sub/b.yaml\n"),
+        ("sub/b.yaml", "extends: ../sub/../a.yaml\n"),
     ]);
     let errors = files.errors("a.yaml", &[]);
-    assert!(errors.contains("extend each other in a circle"), "{errors}");
+    assert!(
+        errors.contains("in a circle: a.yaml -> sub/b.yaml -> sub/../sub/../a.yaml"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -170,6 +173,20 @@ fn a_bad_set_names_the_nearest_key() {
         shown += &["## ", set, "\n", &errors.to_string(), "\n"].concat();
     }
     insta::assert_snapshot!(shown);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100))]
+    #[test]
+    fn any_set_is_taken_or_refused_with_a_finding(
+        path in "(app|kafka|cloud|secrets|x)(\\.(services|topics|nodes|count|backend|[a-z]{1,3})|\\[[0-9]\\]){0,3}",
+        value in "[a-z0-9:{}\\[\\], \"$~-]{0,12}",
+    ) {
+        if let Err(findings) = embedded("sandbox", &[&format!("{path}={value}")]) {
+            proptest::prop_assert!(findings.has_errors());
+            proptest::prop_assert!(findings.iter().all(|f| f.span.is_some()), "{}", findings);
+        }
+    }
 }
 
 #[test]
@@ -231,6 +248,42 @@ fn a_secret_never_shows_in_a_finding() {
             "extends: oke\nsecrets:\n  a:\n    value: \"${env:hunter2hunter2\n",
         ),
     ]);
+    for (name, text) in [
+        (
+            "int.yaml",
+            "secrets:\n  a:\n    value: !!int hunter2hunter2\n",
+        ),
+        ("alias.yaml", "secrets:\n  a:\n    value: *hunter2hunter2\n"),
+        (
+            "escape.yaml",
+            "secrets:\n  a:\n    value: \"hunter2hunter2\\q\"\n",
+        ),
+        (
+            "colon.yaml",
+            "secrets:\n  a:\n    value: hunter2hunter2: x: y\n",
+        ),
+        (
+            "block.yaml",
+            "secrets:\n  a:\n    value: |\n      x\n   hunter2hunter2\n",
+        ),
+        (
+            "folded.yaml",
+            "secrets:\n  a:\n    value: \"x\n      hunter2hunter2\n",
+        ),
+        (
+            "list.yaml",
+            "secrets:\n  a:\n    value: [hunter2hunter2, hunter2hunter2]\n",
+        ),
+        (
+            "env.yaml",
+            "extends: sandbox\napp: {services: [{name: a, env: {API_TOKEN: hunter2hunter2, X: 1}}]}\n",
+        ),
+    ] {
+        let files = Files::new(&[(name, text)]);
+        let errors = files.errors(name, &[]);
+        assert!(!errors.is_empty(), "{name}");
+        assert!(!errors.contains("hunter2"), "{name}: {errors}");
+    }
     for name in ["a.yaml", "b.yaml", "c.yaml", "d.yaml"] {
         let errors = files.errors(name, IMAGES);
         assert!(!errors.is_empty());
@@ -307,6 +360,18 @@ fn what_is_missing_is_found_at_its_use() {
 }
 
 #[test]
+fn an_empty_secret_is_a_missing_one() {
+    let loaded = embedded("sandbox", &["secrets.cohere-api-key.value=${env:EMPTY}"]).unwrap();
+    let errors = loaded.resolve(&Fixed(&[("EMPTY", "")])).unwrap_err();
+    assert!(
+        errors
+            .to_string()
+            .contains("`secrets.cohere-api-key.value` is empty"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn a_resolved_value_obeys_the_rules_too() {
     let loaded = embedded("sandbox", &["app.services.backend.image=${env:IMAGE}"]).unwrap();
     let errors = loaded.resolve(&Fixed(&[("IMAGE", "nginx")])).unwrap_err();
@@ -344,7 +409,7 @@ fn explain_tells_where_each_value_came_from() {
     assert!(
         find("cloud.nodes.count")
             .from
-            .starts_with("profiles/oke.yaml:")
+            .starts_with("builtin/oke.yaml:")
     );
     assert_eq!(find("secrets.cohere-api-key.value").value, "\"[redacted]\"");
 }

@@ -110,6 +110,11 @@ fn replace(span: &mut Span, column: u32, len: u32) {
 /// a secret goes.
 pub(super) fn unparsed(mut span: Span) -> Span {
     let Some((before, after)) = span.source_line.split_once([':', '=']) else {
+        // A line without a key may continue a secret of several lines.
+        if span.line > 0 && !span.source_line.trim().is_empty() {
+            REDACTED.clone_into(&mut span.source_line);
+            span.column = 1;
+        }
         return span;
     };
     let secret = before.split(['.', ' ', '{', ',']).any(tells) || before.contains("secrets");
@@ -173,6 +178,7 @@ mod tests {
         assert_eq!(shown("    value: \"hunter2"), "    value: [redacted]");
         assert_eq!(shown("  a: {value: \"hunter2"), "  a: [redacted]");
         assert_eq!(shown("  port: [1"), "  port: [1");
+        assert_eq!(shown("   MIIEvQ"), "[redacted]");
         assert_eq!(shown("secrets.a.value=\"x"), "secrets.a.value= [redacted]");
     }
 }

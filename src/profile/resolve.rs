@@ -241,11 +241,17 @@ impl Loaded {
         for (path, field) in profile.secret_fields_mut() {
             let place = path::nearest(&self.tree, &path).place.clone();
             let template = field.text().clone();
-            if secrets {
-                field.set(Secret::new(lookup.text(&place, template.expose(), &path)));
-            } else {
+            if !secrets {
                 field.set(Secret::new(String::new()));
+                continue;
             }
+            let missing = lookup.findings.len();
+            let value = lookup.text(&place, template.expose(), &path);
+            if value.is_empty() && lookup.findings.len() == missing {
+                let finding = Finding::error(format!("`{path}` is empty")).at(place.span());
+                lookup.findings.push(finding);
+            }
+            field.set(Secret::new(value));
         }
         let mut findings = lookup.findings;
         // The types were checked with the references in place; texts stay texts.

@@ -54,6 +54,9 @@ pub enum RenderError {
     /// Nobody has said yet where Kafka is.
     #[error("the Kafka brokers are not known yet")]
     NoBrokers,
+    /// Nobody has said yet how to log in to Kafka.
+    #[error("the Kafka user name and password are not known yet")]
+    NoLogin,
     /// A secret has not been looked up.
     #[error("the secret field `{0}` has not been looked up")]
     Unresolved(String),
@@ -171,6 +174,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn a_quoted_text_reads_back(text in "\\PC{0,30}") {
             let yaml = render("k: {{quote t}}\n", &json!({"t": text})).unwrap();

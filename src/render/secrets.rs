@@ -58,7 +58,7 @@ fn kafka_login(
             username.clone(),
             looked_up(password, "kafka.auth.password")?.clone(),
         ),
-        _ => return Ok(None),
+        _ => return Err(RenderError::NoLogin),
     };
     Ok(Some(BTreeMap::from([
         ("username", Secret::new(username)),

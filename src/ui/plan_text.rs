@@ -89,6 +89,7 @@ mod tests {
             change,
             live: None,
             certain: true,
+            kept: false,
         };
         let plan = Plan {
             steps: vec![
