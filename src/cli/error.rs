@@ -214,7 +214,7 @@ impl From<io::Error> for CliError {
 impl From<CxError> for CliError {
     fn from(error: CxError) -> Self {
         let hint = match &error {
-            CxError::Config(config) => config.hint(),
+            CxError::Config(config) => Some(config.hint.clone()),
             _ => None,
         };
         let this = Self::usage("cannot use Oracle Cloud").caused_by(&error);

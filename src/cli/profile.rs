@@ -32,7 +32,7 @@ pub fn run(settings: &Settings, args: &ProfileArgs) -> Result {
 
 /// Prints the JSON Schema of profiles.
 pub fn schema(settings: &Settings) -> Result {
-    let schema = profile::schema();
+    let schema = profile::schema::schema();
     let text = || serde_json::to_string_pretty(&schema).unwrap_or_default();
     settings.ui.document(&schema, text)?;
     Ok(Exit::Done)

@@ -115,7 +115,7 @@ impl Settings {
 }
 
 impl crate::oci::Env for Settings {
-    fn var(&self, name: &str) -> Option<String> {
+    fn get(&self, name: &str) -> Option<String> {
         self.env(name).map(str::to_owned)
     }
 }

@@ -239,7 +239,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
         let mut most: Option<f64> = None;
         for scope in scopes {
             let limits = cloud.client.limits();
-            let answer = limits.availability(need.service, need.name, tenancy, scope).await?;
+            let answer = limits.availability(tenancy, need.service, need.name, scope).await?;
             // No number means that the service does not say.
             let available = answer.available.map_or(f64::INFINITY, |n| n as f64);
             most = Some(most.map_or(available, |m| m.max(available)));
