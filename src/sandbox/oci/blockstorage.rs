@@ -9,7 +9,7 @@ use super::{identity, limits, listing};
 
 /// The smallest block volume, to which smaller requests are rounded up by the
 /// cluster's volume driver.
-pub const SMALLEST_GB: u64 = 50;
+pub(super) const SMALLEST_GB: u64 = 50;
 
 fn kind(call: &Call<'_>) -> Kind {
     match call.segment(1) {
@@ -19,19 +19,19 @@ fn kind(call: &Call<'_>) -> Kind {
 }
 
 /// `ListVolumes`, `ListBootVolumes`.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let filters = ["availabilityDomain", "displayName"];
     listing::list(books, call, kind(call), &filters)
 }
 
 /// `GetVolume`, `GetBootVolume`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let volume = books.get(kind(call), call.id())?;
     Ok(Answer::doc(books, &volume))
 }
 
 /// `CreateVolume`.
-pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     identity::compartment(books, input.need("compartmentId")?)?;
     identity::check_domain(books, input.need("availabilityDomain")?)?;
@@ -45,7 +45,7 @@ pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// Makes a volume of a checked body; also for the cluster's volume driver.
-pub fn make(
+pub(super) fn make(
     books: &mut Ledger<'_, '_>,
     asked: &Map<String, Value>,
     gigabytes: u64,
@@ -78,7 +78,7 @@ pub fn make(
 }
 
 /// `DeleteVolume`, `DeleteBootVolume`.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let kind = kind(call);
     let mut volume = books.get_live(kind, call.id())?;
     call.check_match(books, &volume)?;
@@ -92,7 +92,7 @@ pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListBootVolumeAttachments`.
-pub fn boot_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn boot_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let compartment = call.need_param("compartmentId")?;
     identity::compartment(books, compartment)?;
     let domain = call.need_param("availabilityDomain")?;
@@ -119,7 +119,7 @@ pub fn boot_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome 
 }
 
 /// `ListVolumeAttachments`: the volume driver's attachments are not shown.
-pub fn attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     listing::page(books, call, Vec::new())
 }

@@ -10,11 +10,11 @@ use super::ledger::{Doc, Kind, Ledger};
 use crate::sandbox::http::{Reply, Request};
 
 /// What an operation returns.
-pub type Outcome = Result<Answer, ApiError>;
+pub(super) type Outcome = Result<Answer, ApiError>;
 
 /// One operation of the API.
 #[derive(Clone, Copy)]
-pub struct Operation {
+pub(super) struct Operation {
     /// Its name in Oracle's reference.
     pub name: &'static str,
     /// What it does, within one transaction.
@@ -24,7 +24,7 @@ pub struct Operation {
 }
 
 /// A request, read.
-pub struct Call<'a> {
+pub(super) struct Call<'a> {
     /// The request.
     pub request: &'a Request,
     /// The path's segments.
@@ -35,7 +35,7 @@ pub struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Reads the body as a JSON object.
-    pub fn read(request: &'a Request) -> Result<Self, ApiError> {
+    pub(super) fn read(request: &'a Request) -> Result<Self, ApiError> {
         let body = if request.body.is_empty() {
             Map::new()
         } else {
@@ -53,22 +53,22 @@ impl<'a> Call<'a> {
     }
 
     /// The body's fields.
-    pub fn input(&self) -> Input<'_> {
+    pub(super) fn input(&self) -> Input<'_> {
         Input::new(&self.body)
     }
 
     /// A segment of the path; empty when there is none.
-    pub fn segment(&self, at: usize) -> &str {
+    pub(super) fn segment(&self, at: usize) -> &str {
         self.segments.get(at).map_or("", String::as_str)
     }
 
     /// The identifier after the version and the collection.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         self.segment(2)
     }
 
     /// A mandatory query parameter.
-    pub fn need_param(&self, name: &str) -> Result<&str, ApiError> {
+    pub(super) fn need_param(&self, name: &str) -> Result<&str, ApiError> {
         self.request
             .param(name)
             .filter(|value| !value.is_empty())
@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
     }
 
     /// Fails unless the `if-match` header, if any, names the current version.
-    pub fn check_match(&self, books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
+    pub(super) fn check_match(&self, books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
         match self.request.header("if-match") {
             Some(wanted) if wanted != "*" && wanted.trim_matches('"') != books.etag(doc) => {
                 Err(ApiError::no_etag_match())
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
 
 /// An answer that can be kept for repeated requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status.
     pub status: u16,
     /// The body.
@@ -116,27 +116,27 @@ impl Answer {
     }
 
     /// 200 with a body.
-    pub fn ok(body: impl Into<Value>) -> Self {
+    pub(super) fn ok(body: impl Into<Value>) -> Self {
         Self::new(200, Some(body.into()))
     }
 
     /// 200 with a resource and its etag.
-    pub fn doc(books: &Ledger<'_, '_>, doc: &Doc) -> Self {
+    pub(super) fn doc(books: &Ledger<'_, '_>, doc: &Doc) -> Self {
         Self::ok(doc.body.clone()).with("etag", books.etag(doc))
     }
 
     /// 204.
-    pub fn no_content() -> Self {
+    pub(super) fn no_content() -> Self {
         Self::new(204, None)
     }
 
     /// 202 with the work request to follow.
-    pub fn accepted(work_request: &str) -> Self {
+    pub(super) fn accepted(work_request: &str) -> Self {
         Self::new(202, None).with("opc-work-request-id", work_request)
     }
 
     /// 200 with a text that is not JSON.
-    pub fn text(content_type: &str, text: String) -> Self {
+    pub(super) fn text(content_type: &str, text: String) -> Self {
         let mut answer = Self::new(200, None);
         answer.text = Some((content_type.to_owned(), text));
         answer
@@ -144,20 +144,20 @@ impl Answer {
 
     /// Adds a header.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
     /// Says what the operation made.
     #[must_use]
-    pub fn made(mut self, kind: Kind, id: &str) -> Self {
+    pub(super) fn made(mut self, kind: Kind, id: &str) -> Self {
         self.made = Some((kind, id.to_owned()));
         self
     }
 
     /// The answer on the wire.
-    pub fn reply(self) -> Reply {
+    pub(super) fn reply(self) -> Reply {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut reply = match (self.body, self.text) {
             (Some(body), _) => Reply::json(status, &body),

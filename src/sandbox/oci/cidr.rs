@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// A block such as `10.0.0.0/16`; the host bits are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cidr {
+pub(super) struct Cidr {
     base: u32,
     length: u32,
 }
@@ -14,32 +14,32 @@ pub struct Cidr {
 /// The text is no IPv4 block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid IPv4 CIDR block")]
-pub struct NoCidr;
+pub(super) struct NoCidr;
 
 impl Cidr {
     /// The prefix length.
-    pub fn length(self) -> u32 {
+    pub(super) fn length(self) -> u32 {
         self.length
     }
 
     /// Whether all of `other` lies in this block.
-    pub fn contains(self, other: Self) -> bool {
+    pub(super) fn contains(self, other: Self) -> bool {
         self.length <= other.length && other.base & mask(self.length) == self.base
     }
 
     /// Whether the blocks share an address.
-    pub fn overlaps(self, other: Self) -> bool {
+    pub(super) fn overlaps(self, other: Self) -> bool {
         self.contains(other) || other.contains(self)
     }
 
     /// The block's n-th address, if it has that many.
-    pub fn address(self, n: u32) -> Option<Ipv4Addr> {
+    pub(super) fn address(self, n: u32) -> Option<Ipv4Addr> {
         let size = 1_u64 << (32 - self.length);
         (u64::from(n) < size).then(|| Ipv4Addr::from(self.base | n))
     }
 
     /// The addresses that hosts may get: all but the first two and the last.
-    pub fn hosts(self) -> impl Iterator<Item = Ipv4Addr> {
+    pub(super) fn hosts(self) -> impl Iterator<Item = Ipv4Addr> {
         let last = u32::try_from((1_u64 << (32 - self.length)) - 1).unwrap_or(u32::MAX);
         (2..last).filter_map(move |n| self.address(n))
     }

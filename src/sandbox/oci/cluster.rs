@@ -13,7 +13,7 @@ use super::{identity, limits, listing, node_pool, options};
 
 /// Where clusters' API servers listen, by cluster; written by
 /// [`super::animate`].
-pub const ENDPOINTS: &str = "oci/endpoints";
+pub(super) const ENDPOINTS: &str = "oci/endpoints";
 
 const CREATE_LOGS: [&str; 4] = [
     "Cluster creation request accepted",
@@ -23,7 +23,7 @@ const CREATE_LOGS: [&str; 4] = [
 ];
 
 /// `CreateCluster`.
-pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let name = input.need("name")?;
     let compartment = input.need("compartmentId")?;
@@ -171,13 +171,13 @@ fn completed_options(input: &Input<'_>) -> Value {
 }
 
 /// `GetCluster`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let cluster = books.get(Kind::Cluster, call.id())?;
     Ok(Answer::doc(books, &cluster))
 }
 
 /// `ListClusters`.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     listing::list(books, call, Kind::Cluster, &["name"])
 }
 
@@ -195,7 +195,7 @@ fn refuse_busy_pools(pools: &[Doc]) -> Result<(), ApiError> {
 }
 
 /// `UpdateCluster`.
-pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut cluster = changeable(books, call)?;
     refuse_inactive(&cluster)?;
     let input = call.input();
@@ -240,7 +240,7 @@ pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `UpdateClusterEndpointConfig`.
-pub fn update_endpoint(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update_endpoint(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut cluster = changeable(books, call)?;
     refuse_inactive(&cluster)?;
     let input = call.input();
@@ -261,7 +261,7 @@ pub fn update_endpoint(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 
 /// `DeleteCluster`, with its node pools, but not with its load balancers and
 /// volumes.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut cluster = changeable(books, call)?;
     let pools = node_pool::of_cluster(books, cluster.id());
     refuse_busy_pools(&pools)?;
@@ -300,12 +300,12 @@ fn refuse_inactive(cluster: &Doc) -> Result<(), ApiError> {
 }
 
 /// Whether the cluster's API server listens.
-pub fn is_served(books: &Ledger<'_, '_>, id: &str) -> bool {
+pub(super) fn is_served(books: &Ledger<'_, '_>, id: &str) -> bool {
     books.tx.get(ENDPOINTS, id).is_some()
 }
 
 /// A cluster's work request ended.
-pub fn finished(
+pub(super) fn finished(
     books: &mut Ledger<'_, '_>,
     mut cluster: Doc,
     operation: &str,
@@ -349,7 +349,7 @@ pub fn finished(
 }
 
 /// `CreateKubeconfig`: YAML with an empty `kind`, as the real service sends.
-pub fn kubeconfig(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn kubeconfig(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let cluster = books.get_live(Kind::Cluster, call.id())?;
     if !matches!(cluster.state(), "ACTIVE" | "UPDATING") {
         refuse_inactive(&cluster)?;
@@ -418,7 +418,7 @@ current-context: context-{name}
 }
 
 /// The last eleven characters of an OCID, by which people know it.
-pub fn suffix(id: &str) -> &str {
+pub(super) fn suffix(id: &str) -> &str {
     id.len()
         .checked_sub(11)
         .and_then(|at| id.get(at..))

@@ -16,7 +16,7 @@ use super::{identity, limits, listing, options};
 const BOOT_VOLUME_GB: u64 = 47;
 
 /// Launches a node pool's instance in a placement.
-pub fn launch(
+pub(super) fn launch(
     books: &mut Ledger<'_, '_>,
     pool: &Doc,
     placement: &Value,
@@ -184,7 +184,7 @@ fn create_boot_volume(books: &mut Ledger<'_, '_>, instance: &Doc, gigabytes: u64
 }
 
 /// Terminates an instance with its boot volume and network card.
-pub fn terminate(books: &mut Ledger<'_, '_>, id: &str) {
+pub(super) fn terminate(books: &mut Ledger<'_, '_>, id: &str) {
     let Some(mut instance) = books.live(Kind::Instance, id) else {
         return;
     };
@@ -196,19 +196,19 @@ pub fn terminate(books: &mut Ledger<'_, '_>, id: &str) {
 }
 
 /// `ListInstances`.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let filters = ["displayName", "availabilityDomain"];
     listing::list(books, call, Kind::Instance, &filters)
 }
 
 /// `GetInstance`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let instance = books.get(Kind::Instance, call.id())?;
     Ok(Answer::doc(books, &instance))
 }
 
 /// `TerminateInstance`.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let instance = books.get_live(Kind::Instance, call.id())?;
     call.check_match(books, &instance)?;
     terminate(books, instance.id());
@@ -216,7 +216,7 @@ pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListVnicAttachments`.
-pub fn vnic_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn vnic_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let compartment = call.need_param("compartmentId")?;
     identity::compartment(books, compartment)?;
     let wanted = |name: &str, value: &str| call.request.param(name).is_none_or(|w| w == value);
@@ -243,7 +243,7 @@ pub fn vnic_attachments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome 
 }
 
 /// `ListShapes`.
-pub fn shapes(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn shapes(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     if let Some(domain) = call.request.param("availabilityDomain") {
         identity::check_domain(books, domain)?;
@@ -283,7 +283,7 @@ fn shape_row(shape: &options::Shape) -> Value {
 }
 
 /// `ListImages`: the worker images.
-pub fn images(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn images(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     let name = call.request.param("displayName");
     let shape = call.request.param("shape").and_then(options::shape);
@@ -312,7 +312,7 @@ pub fn images(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 
 /// `CreateComputeCapacityReport`: what a launch would find now. It reserves
 /// nothing, and counts against no fault.
-pub fn capacity_report(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn capacity_report(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let compartment = input.need("compartmentId")?;
     if compartment != books.account.tenancy {

@@ -9,7 +9,7 @@ use crate::sandbox::http::Reply;
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {code}: {message}", status.as_u16())]
-pub struct ApiError {
+pub(super) struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// The machine-readable code.
@@ -30,13 +30,13 @@ impl ApiError {
 
     /// The resource is absent, or the caller may not see it: Oracle does not
     /// tell which.
-    pub fn not_found(what: &str) -> Self {
+    pub(super) fn not_found(what: &str) -> Self {
         let message = format!("Authorization failed or requested resource not found: {what}");
         Self::new(StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound", message)
     }
 
     /// A resource named in the request is absent or not visible yet.
-    pub fn related_not_found(what: &str) -> Self {
+    pub(super) fn related_not_found(what: &str) -> Self {
         let message =
             format!("Authorization failed or requested related resource not found: {what}");
         let code = "RelatedResourceNotAuthorizedOrNotFound";
@@ -44,47 +44,47 @@ impl ApiError {
     }
 
     /// No such path.
-    pub fn unknown_path(path: &str) -> Self {
+    pub(super) fn unknown_path(path: &str) -> Self {
         let message = format!("Unknown resource {path}");
         Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
     /// The path exists, but not with this method.
-    pub fn method_not_allowed(method: &str) -> Self {
+    pub(super) fn method_not_allowed(method: &str) -> Self {
         let message = format!("Method {method} is not allowed here");
         let status = StatusCode::METHOD_NOT_ALLOWED;
         Self::new(status, "MethodNotAllowed", message)
     }
 
     /// The body is no JSON object.
-    pub fn cannot_parse(why: &str) -> Self {
+    pub(super) fn cannot_parse(why: &str) -> Self {
         let message = format!("Incorrectly formatted request: {why}");
         Self::new(StatusCode::BAD_REQUEST, "CannotParseRequest", message)
     }
 
     /// A parameter has a wrong value.
-    pub fn invalid(why: impl Into<String>) -> Self {
+    pub(super) fn invalid(why: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "InvalidParameter", why)
     }
 
     /// A mandatory parameter is absent.
-    pub fn missing(field: &str) -> Self {
+    pub(super) fn missing(field: &str) -> Self {
         let message = format!("{field} is a required parameter and was not given");
         Self::new(StatusCode::BAD_REQUEST, "MissingParameter", message)
     }
 
     /// A service limit of the tenancy is reached.
-    pub fn limit_exceeded(message: impl Into<String>) -> Self {
+    pub(super) fn limit_exceeded(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "LimitExceeded", message)
     }
 
     /// A quota that an administrator set is reached.
-    pub fn quota_exceeded(message: impl Into<String>) -> Self {
+    pub(super) fn quota_exceeded(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "QuotaExceeded", message)
     }
 
     /// The signature, the key or the date is wrong.
-    pub fn not_authenticated(why: &str) -> Self {
+    pub(super) fn not_authenticated(why: &str) -> Self {
         let message = format!(
             "The required information to complete authentication was not provided or was \
              incorrect: {why}"
@@ -93,37 +93,37 @@ impl ApiError {
     }
 
     /// Something else still uses the resource.
-    pub fn conflict(message: impl Into<String>) -> Self {
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "Conflict", message)
     }
 
     /// The resource is busy with another change.
-    pub fn incorrect_state(message: impl Into<String>) -> Self {
+    pub(super) fn incorrect_state(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "IncorrectState", message)
     }
 
     /// The retry token belongs to a resource that was deleted since.
-    pub fn invalidated_retry_token() -> Self {
+    pub(super) fn invalidated_retry_token() -> Self {
         let message = "The provided retry token was used in an earlier request, and the resource \
                        that it created was deleted since";
         Self::new(StatusCode::CONFLICT, "InvalidatedRetryToken", message)
     }
 
     /// The name is taken within its parent.
-    pub fn already_exists(what: &str) -> Self {
+    pub(super) fn already_exists(what: &str) -> Self {
         let message = format!("{what} already exists");
         let code = "NotAuthorizedOrResourceAlreadyExists";
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
     /// The `if-match` header names an older version.
-    pub fn no_etag_match() -> Self {
+    pub(super) fn no_etag_match() -> Self {
         let message = "The if-match header does not match the current etag of the resource";
         Self::new(StatusCode::PRECONDITION_FAILED, "NoEtagMatch", message)
     }
 
     /// Oracle's API or the fault plan answers with a bare status.
-    pub fn of_status(status: StatusCode) -> Self {
+    pub(super) fn of_status(status: StatusCode) -> Self {
         let (code, message) = match status.as_u16() {
             400 => ("InvalidParameter", "Invalid request"),
             401 => (
@@ -153,7 +153,7 @@ impl ApiError {
     }
 
     /// The answer on the wire.
-    pub fn reply(&self) -> Reply {
+    pub(super) fn reply(&self) -> Reply {
         let body = json!({"code": self.code, "message": self.message});
         Reply::json(self.status, &body)
     }

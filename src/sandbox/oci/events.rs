@@ -17,7 +17,7 @@ const TABLE: &str = "oci/due";
 /// Something that happens later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub(super) enum Event {
     /// A resource enters a lifecycle state, if it exists and is in `from`.
     State {
         /// The kind of the resource.
@@ -72,18 +72,18 @@ pub enum Event {
 }
 
 /// Writes an event into the calendar.
-pub fn schedule(tx: &mut Transaction<'_>, at: u64, event: Event) {
+pub(super) fn schedule(tx: &mut Transaction<'_>, at: u64, event: Event) {
     let key = format!("{at:016}-{:012}", tx.next_revision());
     tx.put(TABLE, &key, json!(event));
 }
 
 /// The world's age in milliseconds at which the next event is due.
-pub fn next_due(store: &Store) -> Option<u64> {
+pub(super) fn next_due(store: &Store) -> Option<u64> {
     due_of(&store.first(TABLE)?.0)
 }
 
 /// Lets everything happen that is due by now.
-pub fn advance(world: &World, account: &Account) {
+pub(super) fn advance(world: &World, account: &Account) {
     loop {
         let now = super::millis(world.age());
         if next_due(&world.store).is_none_or(|due| due > now) {

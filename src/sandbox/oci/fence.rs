@@ -10,7 +10,7 @@ use super::ledger::{Doc, Kind, Ledger};
 const API_PORTS: [u64; 2] = [6443, 12250];
 
 /// Why nodes of this pool in this subnet cannot register, if so.
-pub fn why_not_joining(books: &Ledger<'_, '_>, pool: &Doc, subnet: &str) -> Option<String> {
+pub(super) fn why_not_joining(books: &Ledger<'_, '_>, pool: &Doc, subnet: &str) -> Option<String> {
     let nodes = books.live(Kind::Subnet, subnet)?;
     let cluster = books.live(Kind::Cluster, pool.str("clusterId"))?;
     let api = cluster.body["endpointConfig"]["subnetId"].as_str()?;

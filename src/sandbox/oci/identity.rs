@@ -14,7 +14,7 @@ const COMPARTMENT_LAG_MS: (u64, u64) = (12_000, 25_000);
 
 /// A compartment that resources may be in or be listed from; 404 for one that
 /// is not visible yet.
-pub fn compartment(books: &Ledger<'_, '_>, id: &str) -> Result<Doc, ApiError> {
+pub(super) fn compartment(books: &Ledger<'_, '_>, id: &str) -> Result<Doc, ApiError> {
     let doc = books.get(Kind::Compartment, id)?;
     if doc.listed_from > books.age || !doc.is_live() {
         return Err(ApiError::not_found(id));
@@ -23,7 +23,7 @@ pub fn compartment(books: &Ledger<'_, '_>, id: &str) -> Result<Doc, ApiError> {
 }
 
 /// `ListAvailabilityDomains`.
-pub fn availability_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn availability_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let compartment = compartment(books, call.need_param("compartmentId")?)?;
     let rows: Vec<Value> = books
         .account
@@ -39,7 +39,7 @@ pub fn availability_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outc
 }
 
 /// `ListFaultDomains`.
-pub fn fault_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn fault_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let compartment = compartment(books, call.need_param("compartmentId")?)?;
     let domain = call.need_param("availabilityDomain")?;
     check_domain(books, domain)?;
@@ -59,12 +59,12 @@ pub fn fault_domains(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// The fault domains that every availability domain has.
-pub fn fault_domain_names() -> [String; 3] {
+pub(super) fn fault_domain_names() -> [String; 3] {
     [1, 2, 3].map(|n| format!("FAULT-DOMAIN-{n}"))
 }
 
 /// Fails for a name that is no availability domain of the tenancy.
-pub fn check_domain(books: &Ledger<'_, '_>, name: &str) -> Result<(), ApiError> {
+pub(super) fn check_domain(books: &Ledger<'_, '_>, name: &str) -> Result<(), ApiError> {
     if books.account.domains().iter().any(|domain| domain == name) {
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub fn check_domain(books: &Ledger<'_, '_>, name: &str) -> Result<(), ApiError> 
 }
 
 /// `ListRegions`.
-pub fn regions(_: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
+pub(super) fn regions(_: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
     Ok(Answer::ok(json!([
         {"key": "AMS", "name": "eu-amsterdam-1"},
         {"key": "FRA", "name": REGION},
@@ -82,7 +82,7 @@ pub fn regions(_: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
 }
 
 /// `ListRegionSubscriptions`.
-pub fn region_subscriptions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn region_subscriptions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_tenancy(books, call.id())?;
     Ok(Answer::ok(json!([{
         "regionKey": "FRA",
@@ -93,7 +93,7 @@ pub fn region_subscriptions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outc
 }
 
 /// `GetTenancy`.
-pub fn tenancy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn tenancy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_tenancy(books, call.id())?;
     Ok(Answer::ok(json!({
         "id": books.account.tenancy,
@@ -106,7 +106,7 @@ pub fn tenancy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `GetUser`.
-pub fn user(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn user(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_user(books, call.id())?;
     Ok(Answer::ok(json!({
         "id": books.account.user,
@@ -122,7 +122,7 @@ pub fn user(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListApiKeys`.
-pub fn api_keys(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn api_keys(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_user(books, call.id())?;
     Ok(Answer::ok(json!([{
         "keyId": books.account.key_id(),
@@ -144,7 +144,7 @@ fn own_user(books: &Ledger<'_, '_>, id: &str) -> Result<(), ApiError> {
 }
 
 /// `ListCompartments`.
-pub fn list_compartments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list_compartments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let parent = call.need_param("compartmentId")?;
     compartment(books, parent)?;
     let request = call.request;
@@ -166,7 +166,7 @@ pub fn list_compartments(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome
 }
 
 /// `GetCompartment`.
-pub fn get_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let doc = books.get(Kind::Compartment, call.id())?;
     if doc.listed_from > books.age {
         return Err(ApiError::not_found(call.id()));
@@ -175,7 +175,7 @@ pub fn get_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `CreateCompartment`.
-pub fn create_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let parent = input.need("compartmentId")?;
     let name = input.need("name")?;
@@ -200,7 +200,7 @@ pub fn create_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcom
 }
 
 /// `UpdateCompartment`.
-pub fn update_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut doc = compartment(books, call.id())?;
     call.check_match(books, &doc)?;
     let input = call.input();
@@ -211,7 +211,7 @@ pub fn update_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcom
 }
 
 /// `DeleteCompartment`.
-pub fn delete_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut doc = compartment(books, call.id())?;
     call.check_match(books, &doc)?;
     if doc.id() == books.account.tenancy {
@@ -262,7 +262,7 @@ pub fn delete_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcom
 }
 
 /// A compartment's deletion ends.
-pub fn compartment_done(books: &mut Ledger<'_, '_>, mut request: Doc) {
+pub(super) fn compartment_done(books: &mut Ledger<'_, '_>, mut request: Doc) {
     let id = request.body["resources"][0]["identifier"]
         .as_str()
         .unwrap_or_default()
@@ -284,12 +284,12 @@ pub fn compartment_done(books: &mut Ledger<'_, '_>, mut request: Doc) {
 }
 
 /// `ListPolicies`.
-pub fn list_policies(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list_policies(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     listing::list(books, call, Kind::Policy, &["name"])
 }
 
 /// `CreatePolicy`.
-pub fn create_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let parent = input.need("compartmentId")?;
     let name = input.need("name")?;
@@ -311,13 +311,13 @@ pub fn create_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `GetPolicy`.
-pub fn get_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let policy = books.get(Kind::Policy, call.id())?;
     Ok(Answer::doc(books, &policy))
 }
 
 /// `DeletePolicy`.
-pub fn delete_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut policy = books.get_live(Kind::Policy, call.id())?;
     call.check_match(books, &policy)?;
     books.bury(Kind::Policy, &mut policy);
@@ -325,13 +325,13 @@ pub fn delete_policy(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `GetWorkRequest` of identity.
-pub fn work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let request = books.get(Kind::IamWorkRequest, call.id())?;
     Ok(Answer::doc(books, &request))
 }
 
 /// `ListAuthTokens`.
-pub fn list_auth_tokens(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list_auth_tokens(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_user(books, call.id())?;
     let rows: Vec<Value> = books
         .live_where(Kind::AuthToken, |_| true)
@@ -342,7 +342,7 @@ pub fn list_auth_tokens(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome 
 }
 
 /// `CreateAuthToken`: the only answer that shows the token.
-pub fn create_auth_token(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create_auth_token(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_user(books, call.id())?;
     let description = call.input().need("description")?;
     if books.live_where(Kind::AuthToken, |_| true).len() >= 2 {
@@ -365,7 +365,7 @@ pub fn create_auth_token(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome
 }
 
 /// `DeleteAuthToken`.
-pub fn delete_auth_token(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_auth_token(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     own_user(books, call.id())?;
     let mut doc = books.get_live(Kind::AuthToken, call.segment(4))?;
     books.bury(Kind::AuthToken, &mut doc);

@@ -6,19 +6,19 @@ use super::error::ApiError;
 
 /// A JSON object of a request, and where in the body it stands.
 #[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
+pub(super) struct Input<'a> {
     object: &'a Map<String, Value>,
     place: &'a str,
 }
 
 impl<'a> Input<'a> {
     /// The body itself.
-    pub fn new(object: &'a Map<String, Value>) -> Self {
+    pub(super) fn new(object: &'a Map<String, Value>) -> Self {
         Self { object, place: "" }
     }
 
     /// An object within the body.
-    pub fn within(value: &'a Value, place: &'a str) -> Result<Self, ApiError> {
+    pub(super) fn within(value: &'a Value, place: &'a str) -> Result<Self, ApiError> {
         let object = value
             .as_object()
             .ok_or_else(|| ApiError::invalid(format!("{place} must be an object")))?;
@@ -26,12 +26,12 @@ impl<'a> Input<'a> {
     }
 
     /// A field that is neither absent nor null.
-    pub fn value(&self, field: &str) -> Option<&'a Value> {
+    pub(super) fn value(&self, field: &str) -> Option<&'a Value> {
         self.object.get(field).filter(|v| !v.is_null())
     }
 
     /// A text; none when absent.
-    pub fn text(&self, field: &str) -> Result<Option<&'a str>, ApiError> {
+    pub(super) fn text(&self, field: &str) -> Result<Option<&'a str>, ApiError> {
         let Some(value) = self.value(field) else {
             return Ok(None);
         };
@@ -42,14 +42,14 @@ impl<'a> Input<'a> {
     }
 
     /// A mandatory text.
-    pub fn need(&self, field: &str) -> Result<&'a str, ApiError> {
+    pub(super) fn need(&self, field: &str) -> Result<&'a str, ApiError> {
         self.text(field)?
             .filter(|text| !text.is_empty())
             .ok_or_else(|| self.missing(field))
     }
 
     /// A boolean; none when absent.
-    pub fn flag(&self, field: &str) -> Result<Option<bool>, ApiError> {
+    pub(super) fn flag(&self, field: &str) -> Result<Option<bool>, ApiError> {
         let Some(value) = self.value(field) else {
             return Ok(None);
         };
@@ -60,7 +60,7 @@ impl<'a> Input<'a> {
     }
 
     /// A whole number that is not negative; none when absent.
-    pub fn whole(&self, field: &str) -> Result<Option<u64>, ApiError> {
+    pub(super) fn whole(&self, field: &str) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.value(field) else {
             return Ok(None);
         };
@@ -71,7 +71,7 @@ impl<'a> Input<'a> {
     }
 
     /// A number; none when absent.
-    pub fn number(&self, field: &str) -> Result<Option<f64>, ApiError> {
+    pub(super) fn number(&self, field: &str) -> Result<Option<f64>, ApiError> {
         let Some(value) = self.value(field) else {
             return Ok(None);
         };
@@ -82,7 +82,7 @@ impl<'a> Input<'a> {
     }
 
     /// An array; none when absent.
-    pub fn array(&self, field: &str) -> Result<Option<&'a [Value]>, ApiError> {
+    pub(super) fn array(&self, field: &str) -> Result<Option<&'a [Value]>, ApiError> {
         let Some(value) = self.value(field) else {
             return Ok(None);
         };
@@ -93,12 +93,12 @@ impl<'a> Input<'a> {
     }
 
     /// A mandatory array.
-    pub fn need_array(&self, field: &str) -> Result<&'a [Value], ApiError> {
+    pub(super) fn need_array(&self, field: &str) -> Result<&'a [Value], ApiError> {
         self.array(field)?.ok_or_else(|| self.missing(field))
     }
 
     /// An array of texts; empty when absent.
-    pub fn texts(&self, field: &str) -> Result<Vec<&'a str>, ApiError> {
+    pub(super) fn texts(&self, field: &str) -> Result<Vec<&'a str>, ApiError> {
         let items = self.array(field)?.unwrap_or_default();
         items
             .iter()
@@ -110,19 +110,19 @@ impl<'a> Input<'a> {
     }
 
     /// An object; none when absent.
-    pub fn object(&self, field: &'a str) -> Result<Option<Self>, ApiError> {
+    pub(super) fn object(&self, field: &'a str) -> Result<Option<Self>, ApiError> {
         self.value(field)
             .map(|value| Input::within(value, field))
             .transpose()
     }
 
     /// A mandatory object.
-    pub fn need_object(&self, field: &'a str) -> Result<Self, ApiError> {
+    pub(super) fn need_object(&self, field: &'a str) -> Result<Self, ApiError> {
         self.object(field)?.ok_or_else(|| self.missing(field))
     }
 
     /// Copies optional fields of any type into an answer.
-    pub fn copy(&self, fields: &[&str], into: &mut Map<String, Value>) {
+    pub(super) fn copy(&self, fields: &[&str], into: &mut Map<String, Value>) {
         for field in fields {
             if let Some(value) = self.value(field) {
                 into.insert((*field).to_owned(), value.clone());
@@ -131,7 +131,7 @@ impl<'a> Input<'a> {
     }
 
     /// Checks the tags and copies them; absent ones become empty.
-    pub fn copy_tags(&self, into: &mut Map<String, Value>) -> Result<(), ApiError> {
+    pub(super) fn copy_tags(&self, into: &mut Map<String, Value>) -> Result<(), ApiError> {
         check_freeform(self.value("freeformTags"))?;
         for field in ["freeformTags", "definedTags"] {
             let tags = match self.value(field) {

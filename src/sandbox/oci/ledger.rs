@@ -15,7 +15,7 @@ use crate::sandbox::store::Transaction;
 use crate::sandbox::world::World;
 
 /// How long a deleted resource stays readable as TERMINATED or DELETED.
-pub const GHOST_MS: u64 = 60_000;
+pub(super) const GHOST_MS: u64 = 60_000;
 /// The region that the emulated account lives in.
 pub const REGION: &str = "eu-frankfurt-1";
 
@@ -209,7 +209,7 @@ impl Kind {
 
 /// One resource: what answers show, and what only the emulator knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Doc {
+pub(super) struct Doc {
     /// Counts the visible writes; etags are made of it.
     pub version: u64,
     /// The world's age at creation, in milliseconds.
@@ -228,42 +228,42 @@ pub struct Doc {
 
 impl Doc {
     /// The OCID.
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         self.str("id")
     }
 
     /// A text field of the answer; empty when it is absent.
-    pub fn str(&self, field: &str) -> &str {
+    pub(super) fn str(&self, field: &str) -> &str {
         self.body.get(field).and_then(Value::as_str).unwrap_or("")
     }
 
     /// The lifecycle state.
-    pub fn state(&self) -> &str {
+    pub(super) fn state(&self) -> &str {
         self.str("lifecycleState")
     }
 
     /// Whether the resource exists (a ghost only looks as if).
-    pub fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.gone.is_none()
     }
 
     /// Sets a field of the answer.
-    pub fn set(&mut self, field: &str, value: impl Into<Value>) {
+    pub(super) fn set(&mut self, field: &str, value: impl Into<Value>) {
         self.body.insert(field.to_owned(), value.into());
     }
 
     /// A hidden text field; empty when it is absent.
-    pub fn note(&self, field: &str) -> &str {
+    pub(super) fn note(&self, field: &str) -> &str {
         self.hidden.get(field).and_then(Value::as_str).unwrap_or("")
     }
 
     /// Sets a hidden field.
-    pub fn set_note(&mut self, field: &str, value: impl Into<Value>) {
+    pub(super) fn set_note(&mut self, field: &str, value: impl Into<Value>) {
         self.hidden.insert(field.to_owned(), value.into());
     }
 
     /// The items of an array field.
-    pub fn array(&self, field: &str) -> &[Value] {
+    pub(super) fn array(&self, field: &str) -> &[Value] {
         self.body
             .get(field)
             .and_then(Value::as_array)
@@ -271,13 +271,13 @@ impl Doc {
     }
 
     /// Whether an array field holds this text.
-    pub fn array_has(&self, field: &str, text: &str) -> bool {
+    pub(super) fn array_has(&self, field: &str, text: &str) -> bool {
         self.array(field).iter().any(|v| v.as_str() == Some(text))
     }
 }
 
 /// A transaction over the books.
-pub struct Ledger<'a, 't> {
+pub(super) struct Ledger<'a, 't> {
     /// The world.
     pub world: &'a World,
     /// Whose books they are.
@@ -290,40 +290,40 @@ pub struct Ledger<'a, 't> {
 
 impl Ledger<'_, '_> {
     /// Now as answers write it.
-    pub fn now(&self) -> String {
+    pub(super) fn now(&self) -> String {
         self.time_at(self.age)
     }
 
     /// The wall clock's time at an age of the world, as answers write it.
-    pub fn time_at(&self, age: u64) -> String {
+    pub(super) fn time_at(&self, age: u64) -> String {
         let at = self.world.wall_at(std::time::Duration::from_millis(age));
         format!("{at:.3}")
     }
 
     /// A resource, ghosts included.
-    pub fn find(&self, kind: Kind, id: &str) -> Option<Doc> {
+    pub(super) fn find(&self, kind: Kind, id: &str) -> Option<Doc> {
         let row = self.tx.get(kind.table(), id)?;
         Doc::deserialize(&*row.value).ok()
     }
 
     /// A resource that exists.
-    pub fn live(&self, kind: Kind, id: &str) -> Option<Doc> {
+    pub(super) fn live(&self, kind: Kind, id: &str) -> Option<Doc> {
         self.find(kind, id).filter(Doc::is_live)
     }
 
     /// A resource, ghosts included; 404 when there is none.
-    pub fn get(&self, kind: Kind, id: &str) -> Result<Doc, ApiError> {
+    pub(super) fn get(&self, kind: Kind, id: &str) -> Result<Doc, ApiError> {
         self.find(kind, id).ok_or_else(|| ApiError::not_found(id))
     }
 
     /// A resource that a request wants to change or use; 404 when there is
     /// none.
-    pub fn get_live(&self, kind: Kind, id: &str) -> Result<Doc, ApiError> {
+    pub(super) fn get_live(&self, kind: Kind, id: &str) -> Result<Doc, ApiError> {
         self.live(kind, id).ok_or_else(|| ApiError::not_found(id))
     }
 
     /// All resources of a kind, ghosts included, oldest first.
-    pub fn all(&self, kind: Kind) -> Vec<Doc> {
+    pub(super) fn all(&self, kind: Kind) -> Vec<Doc> {
         let mut docs: Vec<Doc> = self
             .tx
             .list(kind.table(), "")
@@ -335,14 +335,14 @@ impl Ledger<'_, '_> {
     }
 
     /// The existing resources of a kind that `wanted` accepts.
-    pub fn live_where(&self, kind: Kind, wanted: impl Fn(&Doc) -> bool) -> Vec<Doc> {
+    pub(super) fn live_where(&self, kind: Kind, wanted: impl Fn(&Doc) -> bool) -> Vec<Doc> {
         let mut docs = self.all(kind);
         docs.retain(|doc| doc.is_live() && wanted(doc));
         docs
     }
 
     /// Writes a resource; its etag changes.
-    pub fn put(&mut self, kind: Kind, doc: &mut Doc) {
+    pub(super) fn put(&mut self, kind: Kind, doc: &mut Doc) {
         doc.version += 1;
         let id = doc.id().to_owned();
         self.tx.put(kind.table(), &id, json!(doc));
@@ -351,7 +351,7 @@ impl Ledger<'_, '_> {
     /// Makes a resource of a body without `id`, and returns it. Its identifier
     /// depends on the seed, the kind, the subject and how many of that subject
     /// there were before, and on nothing else.
-    pub fn create(&mut self, kind: Kind, subject: &str, body: Map<String, Value>) -> Doc {
+    pub(super) fn create(&mut self, kind: Kind, subject: &str, body: Map<String, Value>) -> Doc {
         let id = self.new_id(kind, subject);
         let mut whole = Map::new();
         whole.insert("id".to_owned(), id.clone().into());
@@ -370,7 +370,7 @@ impl Ledger<'_, '_> {
     }
 
     /// Turns a resource into a ghost in its dead state, removed later.
-    pub fn bury(&mut self, kind: Kind, doc: &mut Doc) {
+    pub(super) fn bury(&mut self, kind: Kind, doc: &mut Doc) {
         doc.gone = Some(self.age);
         doc.set("lifecycleState", kind.dead_state());
         self.put(kind, doc);
@@ -379,7 +379,7 @@ impl Ledger<'_, '_> {
     }
 
     /// A new OCID.
-    pub fn new_id(&mut self, kind: Kind, subject: &str) -> String {
+    pub(super) fn new_id(&mut self, kind: Kind, subject: &str) -> String {
         let subject = format!("{} {subject}", kind.ocid_type());
         let nth = self.count(&subject);
         let mut unique = self.world.letters(&format!("ocid {subject} {nth}"), 56);
@@ -398,7 +398,7 @@ impl Ledger<'_, '_> {
     }
 
     /// How often this was counted before.
-    pub fn count(&mut self, subject: &str) -> u64 {
+    pub(super) fn count(&mut self, subject: &str) -> u64 {
         let before = self
             .tx
             .get("oci/counts", subject)
@@ -409,17 +409,17 @@ impl Ledger<'_, '_> {
     }
 
     /// Milliseconds between `low` and `high`, drawn from the seed and a subject.
-    pub fn draw_ms(&self, subject: &str, low: u64, high: u64) -> u64 {
+    pub(super) fn draw_ms(&self, subject: &str, low: u64, high: u64) -> u64 {
         low + self.world.draw(subject) % (high.saturating_sub(low) + 1)
     }
 
     /// Lets an event happen `ms` from now.
-    pub fn after(&mut self, ms: u64, event: Event) {
+    pub(super) fn after(&mut self, ms: u64, event: Event) {
         events::schedule(self.tx, self.age + ms, event);
     }
 
     /// Whether a fault of the plan hits now, and its argument.
-    pub fn fault(
+    pub(super) fn fault(
         &mut self,
         kind: &str,
         subject: &str,
@@ -429,13 +429,13 @@ impl Ledger<'_, '_> {
     }
 
     /// The etag of a resource.
-    pub fn etag(&self, doc: &Doc) -> String {
+    pub(super) fn etag(&self, doc: &Doc) -> String {
         etag(self.world, doc)
     }
 }
 
 /// The etag of a resource: it changes with every visible write.
-pub fn etag(world: &World, doc: &Doc) -> String {
+pub(super) fn etag(world: &World, doc: &Doc) -> String {
     let drawn = world.draw(&format!("etag {} {}", doc.id(), doc.version));
     format!("{drawn:016x}")
 }

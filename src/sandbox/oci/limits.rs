@@ -82,7 +82,7 @@ const LIMITS: [(&str, &str, Scope, u64); 23] = [
 ];
 
 /// A limit's value, or what a `limit` fault makes of it.
-pub fn value(books: &Ledger<'_, '_>, name: &str) -> u64 {
+pub(super) fn value(books: &Ledger<'_, '_>, name: &str) -> u64 {
     let faults = Faults::list_in(books.tx);
     let faked = faults
         .iter()
@@ -97,7 +97,7 @@ pub fn value(books: &Ledger<'_, '_>, name: &str) -> u64 {
 }
 
 /// Fails when `total` would be more than the limit.
-pub fn check(books: &Ledger<'_, '_>, name: &str, total: u64) -> Result<(), ApiError> {
+pub(super) fn check(books: &Ledger<'_, '_>, name: &str, total: u64) -> Result<(), ApiError> {
     if total <= value(books, name) {
         return Ok(());
     }
@@ -105,7 +105,7 @@ pub fn check(books: &Ledger<'_, '_>, name: &str, total: u64) -> Result<(), ApiEr
 }
 
 /// As [`check`], for amounts that come in fractions, and with the quotas.
-pub fn check_amount(books: &Ledger<'_, '_>, name: &str, total: f64) -> Result<(), ApiError> {
+pub(super) fn check_amount(books: &Ledger<'_, '_>, name: &str, total: f64) -> Result<(), ApiError> {
     let limit = u32::try_from(value(books, name)).unwrap_or(u32::MAX);
     if total > f64::from(limit) {
         return Err(exceeded(name));
@@ -173,7 +173,7 @@ fn used(books: &Ledger<'_, '_>, name: &str, domain: Option<&str>) -> f64 {
 }
 
 /// `ListServices` of the limits API.
-pub fn services(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn services(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     root(books, call)?;
     let mut names: Vec<_> = LIMITS.iter().map(|(service, ..)| *service).collect();
     names.dedup();
@@ -185,7 +185,7 @@ pub fn services(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListLimitDefinitions`.
-pub fn definitions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn definitions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     root(books, call)?;
     let service = call.request.param("serviceName");
     let name = call.request.param("name");
@@ -212,7 +212,7 @@ pub fn definitions(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListLimitValues`: the compartment must be the tenancy.
-pub fn values(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn values(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     root(books, call)?;
     let service = call.need_param("serviceName")?;
     if !LIMITS.iter().any(|(of, ..)| *of == service) {
@@ -263,7 +263,7 @@ fn root(books: &Ledger<'_, '_>, call: &Call<'_>) -> Result<(), ApiError> {
 }
 
 /// `GetResourceAvailability`: `services/{service}/limits/{name}/…`.
-pub fn availability(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn availability(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     let (service, name) = (call.segment(2), call.segment(4));
     let (_, _, scope, _) = LIMITS
@@ -296,18 +296,18 @@ pub fn availability(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListQuotas`.
-pub fn list_quotas(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list_quotas(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     listing::list(books, call, Kind::Quota, &["name"])
 }
 
 /// `GetQuota`.
-pub fn get_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let quota = books.get(Kind::Quota, call.id())?;
     Ok(Answer::doc(books, &quota))
 }
 
 /// `CreateQuota`.
-pub fn create_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let compartment = input.need("compartmentId")?;
     if compartment != books.account.tenancy {
@@ -341,7 +341,7 @@ pub fn create_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `DeleteQuota`.
-pub fn delete_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_quota(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut quota = books.get_live(Kind::Quota, call.id())?;
     call.check_match(books, &quota)?;
     books.bury(Kind::Quota, &mut quota);

@@ -15,14 +15,14 @@ const LARGEST_PAGE: usize = 1000;
 
 /// Lists a compartment's resources of a kind. `filters` are the query
 /// parameters that must equal the field of the same name.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>, kind: Kind, filters: &[&str]) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>, kind: Kind, filters: &[&str]) -> Outcome {
     let docs = select(books, call, kind, filters)?;
     let rows = docs.into_iter().map(|doc| doc.body.into()).collect();
     page(books, call, rows)
 }
 
 /// The resources that a list would show, in its order.
-pub fn select(
+pub(super) fn select(
     books: &Ledger<'_, '_>,
     call: &Call<'_>,
     kind: Kind,
@@ -42,13 +42,13 @@ pub fn select(
 
 /// Whether lists show it: a new resource only after a moment, and a deleted
 /// one for a while, if at all.
-pub fn is_listed(books: &Ledger<'_, '_>, doc: &Doc) -> bool {
+pub(super) fn is_listed(books: &Ledger<'_, '_>, doc: &Doc) -> bool {
     let ghost_shows = books.world.draw(&format!("ghost {}", doc.id())) % 2 == 0;
     doc.listed_from <= books.age && (doc.is_live() || ghost_shows)
 }
 
 /// Whether the resource passes the request's filters and `lifecycleState`s.
-pub fn matches(request: &Request, doc: &Doc, filters: &[&str]) -> bool {
+pub(super) fn matches(request: &Request, doc: &Doc, filters: &[&str]) -> bool {
     let equal = |name: &&str| {
         request
             .param(name)
@@ -81,13 +81,13 @@ fn order(request: &Request, docs: &mut [Doc]) {
 }
 
 /// The page of the rows that the request asks for.
-pub fn page(books: &mut Ledger<'_, '_>, call: &Call<'_>, rows: Vec<Value>) -> Outcome {
+pub(super) fn page(books: &mut Ledger<'_, '_>, call: &Call<'_>, rows: Vec<Value>) -> Outcome {
     let (rows, next) = cut(books, call, rows)?;
     Ok(with_next(Answer::ok(rows), next))
 }
 
 /// As [`page`], for the services that wrap their rows in `items`.
-pub fn items(books: &mut Ledger<'_, '_>, call: &Call<'_>, rows: Vec<Value>) -> Outcome {
+pub(super) fn items(books: &mut Ledger<'_, '_>, call: &Call<'_>, rows: Vec<Value>) -> Outcome {
     let (rows, next) = cut(books, call, rows)?;
     Ok(with_next(
         Answer::ok(serde_json::json!({ "items": rows })),

@@ -11,18 +11,18 @@ use super::network::address::{self, Holder};
 use super::{identity, limits, listing};
 
 /// `ListLoadBalancers`.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     listing::list(books, call, Kind::LoadBalancer, &["displayName"])
 }
 
 /// `GetLoadBalancer`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let balancer = books.get(Kind::LoadBalancer, call.id())?;
     Ok(Answer::doc(books, &balancer))
 }
 
 /// `CreateLoadBalancer`.
-pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     identity::compartment(books, input.need("compartmentId")?)?;
     input.need("displayName")?;
@@ -36,7 +36,7 @@ pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 
 /// Makes a load balancer of a checked body; also for the cloud controller.
 /// Returns it and its work request's OCID.
-pub fn make(
+pub(super) fn make(
     books: &mut Ledger<'_, '_>,
     asked: &Map<String, Value>,
 ) -> Result<(Doc, String), ApiError> {
@@ -107,7 +107,7 @@ pub fn make(
 }
 
 /// `UpdateLoadBalancer`.
-pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut balancer = books.get_live(Kind::LoadBalancer, call.id())?;
     call.check_match(books, &balancer)?;
     let input = call.input();
@@ -127,7 +127,7 @@ pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `DeleteLoadBalancer`.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let balancer = books.get_live(Kind::LoadBalancer, call.id())?;
     call.check_match(books, &balancer)?;
     let request = remove(books, balancer)?;
@@ -135,7 +135,7 @@ pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// Starts to delete a load balancer; also for the cloud controller.
-pub fn remove(books: &mut Ledger<'_, '_>, mut balancer: Doc) -> Result<String, ApiError> {
+pub(super) fn remove(books: &mut Ledger<'_, '_>, mut balancer: Doc) -> Result<String, ApiError> {
     if balancer.body.get("isDeleteProtectionEnabled") == Some(&true.into()) {
         let why = format!("Load balancer {} has delete protection", balancer.id());
         return Err(ApiError::conflict(why));
@@ -211,7 +211,7 @@ fn open(
 }
 
 /// A work request of these services, or of identity, ends.
-pub fn done(books: &mut Ledger<'_, '_>, kind: Kind, id: &str) {
+pub(super) fn done(books: &mut Ledger<'_, '_>, kind: Kind, id: &str) {
     let Some(mut request) = books.live(kind, id) else {
         return;
     };
@@ -250,13 +250,13 @@ pub fn done(books: &mut Ledger<'_, '_>, kind: Kind, id: &str) {
 }
 
 /// `GetWorkRequest` of the load balancer service.
-pub fn work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let request = books.get(Kind::LbWorkRequest, call.id())?;
     Ok(Answer::ok(request.body))
 }
 
 /// `ListWorkRequests` of a load balancer.
-pub fn work_requests(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn work_requests(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let of = |request: &Doc| request.str("loadBalancerId") == call.id();
     let rows = books
         .live_where(Kind::LbWorkRequest, of)
@@ -267,20 +267,20 @@ pub fn work_requests(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListNetworkLoadBalancers`.
-pub fn list_nlbs(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list_nlbs(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let docs = listing::select(books, call, Kind::Nlb, &["displayName"])?;
     let rows = docs.into_iter().map(|doc| doc.body.into()).collect();
     listing::items(books, call, rows)
 }
 
 /// `GetNetworkLoadBalancer`.
-pub fn get_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let balancer = books.get(Kind::Nlb, call.id())?;
     Ok(Answer::doc(books, &balancer))
 }
 
 /// `CreateNetworkLoadBalancer`.
-pub fn create_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let compartment = input.need("compartmentId")?;
     identity::compartment(books, compartment)?;
@@ -331,7 +331,7 @@ pub fn create_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `DeleteNetworkLoadBalancer`.
-pub fn delete_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut balancer = books.get_live(Kind::Nlb, call.id())?;
     call.check_match(books, &balancer)?;
     balancer.set("lifecycleState", "DELETING");
@@ -347,7 +347,7 @@ pub fn delete_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `GetWorkRequest` of the network load balancer service.
-pub fn nlb_work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn nlb_work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let request = books.get(Kind::NlbWorkRequest, call.id())?;
     Ok(Answer::ok(request.body))
 }

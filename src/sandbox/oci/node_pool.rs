@@ -20,18 +20,18 @@ const CREATE_LOGS: [&str; 3] = [
 ];
 
 /// The existing node pools of a cluster.
-pub fn of_cluster(books: &Ledger<'_, '_>, cluster: &str) -> Vec<Doc> {
+pub(super) fn of_cluster(books: &Ledger<'_, '_>, cluster: &str) -> Vec<Doc> {
     books.live_where(Kind::NodePool, |pool| pool.str("clusterId") == cluster)
 }
 
 /// `GetNodePool`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let pool = books.get(Kind::NodePool, call.id())?;
     Ok(Answer::doc(books, &pool))
 }
 
 /// `ListNodePools`: summaries, without the nodes.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let pools = listing::select(books, call, Kind::NodePool, &["clusterId", "name"])?;
     let rows = pools
         .into_iter()
@@ -44,7 +44,7 @@ pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `CreateNodePool`.
-pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let compartment = input.need("compartmentId")?;
     identity::compartment(books, compartment)?;
@@ -240,7 +240,7 @@ fn changeable(books: &Ledger<'_, '_>, call: &Call<'_>) -> Result<Doc, ApiError> 
 }
 
 /// `UpdateNodePool`.
-pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut pool = changeable(books, call)?;
     let cluster = books.get_live(Kind::Cluster, pool.str("clusterId"))?;
     let input = call.input();
@@ -309,7 +309,7 @@ fn drain_ms(call: &Call<'_>, pool: &Doc) -> u64 {
 }
 
 /// `DeleteNodePool`.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut pool = changeable(books, call)?;
     let drain = drain_ms(call, &pool);
     pool.set("lifecycleState", "DELETING");
@@ -332,7 +332,7 @@ pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `DeleteNode`.
-pub fn delete_node(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete_node(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut pool = changeable(books, call)?;
     let node = call.segment(4).to_owned();
     let known = pool.array("nodes").iter().any(|row| row["id"] == *node);
@@ -360,7 +360,7 @@ pub fn delete_node(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 
 /// Launches and terminates instances until the pool has its size; tells how
 /// long that takes, and why it fails.
-pub fn reconcile(books: &mut Ledger<'_, '_>, id: &str) -> (u64, Option<Failure>) {
+pub(super) fn reconcile(books: &mut Ledger<'_, '_>, id: &str) -> (u64, Option<Failure>) {
     let Some(mut pool) = books.live(Kind::NodePool, id) else {
         return (0, None);
     };
@@ -505,7 +505,7 @@ fn node_row(pool: &Doc, instance: &Doc, placement: &Value) -> Value {
 }
 
 /// A node has registered with its cluster.
-pub fn join(books: &mut Ledger<'_, '_>, pool: &str, node: &str) {
+pub(super) fn join(books: &mut Ledger<'_, '_>, pool: &str, node: &str) {
     let Some(mut pool) = books.live(Kind::NodePool, pool) else {
         return;
     };
@@ -526,7 +526,7 @@ fn discard(books: &mut Ledger<'_, '_>, pool: &mut Doc, node: &str) {
 }
 
 /// Terminates all nodes and deletes the pool.
-pub fn remove(books: &mut Ledger<'_, '_>, mut pool: Doc) {
+pub(super) fn remove(books: &mut Ledger<'_, '_>, mut pool: Doc) {
     for node in node_ids(&pool, |_| true) {
         discard(books, &mut pool, &node);
     }
@@ -546,7 +546,7 @@ fn nodes_mut(pool: &mut Doc) -> impl Iterator<Item = &mut Value> {
 }
 
 /// A node pool's work request ended.
-pub fn finished(
+pub(super) fn finished(
     books: &mut Ledger<'_, '_>,
     mut pool: Doc,
     operation: &str,

@@ -8,11 +8,11 @@ use super::error::ApiError;
 use super::ledger::{Kind, Ledger};
 
 /// The Kubernetes versions on offer, oldest first.
-pub const VERSIONS: [&str; 5] = ["v1.32.1", "v1.32.10", "v1.33.1", "v1.34.1", "v1.34.2"];
+pub(super) const VERSIONS: [&str; 5] = ["v1.32.1", "v1.32.10", "v1.33.1", "v1.34.1", "v1.34.2"];
 
 /// A node shape.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(super) struct Shape {
     /// Its name.
     pub name: &'static str,
     /// The processors' architecture as image names write it.
@@ -29,7 +29,7 @@ pub struct Shape {
 
 /// A processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arch {
+pub(super) enum Arch {
     /// 64-bit Arm.
     Arm,
     /// 64-bit x86.
@@ -38,7 +38,7 @@ pub enum Arch {
 
 impl Arch {
     /// As Kubernetes writes it.
-    pub fn kubernetes(self) -> &'static str {
+    pub(super) fn kubernetes(self) -> &'static str {
         match self {
             Self::Arm => "arm64",
             Self::X86 => "amd64",
@@ -47,7 +47,7 @@ impl Arch {
 }
 
 /// The shapes on offer.
-pub const SHAPES: [Shape; 4] = [
+pub(super) const SHAPES: [Shape; 4] = [
     Shape {
         name: "VM.Standard.A1.Flex",
         arch: Arch::Arm,
@@ -84,7 +84,7 @@ pub const SHAPES: [Shape; 4] = [
 
 /// A worker image.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub(super) struct Image {
     /// Its OCID.
     pub id: String,
     /// Its name.
@@ -96,12 +96,12 @@ pub struct Image {
 }
 
 /// The shape of a name.
-pub fn shape(name: &str) -> Option<Shape> {
+pub(super) fn shape(name: &str) -> Option<Shape> {
     SHAPES.into_iter().find(|shape| shape.name == name)
 }
 
 /// A version as numbers that compare.
-pub fn number(version: &str) -> Vec<u32> {
+pub(super) fn number(version: &str) -> Vec<u32> {
     version
         .trim_start_matches('v')
         .split('.')
@@ -110,7 +110,7 @@ pub fn number(version: &str) -> Vec<u32> {
 }
 
 /// Fails for a version that is not on offer.
-pub fn check_version(version: &str) -> Result<(), ApiError> {
+pub(super) fn check_version(version: &str) -> Result<(), ApiError> {
     if VERSIONS.contains(&version) {
         return Ok(());
     }
@@ -120,7 +120,7 @@ pub fn check_version(version: &str) -> Result<(), ApiError> {
 }
 
 /// The versions that a cluster can be upgraded to: up to one minor on.
-pub fn upgrades(version: &str) -> Vec<&'static str> {
+pub(super) fn upgrades(version: &str) -> Vec<&'static str> {
     let here = number(version);
     let minor = here.get(1).copied().unwrap_or(0);
     VERSIONS
@@ -130,7 +130,7 @@ pub fn upgrades(version: &str) -> Vec<&'static str> {
 }
 
 /// The worker images on offer, the older builds first.
-pub fn images(books: &Ledger<'_, '_>) -> Vec<Image> {
+pub(super) fn images(books: &Ledger<'_, '_>) -> Vec<Image> {
     let mut images = Vec::new();
     for version in VERSIONS {
         let plain = version.trim_start_matches('v');
@@ -155,7 +155,7 @@ pub fn images(books: &Ledger<'_, '_>) -> Vec<Image> {
 }
 
 /// `GetClusterOptions`.
-pub fn of_cluster(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn of_cluster(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     if call.id() != "all" {
         books.get_live(Kind::Cluster, call.id())?;
     }
@@ -169,7 +169,7 @@ pub fn of_cluster(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `GetNodePoolOptions`.
-pub fn of_node_pool(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn of_node_pool(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     if call.id() != "all" {
         books.get_live(Kind::Cluster, call.id())?;
     }

@@ -8,12 +8,12 @@ use super::ledger::Ledger;
 use super::{identity, listing};
 
 /// `GetNamespace`: a JSON string.
-pub fn namespace(books: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
+pub(super) fn namespace(books: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
     Ok(Answer::ok(json!(books.account.namespace)))
 }
 
 /// `GetContainerConfiguration`.
-pub fn configuration(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn configuration(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     Ok(Answer::ok(json!({
         "isRepositoryCreatedOnFirstPush": true,
@@ -22,7 +22,7 @@ pub fn configuration(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListContainerRepositories` and `ListContainerImages` of an empty registry.
-pub fn nothing(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn nothing(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     identity::compartment(books, call.need_param("compartmentId")?)?;
     listing::items(books, call, Vec::new())
 }

@@ -19,7 +19,7 @@ struct Kept {
 }
 
 /// Runs an operation, once per retry token.
-pub fn run(books: &mut Ledger<'_, '_>, operation: Operation, call: &Call<'_>) -> Outcome {
+pub(super) fn run(books: &mut Ledger<'_, '_>, operation: Operation, call: &Call<'_>) -> Outcome {
     let token = call
         .request
         .header("opc-retry-token")

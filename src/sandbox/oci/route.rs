@@ -29,7 +29,7 @@ fn once(name: &'static str, run: Run) -> Option<Operation> {
 }
 
 /// The operation of a request.
-pub fn find(method: &str, path: &[&str]) -> Result<Operation, ApiError> {
+pub(super) fn find(method: &str, path: &[&str]) -> Result<Operation, ApiError> {
     let method = if method == "HEAD" { "GET" } else { method };
     if let Some(found) = lookup(method, path) {
         return Ok(found);

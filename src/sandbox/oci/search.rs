@@ -32,7 +32,7 @@ const TYPES: [(Kind, &str); 16] = [
 ];
 
 /// `SearchResources`.
-pub fn resources(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn resources(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let input = call.input();
     let text = match input.need("type")? {
         "Structured" => input.need("query")?,

@@ -12,7 +12,7 @@ use super::{cluster, listing, node_pool};
 
 /// Why a work request failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The code in the error list.
     pub code: String,
     /// The text in the error list.
@@ -21,7 +21,7 @@ pub struct Failure {
 
 /// What a work request is about to do.
 #[derive(Debug, Clone)]
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     /// The operation, e.g. `CLUSTER_CREATE`.
     pub operation: &'a str,
     /// The kind of what changes: a cluster or a node pool.
@@ -35,7 +35,7 @@ pub struct Job<'a> {
 }
 
 /// Accepts a job for a resource, which is busy until it ends.
-pub fn open(books: &mut Ledger<'_, '_>, doc: &mut Doc, job: &Job<'_>) -> String {
+pub(super) fn open(books: &mut Ledger<'_, '_>, doc: &mut Doc, job: &Job<'_>) -> String {
     let cluster = match job.kind {
         Kind::Cluster => doc.id().to_owned(),
         _ => doc.str("clusterId").to_owned(),
@@ -74,7 +74,7 @@ pub fn open(books: &mut Ledger<'_, '_>, doc: &mut Doc, job: &Job<'_>) -> String 
 }
 
 /// Fails while another job runs on the resource.
-pub fn refuse_busy(doc: &Doc) -> Result<(), ApiError> {
+pub(super) fn refuse_busy(doc: &Doc) -> Result<(), ApiError> {
     match doc.note("busy") {
         "" => Ok(()),
         busy => Err(ApiError::incorrect_state(format!(
@@ -93,7 +93,7 @@ fn target_kind(operation: &str) -> Kind {
 }
 
 /// The work starts: the resources show, and the end is planned.
-pub fn start(books: &mut Ledger<'_, '_>, id: &str) {
+pub(super) fn start(books: &mut Ledger<'_, '_>, id: &str) {
     let Some(mut request) = books.live(Kind::WorkRequest, id) else {
         return;
     };
@@ -174,7 +174,7 @@ fn plan_logs(books: &Ledger<'_, '_>, request: &mut Doc, takes: u64, stuck: bool)
 }
 
 /// The work ends, well or not.
-pub fn finish(books: &mut Ledger<'_, '_>, id: &str, error: Option<Failure>) {
+pub(super) fn finish(books: &mut Ledger<'_, '_>, id: &str, error: Option<Failure>) {
     let Some(mut request) = books.live(Kind::WorkRequest, id) else {
         return;
     };
@@ -237,7 +237,7 @@ fn notes(request: &Doc, field: &str) -> Vec<Value> {
 }
 
 /// `GetWorkRequest`.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let request = books.get(Kind::WorkRequest, call.id())?;
     let answer = Answer::doc(books, &request);
     let ended = matches!(request.str("status"), "SUCCEEDED" | "FAILED" | "CANCELED");
@@ -250,7 +250,7 @@ pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListWorkRequests`.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let requests = listing::select(books, call, Kind::WorkRequest, &[])?;
     let wanted = |name: &str, field: &str| {
         call.request
@@ -273,14 +273,14 @@ pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListWorkRequestErrors`.
-pub fn errors(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn errors(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     call.need_param("compartmentId")?;
     let request = books.get(Kind::WorkRequest, call.id())?;
     Ok(Answer::ok(notes(&request, "errors")))
 }
 
 /// `ListWorkRequestLogs`.
-pub fn logs(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn logs(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     call.need_param("compartmentId")?;
     let request = books.get(Kind::WorkRequest, call.id())?;
     let rows: Vec<_> = notes(&request, "logs")
@@ -292,7 +292,7 @@ pub fn logs(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `DeleteWorkRequest` cancels, but only before the work starts.
-pub fn cancel(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn cancel(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut request = books.get_live(Kind::WorkRequest, call.id())?;
     if request.str("status") != "ACCEPTED" {
         let why = format!("{} has started and cannot be canceled", request.id());

@@ -13,7 +13,7 @@ use super::{common, settle};
 
 /// Who wants a network card, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct Holder<'a> {
+pub(crate) struct Holder<'a> {
     /// The OCID of what holds it.
     pub id: &'a str,
     /// The compartment of what holds it.
@@ -27,7 +27,7 @@ pub struct Holder<'a> {
 }
 
 /// Gives the holder a network card in a subnet: the lowest free address.
-pub fn attach(
+pub(crate) fn attach(
     books: &mut Ledger<'_, '_>,
     subnet: &str,
     holder: Holder<'_>,
@@ -76,7 +76,7 @@ pub fn attach(
 
 /// Takes the holder's network cards away some seconds from now: deleting their
 /// subnet right after the holder must be refused for a while.
-pub fn release(books: &mut Ledger<'_, '_>, holder: &str) {
+pub(crate) fn release(books: &mut Ledger<'_, '_>, holder: &str) {
     for vnic in held_by(books, holder) {
         let wait = books.draw_ms(&format!("release {}", vnic.id()), 4_000, 25_000);
         let event = Event::Bury {
@@ -88,12 +88,12 @@ pub fn release(books: &mut Ledger<'_, '_>, holder: &str) {
 }
 
 /// The holder's network cards.
-pub fn held_by(books: &Ledger<'_, '_>, holder: &str) -> Vec<Doc> {
+pub(crate) fn held_by(books: &Ledger<'_, '_>, holder: &str) -> Vec<Doc> {
     books.live_where(Kind::Vnic, |vnic| vnic.note("holder") == holder)
 }
 
 /// A public address drawn from the documentation blocks of RFC 5737.
-pub fn public_address(books: &Ledger<'_, '_>, subject: &str) -> String {
+pub(crate) fn public_address(books: &Ledger<'_, '_>, subject: &str) -> String {
     let drawn = books.world.draw(&format!("public ip {subject}"));
     let host = drawn >> 8 & 0xFF;
     match drawn % 3 {
@@ -104,13 +104,13 @@ pub fn public_address(books: &Ledger<'_, '_>, subject: &str) -> String {
 }
 
 /// `GetVnic`.
-pub fn get_vnic(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn get_vnic(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let vnic = books.get(Kind::Vnic, call.id())?;
     Ok(Answer::doc(books, &vnic))
 }
 
 /// `ListPrivateIps`, by subnet or by VNIC.
-pub fn list_private(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn list_private(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let subnet = call.request.param("subnetId");
     let vnic = call.request.param("vnicId");
     if subnet.is_none() && vnic.is_none() && call.request.param("ipAddress").is_none() {
@@ -150,7 +150,7 @@ fn private_ip(vnic: &Doc) -> Value {
 }
 
 /// Reserves a public address.
-pub fn create_public(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_public(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let lifetime = input.need("lifetime")?;
     if !matches!(lifetime, "RESERVED" | "EPHEMERAL") {
         return Err(ApiError::invalid("lifetime must be RESERVED or EPHEMERAL"));
@@ -165,7 +165,7 @@ pub fn create_public(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Do
 }
 
 /// `GetPublicIpByIpAddress`.
-pub fn public_by_address(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn public_by_address(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let address = call.input().need("ipAddress")?;
     let found = books.live_where(Kind::PublicIp, |doc| doc.str("ipAddress") == address);
     let doc = found.first().ok_or_else(|| ApiError::not_found(address))?;
@@ -173,7 +173,7 @@ pub fn public_by_address(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome
 }
 
 /// `ListServices`: the networks of Oracle's services in the region.
-pub fn list_services(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn list_services(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let rows = super::gateway::services(books).to_vec();
     listing::page(books, call, rows)
 }

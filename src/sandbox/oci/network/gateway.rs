@@ -9,7 +9,7 @@ use super::super::limits;
 use super::{address, common, parent, settle, subject};
 
 /// The networks of Oracle's own services that a service gateway reaches.
-pub fn services(books: &Ledger<'_, '_>) -> [Value; 2] {
+pub(crate) fn services(books: &Ledger<'_, '_>) -> [Value; 2] {
     [
         (
             "All FRA Services In Oracle Services Network",
@@ -29,7 +29,7 @@ pub fn services(books: &Ledger<'_, '_>) -> [Value; 2] {
 }
 
 /// Makes an internet gateway: one per VCN.
-pub fn create_internet(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_internet(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let enabled = input
         .flag("isEnabled")?
@@ -46,7 +46,7 @@ pub fn create_internet(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<
 }
 
 /// Makes a NAT gateway with a public address.
-pub fn create_nat(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_nat(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let count = in_vcn(books, Kind::NatGateway, &vcn);
     if count >= limits::value(books, "nat-gateway-count") {
@@ -69,7 +69,7 @@ pub fn create_nat(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, 
 }
 
 /// Makes a service gateway: one per VCN.
-pub fn create_service(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_service(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let services = chosen(books, input.need_array("services")?)?;
     let most = limits::value(books, "service-gateway-count");
@@ -85,7 +85,7 @@ pub fn create_service(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<D
 }
 
 /// Changes a service gateway.
-pub fn update_service(
+pub(crate) fn update_service(
     books: &Ledger<'_, '_>,
     input: &Input<'_>,
     doc: &mut Doc,
@@ -122,7 +122,7 @@ fn in_vcn(books: &Ledger<'_, '_>, kind: Kind, vcn: &Doc) -> u64 {
 }
 
 /// A gateway goes only when no route leads to it.
-pub fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
+pub(crate) fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
     let leads_here = |table: &Doc| {
         table
             .array("routeRules")

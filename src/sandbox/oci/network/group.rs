@@ -11,7 +11,7 @@ use super::rules::{self, Direction};
 use super::{common, parent, settle, subject};
 
 /// Makes a group without rules.
-pub fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     parent(books, input)?;
     let body = common(books, input, "networksecuritygroup")?;
     let subject = subject(&body);
@@ -19,7 +19,7 @@ pub fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiE
 }
 
 /// A group goes only when no VNIC is in it.
-pub fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
+pub(crate) fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
     match members(books, doc.id()).first() {
         Some(vnic) => Err(ApiError::conflict(format!(
             "{} has the VNIC {} in it",
@@ -35,7 +35,7 @@ fn members(books: &Ledger<'_, '_>, id: &str) -> Vec<Doc> {
 }
 
 /// `ListNetworkSecurityGroupVnics`.
-pub fn list_vnics(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn list_vnics(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     books.get_live(Kind::SecurityGroup, call.id())?;
     let rows = members(books, call.id())
         .into_iter()
@@ -45,7 +45,7 @@ pub fn list_vnics(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `ListNetworkSecurityGroupSecurityRules`.
-pub fn list_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn list_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let doc = books.get_live(Kind::SecurityGroup, call.id())?;
     let direction = call.request.param("direction");
     let rows = rules_of(&doc)
@@ -56,7 +56,7 @@ pub fn list_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `AddNetworkSecurityGroupSecurityRules`.
-pub fn add_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn add_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut doc = books.get_live(Kind::SecurityGroup, call.id())?;
     let mut held = rules_of(&doc);
     let mut added = Vec::new();
@@ -80,7 +80,7 @@ pub fn add_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `UpdateNetworkSecurityGroupSecurityRules`.
-pub fn update_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn update_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut doc = books.get_live(Kind::SecurityGroup, call.id())?;
     let mut held = rules_of(&doc);
     let mut updated = Vec::new();
@@ -103,7 +103,7 @@ pub fn update_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `RemoveNetworkSecurityGroupSecurityRules`.
-pub fn remove_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(crate) fn remove_rules(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let mut doc = books.get_live(Kind::SecurityGroup, call.id())?;
     let mut held = rules_of(&doc);
     for id in call.input().texts("securityRuleIds")? {

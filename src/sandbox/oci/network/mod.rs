@@ -1,12 +1,12 @@
 //! The virtual network: VCNs, gateways, route tables, security lists and
 //! groups, DHCP options, subnets and the addresses in them.
 
-pub mod address;
-pub mod gateway;
-pub mod group;
-pub mod rules;
-pub mod subnet;
-pub mod vcn;
+pub(super) mod address;
+pub(super) mod gateway;
+pub(super) mod group;
+pub(super) mod rules;
+pub(super) mod subnet;
+pub(super) mod vcn;
 
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ use super::ledger::{Doc, Kind, Ledger};
 use super::listing;
 
 /// The kind behind a collection of the path.
-pub fn kind_of(collection: &str) -> Option<Kind> {
+pub(super) fn kind_of(collection: &str) -> Option<Kind> {
     Some(match collection {
         "vcns" => Kind::Vcn,
         "internetGateways" => Kind::InternetGateway,
@@ -39,13 +39,13 @@ fn kind(call: &Call<'_>) -> Result<Kind, ApiError> {
 }
 
 /// `Get…` of any network resource.
-pub fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn get(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let doc = books.get(kind(call)?, call.id())?;
     Ok(Answer::doc(books, &doc))
 }
 
 /// `List…` of any network resource.
-pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let kind = kind(call)?;
     if kind == Kind::PublicIp {
         call.need_param("scope")?;
@@ -60,7 +60,7 @@ pub fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `Create…` of any network resource.
-pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let kind = kind(call)?;
     let input = call.input();
     let compartment = input.need("compartmentId")?;
@@ -86,7 +86,7 @@ pub fn create(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `Update…` of any network resource.
-pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let kind = kind(call)?;
     let mut doc = books.get_live(kind, call.id())?;
     call.check_match(books, &doc)?;
@@ -108,7 +108,7 @@ pub fn update(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
 }
 
 /// `Delete…` of any network resource.
-pub fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
+pub(super) fn delete(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let kind = kind(call)?;
     let mut doc = books.get_live(kind, call.id())?;
     call.check_match(books, &doc)?;

@@ -13,7 +13,7 @@ const MOST_RULES: usize = 200;
 
 /// Which way a rule looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// Packets that come in.
     Ingress,
     /// Packets that go out.
@@ -21,7 +21,7 @@ pub enum Direction {
 }
 
 /// Makes a route table.
-pub fn create_route_table(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_route_table(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let rules = route_rules(books, input.need_array("routeRules")?, vcn.id())?;
     let mut body = common(books, input, "routetable")?;
@@ -31,7 +31,7 @@ pub fn create_route_table(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Resu
 }
 
 /// Replaces a route table's rules.
-pub fn update_route_table(
+pub(crate) fn update_route_table(
     books: &Ledger<'_, '_>,
     input: &Input<'_>,
     doc: &mut Doc,
@@ -94,7 +94,7 @@ fn gateway_of(books: &Ledger<'_, '_>, id: &str) -> Option<Doc> {
 }
 
 /// Makes a security list.
-pub fn create_security_list(
+pub(crate) fn create_security_list(
     books: &mut Ledger<'_, '_>,
     input: &Input<'_>,
 ) -> Result<Doc, ApiError> {
@@ -111,7 +111,7 @@ pub fn create_security_list(
 }
 
 /// Replaces a security list's rules.
-pub fn update_security_list(
+pub(crate) fn update_security_list(
     books: &Ledger<'_, '_>,
     input: &Input<'_>,
     doc: &mut Doc,
@@ -150,7 +150,7 @@ fn security_rules(
 
 /// Checks one security rule and completes its defaults. Rules of groups may
 /// name a group as their peer.
-pub fn security_rule(
+pub(crate) fn security_rule(
     books: &Ledger<'_, '_>,
     input: &Input<'_>,
     direction: Direction,

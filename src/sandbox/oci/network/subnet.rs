@@ -10,7 +10,7 @@ use super::super::{identity, limits};
 use super::{check_dns_label, common, parent, settle, subject};
 
 /// Makes a subnet within its VCN's blocks, beside its siblings.
-pub fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let block = block(input, &vcn)?;
     let siblings = books.live_where(Kind::Subnet, |doc| doc.str("vcnId") == vcn.id());
@@ -135,7 +135,7 @@ fn associate(
 }
 
 /// Changes a subnet.
-pub fn update(books: &Ledger<'_, '_>, input: &Input<'_>, doc: &mut Doc) -> Result<(), ApiError> {
+pub(crate) fn update(books: &Ledger<'_, '_>, input: &Input<'_>, doc: &mut Doc) -> Result<(), ApiError> {
     let vcn = doc.str("vcnId").to_owned();
     if let Some(cidr) = input
         .text("cidrBlock")?
@@ -148,7 +148,7 @@ pub fn update(books: &Ledger<'_, '_>, input: &Input<'_>, doc: &mut Doc) -> Resul
 }
 
 /// A subnet goes only when nothing has an address in it.
-pub fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
+pub(crate) fn before_delete(books: &Ledger<'_, '_>, doc: &Doc) -> Result<(), ApiError> {
     let inside = |vnic: &Doc| vnic.str("subnetId") == doc.id();
     match books.live_where(Kind::Vnic, inside).first() {
         Some(vnic) => Err(ApiError::conflict(format!(

@@ -22,7 +22,7 @@ const CHILDREN: [(Kind, &str); 8] = [
 ];
 
 /// Makes a VCN with its default route table, security list and DHCP options.
-pub fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     let blocks = blocks(input)?;
     check_dns_label(input.text("dnsLabel")?)?;
     let count = books.live_where(Kind::Vcn, |_| true).len() as u64;
@@ -146,7 +146,7 @@ fn default_dhcp() -> Value {
 }
 
 /// Makes DHCP options.
-pub fn create_dhcp(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_dhcp(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
     parent(books, input)?;
     for option in input.need_array("options")? {
         let option = Input::within(option, "options")?;
@@ -163,7 +163,7 @@ pub fn create_dhcp(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc,
 }
 
 /// A VCN goes only when nothing but its defaults is in it; they go with it.
-pub fn before_delete(books: &mut Ledger<'_, '_>, vcn: &Doc) -> Result<(), ApiError> {
+pub(crate) fn before_delete(books: &mut Ledger<'_, '_>, vcn: &Doc) -> Result<(), ApiError> {
     let defaults = [
         (Kind::RouteTable, vcn.str("defaultRouteTableId")),
         (Kind::SecurityList, vcn.str("defaultSecurityListId")),
