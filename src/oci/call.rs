@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::error::Circumstances;
+use super::class::Circumstances;
 use super::types::hex;
 use super::{Accepted, Class, Client, OciError, Service, Versioned};
 use crate::net::{Answer, Call, Tries};

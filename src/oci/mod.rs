@@ -48,6 +48,7 @@
 
 mod balancer;
 mod call;
+mod class;
 mod client;
 mod cluster;
 mod cluster_types;
@@ -60,11 +61,14 @@ mod ini;
 mod key;
 mod limits;
 mod network;
+mod network_rules;
 mod network_types;
+mod node_types;
 mod policy;
 mod region;
 mod search;
 mod sign;
+mod sources;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -75,6 +79,7 @@ mod work_request;
 pub use balancer::{
     Balancers, IpAddress, LbShapeDetails, LoadBalancer, NetworkBalancers, NetworkLoadBalancer,
 };
+pub use class::Class;
 pub use client::{Client, Options, retry_token};
 pub use cluster::{
     Cluster, ClusterEndpointConfig, ClusterEndpoints, ClusterMetadata, ClusterOptions,
@@ -92,7 +97,7 @@ pub use config::{
     ConfigError, CredentialSource, Env, Given, Place, ProcessEnv, Selection, Settings,
 };
 pub use endpoint::{Endpoints, Service};
-pub use error::{Class, Details, OciError, found, gone};
+pub use error::{Details, OciError, found, gone};
 pub use identity::{
     AvailabilityDomain, Compartment, CreateCompartment, FaultDomain, Identity, RegionName,
     RegionSubscription, Tenancy,
@@ -100,6 +105,7 @@ pub use identity::{
 pub use key::{Key, KeyError};
 pub use limits::{LimitScope, LimitValue, Limits, ResourceAvailability};
 pub use network::{Network, NetworkCreate, NetworkResource, VcnScope};
+pub use network_rules::*;
 pub use network_types::*;
 pub use policy::{CREATION_WINDOW, Mode};
 pub use region::{Region, UnknownRegion};

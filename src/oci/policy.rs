@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::error::ServiceError;
+use super::class::ServiceError;
 use crate::clock::Deadline;
 use crate::net::{Again, Attempt, Budget, Classify, Verdict};
 
