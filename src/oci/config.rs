@@ -137,7 +137,7 @@ impl fmt::Display for Place {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Argument(name) => f.write_str(name),
-            Self::Nowhere => f.write_str("OCI config"),
+            Self::Nowhere => f.write_str("no OCI config file"),
         }
     }
 }
@@ -188,9 +188,7 @@ impl Settings {
             None => sources.find("region", &["OCI_CLI_REGION", "OCI_REGION"]),
         };
         let region = sources.need("region", region)?;
-        let session_token_file = sources
-            .find("security_token_file", &["OCI_CLI_SECURITY_TOKEN_FILE"])
-            .map(|v| sources.path(&v.text));
+        let session_token_file = sources.session_token_file()?;
         let user = sources.ocid("user", "OCI_CLI_USER")?;
         if user.is_none() && session_token_file.is_none() {
             sources.need("user", None)?;
@@ -232,6 +230,20 @@ impl Settings {
             identity,
             key: Arc::new(key),
         })
+    }
+
+    /// What is unwise about the settings but works.
+    pub fn warnings(&self) -> Vec<String> {
+        let CredentialSource::File(path) = &self.key else {
+            return Vec::new();
+        };
+        if is_private(path) {
+            return Vec::new();
+        }
+        vec![format!(
+            "others on this machine can read the private key: `chmod 600 {}`",
+            path.display()
+        )]
     }
 
     /// When the session token ends, as it says itself.
@@ -278,6 +290,18 @@ impl Settings {
         )
         .about("fingerprint"))
     }
+}
+
+#[cfg(unix)]
+fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let others = std::fs::metadata(path).map(|m| m.permissions().mode() & 0o077);
+    others.is_ok_and(|mode| mode == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> bool {
+    true
 }
 
 fn unusable_key(place: Place, error: &KeyError, hint: &str) -> ConfigError {
@@ -407,6 +431,28 @@ mod tests {
         let credentials = settings.credentials().unwrap();
         assert_eq!(credentials.key.fingerprint(), FINGERPRINT);
         assert!(matches!(credentials.identity, Identity::ApiKey { user, .. } if user == USER));
+        assert!(settings.warnings().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_is_warned_of() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = Home::new(&config());
+        let key = home.dir.path().join(".oci/key.pem");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let warnings = home.load().unwrap().warnings();
+        assert!(warnings[0].ends_with(&format!("`chmod 600 {}`", key.display())));
+    }
+
+    #[test]
+    fn regions_of_ones_own_come_from_a_file() {
+        let home = Home::new(&config()).set("OCI_CLI_REGION", "xx-own-1");
+        home.put(
+            "regions-config.json",
+            r#"[{"regionIdentifier":"xx-own-1","realmDomainComponent":"own.example"}]"#,
+        );
+        assert_eq!(home.load().unwrap().region.domain(), "own.example");
     }
 
     #[test]
@@ -494,6 +540,8 @@ mod tests {
             Home::new("user=x\n"),
             Home::new(&config()).set("OCI_CLI_PROFILE", "work"),
             Home::new(&config()).set("OCI_CLI_REGION", "mars"),
+            Home::new(&config()).set("OCI_CLI_AUTH", "instance_principal"),
+            Home::new(&config()).set("OCI_CLI_AUTH", "security_token"),
         ];
         let told: Vec<String> = cases.iter().map(Home::refusal).collect();
         insta::assert_snapshot!(told.join("\n"), @r"
@@ -523,6 +571,10 @@ mod tests {
           hint: choose one of `DEFAULT`
         environment variable OCI_CLI_REGION: `mars` is not a region
           hint: use a region's name such as `eu-frankfurt-1` or its key such as `fra`
+        environment variable OCI_CLI_AUTH: authentication by `instance_principal` is not supported
+          hint: use an API key or a session token
+        ~/.oci/config: `security_token_file` is missing
+          hint: add `security_token_file=…` to the profile, or set OCI_CLI_SECURITY_TOKEN_FILE; the console shows a ready-made config under User settings, API keys
         ");
     }
 
@@ -530,6 +582,6 @@ mod tests {
     fn nothing_at_all_says_what_is_missing_first() {
         let env = BTreeMap::new();
         let error = Settings::load(&Selection::default(), &env).unwrap_err();
-        assert_eq!(error.to_string(), "OCI config: `region` is missing");
+        assert_eq!(error.to_string(), "no OCI config file: `region` is missing");
     }
 }

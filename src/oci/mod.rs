@@ -11,18 +11,11 @@
 //!
 //! ```no_run
 //! use todoctl::clock::Clock;
-//! use todoctl::oci::{self, CreateVcn, Endpoints, Options, Settings, Vcn, VcnScope};
+//! use todoctl::oci::{self, CreateVcn, Settings, Vcn, VcnScope};
 //!
 //! # async fn example(env: &dyn oci::Env) -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::load(&oci::Selection::default(), env)?;
-//! let clock = Clock::default();
-//! let client = oci::Client::new(
-//!     &settings.credentials()?,
-//!     settings.region.clone(),
-//!     Endpoints::default(),
-//!     clock.clone(),
-//!     Options::default(),
-//! )?;
+//! let client = oci::Client::connect(&settings, Clock::default())?;
 //!
 //! // Reads.
 //! let tenancy = settings.tenancy.as_str();
@@ -80,7 +73,7 @@ pub use balancer::{
     Balancers, IpAddress, LbShapeDetails, LoadBalancer, NetworkBalancers, NetworkLoadBalancer,
 };
 pub use class::Class;
-pub use client::{Client, Options, retry_token};
+pub use client::{Client, ConnectError, Options, retry_token};
 pub use cluster::{
     Cluster, ClusterEndpointConfig, ClusterEndpoints, ClusterMetadata, ClusterOptions,
     ClusterOptionsOffered, ClusterPodNetworkOption, ClusterType, Clusters, CniType, CreateCluster,

@@ -33,16 +33,20 @@ impl<'e> Sources<'e> {
             ini: Ini::default(),
             profile: profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into()),
         };
-        let chosen = selection.config_file.clone().or_else(|| {
-            let path = env.get("OCI_CLI_CONFIG_FILE");
-            path.or_else(|| env.get("OCI_CONFIG_FILE"))
-                .map(|p| sources.path(&p))
-        });
+        let named = |name| env.get(name).map(|path| sources.path(&path));
         let usual = || {
             let home = env.home()?;
             PLACES.iter().map(|p| home.join(p)).find(|p| p.is_file())
         };
-        let Some(path) = chosen.or_else(usual) else {
+        // The SDKs look at OCI_CONFIG_FILE last; another order could pick
+        // another account than they do.
+        let chosen = selection
+            .config_file
+            .clone()
+            .or_else(|| named("OCI_CLI_CONFIG_FILE"))
+            .or_else(usual)
+            .or_else(|| named("OCI_CONFIG_FILE"));
+        let Some(path) = chosen else {
             return Ok(sources);
         };
         let text = read(&path, "the OCI config", "OCI_CLI_CONFIG_FILE")?;
@@ -144,14 +148,45 @@ impl<'e> Sources<'e> {
         Ok(self.own_realm(region.name()).unwrap_or(region))
     }
 
-    /// `OCI_REGION_METADATA` describes a region that nobody else knows.
+    /// A region that nobody else knows: `OCI_REGION_METADATA` describes one,
+    /// `~/.oci/regions-config.json` a list of them.
     fn own_realm(&self, name: &str) -> Option<Region> {
-        let metadata = self.env.get("OCI_REGION_METADATA")?;
-        let metadata: serde_json::Value = serde_json::from_str(&metadata).ok()?;
-        let text = |key: &str| metadata.get(key).and_then(serde_json::Value::as_str);
-        let described = text("regionIdentifier")?;
-        let domain = text("realmDomainComponent")?;
-        (described == name).then(|| Region::in_domain(described, domain))
+        let one = self.env.get("OCI_REGION_METADATA");
+        let list = || {
+            let path = self.env.home()?.join(".oci/regions-config.json");
+            std::fs::read_to_string(path).ok()
+        };
+        let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text).ok();
+        let described = one.and_then(parse).into_iter();
+        let listed = list().and_then(parse);
+        let listed = listed.as_ref().and_then(|l| l.as_array()).into_iter();
+        described
+            .chain(listed.flatten().cloned())
+            .find_map(|entry| {
+                let text = |key: &str| entry.get(key)?.as_str();
+                let domain = text("realmDomainComponent")?;
+                (text("regionIdentifier")? == name).then(|| Region::in_domain(name, domain))
+            })
+    }
+
+    /// How to sign: with the user's API key, or with a session token.
+    pub(super) fn session_token_file(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let file = self.find("security_token_file", &["OCI_CLI_SECURITY_TOKEN_FILE"]);
+        let auth = self.find("authentication_type", &["OCI_CLI_AUTH"]);
+        match auth.as_ref().map(|a| a.text.as_str()) {
+            Some("api_key") => Ok(None),
+            Some("security_token") => {
+                let file = self.need("security_token_file", file)?;
+                Ok(Some(self.path(&file.text)))
+            }
+            None => Ok(file.map(|f| self.path(&f.text))),
+            Some(other) => Err(ConfigError::new(
+                auth.as_ref().map_or(Place::Nowhere, |a| a.place.clone()),
+                format!("authentication by `{other}` is not supported"),
+                "use an API key or a session token",
+            )
+            .about("authentication_type")),
+        }
     }
 
     pub(super) fn key(&self) -> Result<CredentialSource, ConfigError> {
