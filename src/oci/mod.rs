@@ -50,6 +50,7 @@ mod config;
 mod endpoint;
 mod error;
 mod identity;
+mod image;
 mod ini;
 mod key;
 mod limits;
@@ -95,6 +96,7 @@ pub use identity::{
     AvailabilityDomain, Compartment, CreateCompartment, FaultDomain, Identity, RegionName,
     RegionSubscription, Tenancy,
 };
+pub use image::{Architecture, newest_version};
 pub use key::{Key, KeyError};
 pub use limits::{LimitScope, LimitValue, Limits, ResourceAvailability};
 pub use network::{Network, NetworkCreate, NetworkResource, VcnScope};
