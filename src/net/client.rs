@@ -12,7 +12,7 @@ use reqwest_middleware::{ClientWithMiddleware, Middleware, Next};
 use super::retry::{About, Retry};
 use super::wire::{Wire, peer};
 use super::{
-    Answer, Classify, Limiter, NetError, NetKind, Observer, Tries, Trust, TrustError,
+    Answer, Budget, Classify, Limiter, NetError, NetKind, Observer, Tries, Trust, TrustError,
     install_crypto,
 };
 use crate::clock::Clock;
@@ -52,6 +52,8 @@ pub struct Call {
     pub classifier: Option<Arc<dyn Classify>>,
     /// Who is told about repeated attempts.
     pub observer: Option<Observer>,
+    /// Less patience than the classifiers have.
+    pub at_most: Option<Budget>,
 }
 
 impl Call {
@@ -66,6 +68,7 @@ impl Call {
             operation: operation.into(),
             classifier: None,
             observer: None,
+            at_most: None,
         }
     }
 }
@@ -198,6 +201,7 @@ impl Http {
             repeatable: call.repeatable,
             classifier: call.classifier,
             observer: call.observer,
+            at_most: call.at_most,
         });
         let response = self
             .stack

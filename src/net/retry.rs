@@ -36,6 +36,14 @@ impl Budget {
         attempts: 8,
         total: Duration::from_mins(10),
     };
+
+    /// The smaller of both in each respect.
+    fn min(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts.min(other.attempts),
+            total: self.total.min(other.total),
+        }
+    }
 }
 
 /// A wish to try again.
@@ -175,6 +183,7 @@ pub(super) struct About {
     pub(super) repeatable: bool,
     pub(super) classifier: Option<Arc<dyn Classify>>,
     pub(super) observer: Option<Observer>,
+    pub(super) at_most: Option<Budget>,
 }
 
 /// The layer that repeats requests.
@@ -227,7 +236,8 @@ impl Retry {
             if let Some(asked) = again.after.or_else(|| self.asked_wait(&outcome)) {
                 wait = wait.max(asked);
             }
-            if attempts >= again.budget.attempts || tries.waited + wait > again.budget.total {
+            let budget = about.at_most.map_or(again.budget, |b| b.min(again.budget));
+            if attempts >= budget.attempts || tries.waited + wait > budget.total {
                 return finish(outcome, tries);
             }
             about.report(again.reason, attempts, wait);

@@ -124,3 +124,67 @@ impl Middleware for Wire {
             .map_err(reqwest_middleware::Error::middleware)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use http::{HeaderValue, Method};
+
+    use super::*;
+    use crate::net::testing::{Server, reply};
+    use crate::net::{Call, HttpBuilder, Trust};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trace_shows_the_request_id_and_nothing_secret() {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+
+        let answer = reply(200, "hidden-answer").with("opc-request-id", "REQ/7");
+        let server = Server::start([answer]).await;
+        let url = format!("{}/path?token=hidden-query", server.base());
+        let mut call = Call::new(Method::POST, Url::parse(&url).unwrap(), "look");
+        call.body = Bytes::from_static(b"hidden-body");
+        let mut header = HeaderValue::from_static("hidden-header");
+        header.set_sensitive(true);
+        call.headers.insert(http::header::AUTHORIZATION, header);
+        let http = HttpBuilder::new(Clock::default())
+            .loopback()
+            .trust(Trust::Only(Vec::new()))
+            .build()
+            .unwrap();
+        http.send(call).await.unwrap();
+
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let wire = text.lines().find(|l| l.contains("todoctl::wire")).unwrap();
+        assert!(wire.contains("DEBUG"), "{wire}");
+        for shown in ["method=POST", "/path", "status=200", "REQ/7"] {
+            assert!(wire.contains(shown), "{shown} in {wire}");
+        }
+        assert!(!wire.contains("hidden"), "{wire}");
+        for secret in ["hidden-body", "hidden-header", "hidden-answer"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}

@@ -7,8 +7,8 @@ use super::endpoint::{Endpoints, Service};
 use super::sign::Signing;
 use super::types::hex;
 use super::{
-    Balancers, Clusters, Compute, Credentials, Identity, Limits, Mode, Network, NetworkBalancers,
-    Region, Search, Signer, Storage,
+    Balancers, Clusters, Compute, ConfigError, Credentials, Identity, Limits, Mode, Network,
+    NetworkBalancers, Region, Search, Settings, Signer, Storage,
 };
 use crate::clock::{Clock, Deadline};
 use crate::net::{Http, HttpBuilder, Limiter, Observer, Retrying, Trust, TrustError};
@@ -16,8 +16,7 @@ use crate::net::{Http, HttpBuilder, Limiter, Observer, Retrying, Trust, TrustErr
 /// Settings that rarely matter.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whose certificates count. Ignored when every endpoint is plain HTTP on
-    /// this machine.
+    /// Whose certificates count. Ignored when every endpoint is plain HTTP.
     pub trust: Trust,
     /// How many calls may be in flight at most.
     pub at_a_time: usize,
@@ -33,6 +32,17 @@ impl Default for Options {
             attempt_timeout: None,
         }
     }
+}
+
+/// Settings that make no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The key or the session token cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate authorities cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// A client for one region, cheap to clone.
@@ -78,11 +88,14 @@ impl Client {
                 signer: signer.clone(),
                 clock: clock.clone(),
             }));
-        http = if endpoints.is_loopback() {
-            http.loopback().trust(Trust::Only(Vec::new()))
+        if endpoints.is_loopback() {
+            http = http.loopback();
+        }
+        http = http.trust(if endpoints.is_plain() {
+            Trust::Only(Vec::new())
         } else {
-            http.trust(options.trust)
-        };
+            options.trust
+        });
         if let Some(timeout) = options.attempt_timeout {
             http = http.attempt_timeout(timeout);
         }
@@ -98,6 +111,27 @@ impl Client {
             mode: Mode::Plain,
             observer: None,
         })
+    }
+
+    /// A client as the settings say, with their endpoint and authorities.
+    pub fn connect(settings: &Settings, clock: Clock) -> Result<Self, ConnectError> {
+        let options = Options {
+            trust: match &settings.ca_bundle {
+                Some(path) => Trust::with_file(path.clone())?,
+                None => Trust::System,
+            },
+            ..Options::default()
+        };
+        Ok(Self::new(
+            &settings.credentials()?,
+            settings.region.clone(),
+            settings
+                .endpoint
+                .clone()
+                .map_or_else(Endpoints::default, Endpoints::all),
+            clock,
+            options,
+        )?)
     }
 
     /// The same client in another region, for instance the home region.
@@ -125,6 +159,16 @@ impl Client {
     pub fn tearing_down(&self) -> Self {
         Self {
             mode: Mode::TearingDown,
+            ..self.clone()
+        }
+    }
+
+    /// The same client for somebody who waits: it gives up after the second
+    /// attempt.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        Self {
+            mode: Mode::Hasty,
             ..self.clone()
         }
     }

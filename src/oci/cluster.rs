@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::call::Request;
 pub use super::cluster_types::*;
 use super::network::short;
+pub use super::node_types::*;
 use super::{Accepted, Client, OciError, Service, Versioned};
 
 /// Calls to the container engine.

@@ -11,13 +11,10 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use url::Url;
 
-use super::ini::Ini;
 use super::sign::{Credentials, Identity};
+use super::sources::Sources;
 use super::{Key, KeyError, Region};
 use crate::secret::Secret;
-
-const DEFAULT_PROFILE: &str = "DEFAULT";
-const PLACES: [&str; 2] = [".oci/config", ".oraclebmc/config"];
 
 /// The environment, as far as it matters here.
 pub trait Env {
@@ -140,13 +137,13 @@ impl fmt::Display for Place {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Argument(name) => f.write_str(name),
-            Self::Nowhere => f.write_str("OCI config"),
+            Self::Nowhere => f.write_str("no OCI config file"),
         }
     }
 }
 
 impl ConfigError {
-    fn new(place: Place, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(place: Place, problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             place,
             key: None,
@@ -156,12 +153,15 @@ impl ConfigError {
         }
     }
 
-    fn about(mut self, key: &str) -> Self {
+    pub(super) fn about(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
         self
     }
 
-    fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn because(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -188,9 +188,7 @@ impl Settings {
             None => sources.find("region", &["OCI_CLI_REGION", "OCI_REGION"]),
         };
         let region = sources.need("region", region)?;
-        let session_token_file = sources
-            .find("security_token_file", &["OCI_CLI_SECURITY_TOKEN_FILE"])
-            .map(|v| sources.path(&v.text));
+        let session_token_file = sources.session_token_file()?;
         let user = sources.ocid("user", "OCI_CLI_USER")?;
         if user.is_none() && session_token_file.is_none() {
             sources.need("user", None)?;
@@ -232,6 +230,20 @@ impl Settings {
             identity,
             key: Arc::new(key),
         })
+    }
+
+    /// What is unwise about the settings but works.
+    pub fn warnings(&self) -> Vec<String> {
+        let CredentialSource::File(path) = &self.key else {
+            return Vec::new();
+        };
+        if is_private(path) {
+            return Vec::new();
+        }
+        vec![format!(
+            "others on this machine can read the private key: `chmod 600 {}`",
+            path.display()
+        )]
     }
 
     /// When the session token ends, as it says itself.
@@ -280,6 +292,18 @@ impl Settings {
     }
 }
 
+#[cfg(unix)]
+fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let others = std::fs::metadata(path).map(|m| m.permissions().mode() & 0o077);
+    others.is_ok_and(|mode| mode == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Path) -> bool {
+    true
+}
+
 fn unusable_key(place: Place, error: &KeyError, hint: &str) -> ConfigError {
     ConfigError::new(
         place,
@@ -313,7 +337,7 @@ fn expiry(token: &str) -> Option<Timestamp> {
     Timestamp::from_second(claims.get("exp")?.as_i64()?).ok()
 }
 
-fn read(path: &Path, what: &str, key: &str) -> Result<String, ConfigError> {
+pub(super) fn read(path: &Path, what: &str, key: &str) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| {
         ConfigError::new(
             Place::File(path.to_owned()),
@@ -325,7 +349,7 @@ fn read(path: &Path, what: &str, key: &str) -> Result<String, ConfigError> {
     })
 }
 
-fn missing(place: &Place, key: &str) -> ConfigError {
+pub(super) fn missing(place: &Place, key: &str) -> ConfigError {
     let variable = format!("OCI_CLI_{}", key.to_ascii_uppercase());
     ConfigError::new(
         place.clone(),
@@ -336,222 +360,6 @@ fn missing(place: &Place, key: &str) -> ConfigError {
         ),
     )
     .about(key)
-}
-
-/// The file and the environment, looked up together.
-struct Sources<'e> {
-    env: &'e dyn Env,
-    file: Option<PathBuf>,
-    ini: Ini,
-    profile: String,
-}
-
-impl<'e> Sources<'e> {
-    fn open(selection: &Selection, env: &'e dyn Env) -> Result<Self, ConfigError> {
-        let profile = selection
-            .profile
-            .clone()
-            .or_else(|| env.get("OCI_CLI_PROFILE"));
-        let mut sources = Self {
-            env,
-            file: None,
-            ini: Ini::default(),
-            profile: profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into()),
-        };
-        let chosen = selection.config_file.clone().or_else(|| {
-            let path = env.get("OCI_CLI_CONFIG_FILE");
-            path.or_else(|| env.get("OCI_CONFIG_FILE"))
-                .map(|p| sources.path(&p))
-        });
-        let usual = || {
-            let home = env.home()?;
-            PLACES.iter().map(|p| home.join(p)).find(|p| p.is_file())
-        };
-        let Some(path) = chosen.or_else(usual) else {
-            return Ok(sources);
-        };
-        let text = read(&path, "the OCI config", "OCI_CLI_CONFIG_FILE")?;
-        sources.ini = Ini::parse(&text).map_err(|bad| {
-            ConfigError::new(
-                Place::Line(path.clone(), bad.line),
-                bad.problem,
-                "the file has sections such as `[DEFAULT]` with lines `key=value`",
-            )
-        })?;
-        sources.file = Some(path);
-        sources.check_profile(profile.is_some())?;
-        Ok(sources)
-    }
-
-    fn check_profile(&self, chosen: bool) -> Result<(), ConfigError> {
-        if !chosen || self.ini.has(&self.profile) {
-            return Ok(());
-        }
-        let names: Vec<String> = self.ini.names().map(|n| format!("`{n}`")).collect();
-        Err(ConfigError::new(
-            self.place(),
-            format!("it has no profile `{}`", self.profile),
-            format!("choose one of {}", names.join(", ")),
-        ))
-    }
-
-    fn place(&self) -> Place {
-        self.file.clone().map_or(Place::Nowhere, Place::File)
-    }
-
-    /// The environment wins over the file.
-    fn find(&self, key: &str, variables: &[&str]) -> Option<Given> {
-        for name in variables {
-            if let Some(text) = self.env.get(name) {
-                return Some(Given {
-                    text,
-                    place: Place::Variable((*name).to_owned()),
-                });
-            }
-        }
-        let entry = self.ini.get(&self.profile, key)?;
-        let path = self.file.clone()?;
-        Some(Given {
-            text: entry.value.clone(),
-            place: Place::Line(path, entry.line),
-        })
-        .filter(|v| !v.text.is_empty())
-    }
-
-    fn need(&self, key: &str, value: Option<Given>) -> Result<Given, ConfigError> {
-        value.ok_or_else(|| missing(&self.place(), key))
-    }
-
-    fn ocid(&self, key: &str, variable: &str) -> Result<Option<Given>, ConfigError> {
-        let value = self.find(key, &[variable]);
-        if let Some(value) = &value
-            && !is_ocid(&value.text)
-        {
-            return Err(ConfigError::new(
-                value.place.clone(),
-                format!("`{key}` is `{}`, which is no OCID", value.text),
-                format!("it looks like `ocid1.{key}.oc1..aaaa…`; the console shows it"),
-            )
-            .about(key));
-        }
-        Ok(value)
-    }
-
-    fn fingerprint(&self, optional: bool) -> Result<Option<Given>, ConfigError> {
-        let Some(value) = self.find("fingerprint", &["OCI_CLI_FINGERPRINT"]) else {
-            return if optional {
-                Ok(None)
-            } else {
-                Err(missing(&self.place(), "fingerprint"))
-            };
-        };
-        let text = value.text.to_ascii_lowercase();
-        if is_fingerprint(&text) {
-            return Ok(Some(Given { text, ..value }));
-        }
-        Err(ConfigError::new(
-            value.place,
-            format!("`fingerprint` is `{}`, which is none", value.text),
-            "it is 16 hexadecimal pairs with colons; the console lists it with the API key",
-        )
-        .about("fingerprint"))
-    }
-
-    fn region(&self, value: &Given) -> Result<Region, ConfigError> {
-        let region = Region::parse(&value.text).map_err(|error| {
-            ConfigError::new(
-                value.place.clone(),
-                error.to_string(),
-                "use a region's name such as `eu-frankfurt-1` or its key such as `fra`",
-            )
-            .about("region")
-        })?;
-        Ok(self.own_realm(region.name()).unwrap_or(region))
-    }
-
-    /// `OCI_REGION_METADATA` describes a region that nobody else knows.
-    fn own_realm(&self, name: &str) -> Option<Region> {
-        let metadata = self.env.get("OCI_REGION_METADATA")?;
-        let metadata: serde_json::Value = serde_json::from_str(&metadata).ok()?;
-        let text = |key: &str| metadata.get(key).and_then(serde_json::Value::as_str);
-        let described = text("regionIdentifier")?;
-        let domain = text("realmDomainComponent")?;
-        (described == name).then(|| Region::in_domain(described, domain))
-    }
-
-    fn key(&self) -> Result<CredentialSource, ConfigError> {
-        if let Some(pem) = self.env.get("OCI_CLI_KEY_CONTENT") {
-            return Ok(CredentialSource::Content(Secret::new(pem)));
-        }
-        if let Some(entry) = self.ini.get(&self.profile, "key_content")
-            && let Some(path) = &self.file
-        {
-            return Err(ConfigError::new(
-                Place::Line(path.clone(), entry.line),
-                "`key_content` is not allowed in the file",
-                "write the key to a file of its own and name it in `key_file`",
-            )
-            .about("key_content"));
-        }
-        let value = self.find("key_file", &["OCI_CLI_KEY_FILE"]);
-        let value = self.need("key_file", value)?;
-        Ok(CredentialSource::File(self.path(&value.text)))
-    }
-
-    fn endpoint(&self) -> Result<Option<Url>, ConfigError> {
-        let Some(value) = self.find("", &["OCI_CLI_ENDPOINT"]) else {
-            return Ok(None);
-        };
-        Url::parse(&value.text).map(Some).map_err(|error| {
-            ConfigError::new(
-                value.place,
-                format!("`{}` is no address", value.text),
-                "it looks like `https://host` or `http://127.0.0.1:8080`",
-            )
-            .because(error)
-        })
-    }
-
-    fn ca_bundle(&self) -> Option<PathBuf> {
-        [
-            "OCI_CLI_CERT_BUNDLE",
-            "REQUESTS_CA_BUNDLE",
-            "CURL_CA_BUNDLE",
-        ]
-        .iter()
-        .find_map(|name| self.env.get(name))
-        .map(|path| self.path(&path))
-    }
-
-    /// A path with `~/` for the home folder.
-    fn path(&self, text: &str) -> PathBuf {
-        match text.strip_prefix("~/").zip(self.env.home()) {
-            Some((rest, home)) => home.join(rest),
-            None => PathBuf::from(text),
-        }
-    }
-}
-
-/// Letters, digits, `-` and `_` in at least five parts, some of which may be
-/// empty, joined by `.` or `:`.
-fn is_ocid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(['.', ':']).collect();
-    let [first, middle @ .., last] = parts.as_slice() else {
-        return false;
-    };
-    let plain = |part: &&str| {
-        part.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    middle.len() >= 3 && !first.is_empty() && !last.is_empty() && parts.iter().all(plain)
-}
-
-fn is_fingerprint(text: &str) -> bool {
-    let mut pairs = 0;
-    text.split(':').all(|pair| {
-        pairs += 1;
-        pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit())
-    }) && pairs == 16
 }
 
 #[cfg(test)]
@@ -623,6 +431,28 @@ mod tests {
         let credentials = settings.credentials().unwrap();
         assert_eq!(credentials.key.fingerprint(), FINGERPRINT);
         assert!(matches!(credentials.identity, Identity::ApiKey { user, .. } if user == USER));
+        assert!(settings.warnings().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_is_warned_of() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = Home::new(&config());
+        let key = home.dir.path().join(".oci/key.pem");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let warnings = home.load().unwrap().warnings();
+        assert!(warnings[0].ends_with(&format!("`chmod 600 {}`", key.display())));
+    }
+
+    #[test]
+    fn regions_of_ones_own_come_from_a_file() {
+        let home = Home::new(&config()).set("OCI_CLI_REGION", "xx-own-1");
+        home.put(
+            "regions-config.json",
+            r#"[{"regionIdentifier":"xx-own-1","realmDomainComponent":"own.example"}]"#,
+        );
+        assert_eq!(home.load().unwrap().region.domain(), "own.example");
     }
 
     #[test]
@@ -710,6 +540,8 @@ mod tests {
             Home::new("user=x\n"),
             Home::new(&config()).set("OCI_CLI_PROFILE", "work"),
             Home::new(&config()).set("OCI_CLI_REGION", "mars"),
+            Home::new(&config()).set("OCI_CLI_AUTH", "instance_principal"),
+            Home::new(&config()).set("OCI_CLI_AUTH", "security_token"),
         ];
         let told: Vec<String> = cases.iter().map(Home::refusal).collect();
         insta::assert_snapshot!(told.join("\n"), @r"
@@ -739,6 +571,10 @@ mod tests {
           hint: choose one of `DEFAULT`
         environment variable OCI_CLI_REGION: `mars` is not a region
           hint: use a region's name such as `eu-frankfurt-1` or its key such as `fra`
+        environment variable OCI_CLI_AUTH: authentication by `instance_principal` is not supported
+          hint: use an API key or a session token
+        ~/.oci/config: `security_token_file` is missing
+          hint: add `security_token_file=…` to the profile, or set OCI_CLI_SECURITY_TOKEN_FILE; the console shows a ready-made config under User settings, API keys
         ");
     }
 
@@ -746,20 +582,6 @@ mod tests {
     fn nothing_at_all_says_what_is_missing_first() {
         let env = BTreeMap::new();
         let error = Settings::load(&Selection::default(), &env).unwrap_err();
-        assert_eq!(error.to_string(), "OCI config: `region` is missing");
-    }
-
-    #[test]
-    fn ocids_are_told_from_other_text() {
-        let cases = [
-            (TENANCY, true),
-            ("ocid1.vcn.oc1.phx.abc", true),
-            ("ocid1.tenancy.oc1", false),
-            ("hello", false),
-            ("ocid1.tenancy.oc1..a b", false),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(is_ocid(text), expected, "{text}");
-        }
+        assert_eq!(error.to_string(), "no OCI config file: `region` is missing");
     }
 }

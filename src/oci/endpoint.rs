@@ -79,10 +79,18 @@ impl Endpoints {
         self
     }
 
-    /// Whether every service is at a plain address on this machine, so that no
-    /// trust roots and no proxy are needed.
+    /// Whether every service is on this machine, so that no proxy is needed.
     pub fn is_loopback(&self) -> bool {
-        self.all.as_ref().is_some_and(is_loopback) && self.each.values().all(is_loopback)
+        self.every(is_loopback)
+    }
+
+    /// Whether every service is spoken to without TLS.
+    pub fn is_plain(&self) -> bool {
+        self.every(|url| url.scheme() == "http")
+    }
+
+    fn every(&self, holds: impl Fn(&Url) -> bool) -> bool {
+        self.all.as_ref().is_some_and(&holds) && self.each.values().all(holds)
     }
 
     /// The address of a service's operation. Segments are encoded here.
@@ -107,13 +115,12 @@ impl Endpoints {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    url.scheme() == "http"
-        && match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        }
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +173,7 @@ mod tests {
             Service::Core,
             Url::parse("http://localhost:9/base/").unwrap(),
         );
-        assert!(endpoints.is_loopback());
+        assert!(endpoints.is_loopback() && endpoints.is_plain());
         let url = |s, p: &[&str]| endpoints.url(s, &region, p).unwrap().to_string();
         assert_eq!(
             url(Service::Limits, &["services", "a/b"]),

@@ -1,68 +1,15 @@
-//! What went wrong at Oracle, in classes that a user can act on.
+//! A call that failed: what was tried, what came back, and what to do next.
 
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use serde::Deserialize;
-
 use super::call::Deed;
-use super::{Mode, Region};
-use crate::clock::human;
+use super::class::{Circumstances, Class, ServiceError, classify, hint};
 use crate::net::{Answer, NetError, NetKind, Tries};
 
 /// How much of an unreadable answer is shown.
 const SHOWN: usize = 120;
-/// A clock this far off is worth a word; the service refuses at five minutes.
-const NOTABLE_SKEW: SignedDuration = SignedDuration::from_secs(60);
-
-/// What kind of failure it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Class {
-    /// The service failed in a way that passes.
-    Transient,
-    /// Too many requests.
-    Throttled,
-    /// A compartment quota forbids it.
-    Quota,
-    /// A service limit of the tenancy forbids it.
-    Limit,
-    /// No host has room for the instance right now.
-    Capacity,
-    /// The user may not do this.
-    Denied,
-    /// The service does not believe who we are. `skew` is how far this
-    /// machine's clock is ahead of the service's, when that is notable.
-    NotAuthenticated {
-        /// How far this machine's clock is ahead.
-        skew: Option<SignedDuration>,
-    },
-    /// No such object, or not for this user's eyes.
-    NotFound,
-    /// The object is in a state that does not allow it now.
-    Conflict,
-    /// Somebody else changed the object since it was read.
-    Precondition,
-    /// The request makes no sense to the service.
-    Invalid,
-    /// No answer, or no end, within the time limit.
-    Timeout,
-    /// No secure connection.
-    Tls,
-    /// No connection.
-    Connect,
-    /// The object or the operation belongs to another region.
-    WrongRegion,
-    /// A parent that was just made is not known everywhere yet.
-    NotYetVisible,
-    /// The run was cancelled.
-    Cancelled,
-    /// The service said something that its interface does not promise.
-    Bug,
-}
 
 /// A call that failed.
 #[derive(Debug)]
@@ -100,41 +47,6 @@ impl Deref for OciError {
     fn deref(&self) -> &Details {
         &self.0
     }
-}
-
-/// The body of every error answer.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct ServiceError {
-    #[serde(default)]
-    pub(super) code: String,
-    #[serde(default)]
-    pub(super) message: String,
-}
-
-impl ServiceError {
-    pub(super) fn of(answer: &Answer) -> Self {
-        serde_json::from_slice(&answer.body).unwrap_or_default()
-    }
-
-    /// No host has room: said with several statuses, always in these words.
-    pub(super) fn is_capacity(&self) -> bool {
-        is_capacity(&self.message) || self.code == "OutOfHostCapacity"
-    }
-}
-
-pub(super) fn is_capacity(message: &str) -> bool {
-    message
-        .to_ascii_lowercase()
-        .contains("out of host capacity")
-}
-
-/// What a failed call was made with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Circumstances<'a> {
-    pub(super) deed: &'a Deed,
-    pub(super) region: &'a Region,
-    pub(super) mode: &'a Mode,
-    pub(super) now: Timestamp,
 }
 
 impl OciError {
@@ -175,7 +87,7 @@ impl OciError {
     /// The answer was no success.
     pub(super) fn from_answer(about: Circumstances<'_>, answer: &Answer, tries: Tries) -> Self {
         let service = ServiceError::of(answer);
-        let class = classify(about, answer, &service);
+        let class = classify(about, answer, &service, tries);
         let mut error = Self::new(about.deed, class, &service.message);
         error.0.code = Some(service.code).filter(|code| !code.is_empty());
         if error.0.code.is_none() && error.0.message.is_empty() {
@@ -248,62 +160,6 @@ pub fn gone<T>(result: Result<T, OciError>) -> Result<(), OciError> {
     found(result).map(drop)
 }
 
-fn classify(about: Circumstances<'_>, answer: &Answer, service: &ServiceError) -> Class {
-    if service.is_capacity() {
-        return Class::Capacity;
-    }
-    match (answer.status.as_u16(), service.code.as_str()) {
-        (_, "QuotaExceeded") => Class::Quota,
-        (_, "LimitExceeded") => Class::Limit,
-        (400, "InvalidParameter") if speaks_of_limit(&service.message) => Class::Limit,
-        (400, "RelatedResourceNotAuthorizedOrNotFound") | (404, "NotAuthorizedOrNotFound")
-            if about.mode.is_creating() =>
-        {
-            Class::NotYetVisible
-        }
-        (400, "InsufficientServicePermissions") | (403, "NotAuthorized" | "SignUpRequired") => {
-            Class::Denied
-        }
-        (401, _) => Class::NotAuthenticated {
-            skew: skew(answer, about.now),
-        },
-        (403, "NotAllowed") => Class::WrongRegion,
-        (403, _) => Class::Denied,
-        (404, "InvalidParameter") | (405 | 501, _) => Class::Bug,
-        (404, _)
-            if about
-                .deed
-                .subject
-                .iter()
-                .any(|id| about.region.is_foreign(id)) =>
-        {
-            Class::WrongRegion
-        }
-        // Nothing was looked up: the service hides that this is not allowed.
-        (404, "NotAuthorizedOrNotFound") if about.deed.subject.is_none() => Class::Denied,
-        (404, _) => Class::NotFound,
-        (409, _) => Class::Conflict,
-        (412, _) => Class::Precondition,
-        (429, _) => Class::Throttled,
-        (400 | 413 | 422 | 431, _) => Class::Invalid,
-        (408 | 500.., _) => Class::Transient,
-        _ => Class::Bug,
-    }
-}
-
-/// A limit of zero gateways comes as an invalid parameter.
-fn speaks_of_limit(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    message.contains("limit") && (message.contains("maximum") || message.contains("exceed"))
-}
-
-/// How far this machine's clock is ahead of the answer's date.
-fn skew(answer: &Answer, now: Timestamp) -> Option<SignedDuration> {
-    let theirs = jiff::fmt::rfc2822::parse(answer.header("date")?).ok()?;
-    let ahead = now.duration_since(theirs.timestamp());
-    (ahead.abs() >= NOTABLE_SKEW).then_some(ahead)
-}
-
 /// What an answer that is not JSON looks like.
 fn shown(answer: &Answer) -> String {
     let kind = answer.header("content-type").unwrap_or("of no type");
@@ -321,73 +177,6 @@ fn shown(answer: &Answer) -> String {
     } else {
         format!("status {}, {kind}: `{text}`", answer.status.as_u16())
     }
-}
-
-fn hint(error: &Details) -> Option<String> {
-    Some(match &error.class {
-        Class::NotAuthenticated { skew: Some(ahead) } => {
-            let side = if ahead.is_negative() {
-                "behind"
-            } else {
-                "ahead"
-            };
-            format!(
-                "this machine's clock is {} {side}: set it, for instance with \
-                 `sudo timedatectl set-ntp true`",
-                human(ahead.unsigned_abs())
-            )
-        }
-        Class::NotAuthenticated { skew: None } => {
-            "check user, tenancy and fingerprint in the OCI config, and that the API key is still \
-             listed for the user; a session token is renewed with `oci session authenticate`"
-                .into()
-        }
-        Class::Limit => format!(
-            "the tenancy's service limits in {} do not allow it: see \
-             https://cloud.oracle.com/limits, delete something or ask for more",
-            error.region
-        ),
-        Class::Quota => {
-            "a compartment quota forbids it: ask whoever manages quotas for this tenancy".into()
-        }
-        Class::Capacity => {
-            "no host has room for this shape right now: try again later, or use another \
-             availability domain or a smaller shape"
-                .into()
-        }
-        Class::Denied => {
-            "check that the compartment exists and that a policy lets the user do this".into()
-        }
-        Class::NotFound => {
-            "it may be deleted, in another region, or hidden from this user by policy".into()
-        }
-        Class::WrongRegion => {
-            "use the region that the object is in; users, groups, compartments and policies \
-             change in the home region only"
-                .into()
-        }
-        Class::NotYetVisible => {
-            "what was just created is not known everywhere yet: run the same command again in a \
-             minute"
-                .into()
-        }
-        Class::Conflict => "something else works on it: run the same command again shortly".into(),
-        Class::Precondition => {
-            "somebody else changed it meanwhile: run the same command again".into()
-        }
-        Class::Throttled | Class::Transient => {
-            "it passes: run the same command again in a minute, it goes on from here".into()
-        }
-        Class::Timeout | Class::Cancelled => {
-            "run the same command again: it goes on from here".into()
-        }
-        Class::Invalid => "check the value that the message is about in the profile".into(),
-        Class::Bug if error.request_id.is_none() && error.status.is_some() => {
-            "this does not look like Oracle's answer: check the endpoint and any proxy in between"
-                .into()
-        }
-        Class::Bug | Class::Tls | Class::Connect => return None,
-    })
 }
 
 impl fmt::Display for OciError {
@@ -418,11 +207,14 @@ impl Error for OciError {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
+    use crate::net::Trust;
     use crate::net::testing::{Act, Reply, Server, error, reply};
     use crate::oci::sign::http_date;
-    use crate::oci::testing::{client, fast_clock};
-    use crate::oci::{CreateVcn, Vcn};
+    use crate::oci::testing::{client, credentials, fast_clock};
+    use crate::oci::{Client, CreateVcn, Endpoints, Options, Region, Vcn};
 
     const VCN: &str = "ocid1.vcn.oc1.eu-frankfurt-1.aaaaaaaaaaaaaaaabcdefg";
 
@@ -445,14 +237,20 @@ mod tests {
     /// What a user reads: the error, and what to do about it. How long the
     /// attempts took differs from run to run.
     fn told(error: &OciError) -> String {
+        let cause = error
+            .source()
+            .map(|cause| format!("\n  caused by: {cause}"));
         let text = format!(
-            "{error}\n  class: {:?}\n  request id: {}\n  hint: {}",
+            "{error}{}\n  class: {:?}\n  request id: {}\n  hint: {}",
+            cause.unwrap_or_default(),
             error.class,
             error.request_id.as_deref().unwrap_or("-"),
             error.hint().unwrap_or_else(|| "-".into())
         );
         let times = regex::Regex::new(r"attempts in [0-9hms.]+").unwrap();
-        times.replace_all(&text, "attempts in T").into_owned()
+        let ports = regex::Regex::new(r"localhost:\d+").unwrap();
+        let text = times.replace_all(&text, "attempts in T");
+        ports.replace_all(&text, "localhost:PORT").into_owned()
     }
 
     #[tokio::test]
@@ -516,7 +314,7 @@ mod tests {
         could not read the virtual network …bcdefg: The VCN is associated with a subnet (409 Conflict)
           class: Conflict
           request id: REQ/1
-          hint: something else works on it: run the same command again shortly
+          hint: something still uses it or works on it: run the same command again shortly
 
         could not read the virtual network …bcdefg: The resource has changed (412 NoEtagMatch)
           class: Precondition
@@ -533,6 +331,80 @@ mod tests {
           request id: REQ/1
           hint: it passes: run the same command again in a minute, it goes on from here
         ");
+    }
+
+    /// A client that trusts nobody's certificates and waits for no answer long.
+    fn wary(server: &Server) -> Client {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "another authority");
+        let pem = params.self_signed(&rcgen::KeyPair::generate().unwrap());
+        let base = url::Url::parse(&server.base()).unwrap();
+        let options = Options {
+            trust: Trust::Only(pem.unwrap().pem().into_bytes()),
+            attempt_timeout: Some(std::time::Duration::from_millis(40)),
+            ..Options::default()
+        };
+        let region = Region::parse("fra").unwrap();
+        Client::new(
+            &credentials(),
+            region,
+            Endpoints::all(base),
+            fast_clock(),
+            options,
+        )
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_answer_at_all_says_why_and_what_next() {
+        let get = async |client: Client| client.network().get::<Vcn>(VCN).await.unwrap_err();
+        let silent = Server::start([Act::Hang]).await;
+        let deaf = Server::start([Act::Drop]).await;
+        let strange = Server::start_tls(vec![Act::Hang]).await;
+        let unseen = error(
+            404,
+            "NotAuthorizedOrNotFound",
+            "Authorization failed or requested resource not found.",
+        );
+        let unseen = Server::start([unseen]).await;
+        let clock = fast_clock();
+        let young = client(&unseen, clock.clone());
+        let young = young.creating(clock.deadline(crate::oci::CREATION_WINDOW));
+        let cases = [
+            get(young).await,
+            get(wary(&silent)).await,
+            get(wary(&deaf)).await,
+            get(wary(&strange)).await,
+        ];
+        let told: Vec<String> = cases.iter().map(told).collect();
+        insta::with_settings!({filters => vec![(r"\(\d+ attempts", "(N attempts")]}, {
+            insta::assert_snapshot!(told.join("\n\n"), @r"
+        could not read the virtual network …bcdefg: Authorization failed or requested resource not found (404 NotAuthorizedOrNotFound) (N attempts in T)
+          class: NotYetVisible
+          request id: REQ/1
+          hint: what was just created is not known everywhere yet: run the same command again in a minute
+
+        could not read the virtual network …bcdefg
+          caused by: localhost:PORT did not answer in time (N attempts in T)
+          class: Timeout
+          request id: -
+          hint: run the same command again: it goes on from here
+
+        could not read the virtual network …bcdefg
+          caused by: localhost:PORT dropped the connection before its answer ended (N attempts in T)
+          class: Transient
+          request id: -
+          hint: run the same command again: it goes on from here
+
+        could not read the virtual network …bcdefg
+          caused by: no secure connection to localhost:PORT: its certificate is signed by nobody this machine trusts
+          class: Tls
+          request id: -
+          hint: a proxy may be replacing certificates: give its CA as a PEM file in `OCI_CLI_CERT_BUNDLE`, or install `ca-certificates`
+        ");
+        });
     }
 
     #[tokio::test]

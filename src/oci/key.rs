@@ -105,6 +105,12 @@ impl Key {
         &self.fingerprint
     }
 
+    /// The public key in PKCS#1 form.
+    #[cfg(test)]
+    pub(super) fn public(&self) -> &[u8] {
+        self.pair.public().as_ref()
+    }
+
     /// Signs with RSASSA-PKCS1-v1_5 and SHA-256.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CannotSign> {
         let mut signature = vec![0; self.pair.public().modulus_len()];

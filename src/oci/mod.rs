@@ -11,18 +11,11 @@
 //!
 //! ```no_run
 //! use todoctl::clock::Clock;
-//! use todoctl::oci::{self, CreateVcn, Endpoints, Options, Settings, Vcn, VcnScope};
+//! use todoctl::oci::{self, CreateVcn, Settings, Vcn, VcnScope};
 //!
 //! # async fn example(env: &dyn oci::Env) -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::load(&oci::Selection::default(), env)?;
-//! let clock = Clock::default();
-//! let client = oci::Client::new(
-//!     &settings.credentials()?,
-//!     settings.region.clone(),
-//!     Endpoints::default(),
-//!     clock.clone(),
-//!     Options::default(),
-//! )?;
+//! let client = oci::Client::connect(&settings, Clock::default())?;
 //!
 //! // Reads.
 //! let tenancy = settings.tenancy.as_str();
@@ -48,6 +41,7 @@
 
 mod balancer;
 mod call;
+mod class;
 mod client;
 mod cluster;
 mod cluster_types;
@@ -56,15 +50,19 @@ mod config;
 mod endpoint;
 mod error;
 mod identity;
+mod image;
 mod ini;
 mod key;
 mod limits;
 mod network;
+mod network_rules;
 mod network_types;
+mod node_types;
 mod policy;
 mod region;
 mod search;
 mod sign;
+mod sources;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -75,7 +73,8 @@ mod work_request;
 pub use balancer::{
     Balancers, IpAddress, LbShapeDetails, LoadBalancer, NetworkBalancers, NetworkLoadBalancer,
 };
-pub use client::{Client, Options, retry_token};
+pub use class::Class;
+pub use client::{Client, ConnectError, Options, retry_token};
 pub use cluster::{
     Cluster, ClusterEndpointConfig, ClusterEndpoints, ClusterMetadata, ClusterOptions,
     ClusterOptionsOffered, ClusterPodNetworkOption, ClusterType, Clusters, CniType, CreateCluster,
@@ -92,14 +91,16 @@ pub use config::{
     ConfigError, CredentialSource, Env, Given, Place, ProcessEnv, Selection, Settings,
 };
 pub use endpoint::{Endpoints, Service};
-pub use error::{Class, Details, OciError, found, gone};
+pub use error::{Details, OciError, found, gone};
 pub use identity::{
     AvailabilityDomain, Compartment, CreateCompartment, FaultDomain, Identity, RegionName,
     RegionSubscription, Tenancy,
 };
+pub use image::{Architecture, newest_version};
 pub use key::{Key, KeyError};
 pub use limits::{LimitScope, LimitValue, Limits, ResourceAvailability};
 pub use network::{Network, NetworkCreate, NetworkResource, VcnScope};
+pub use network_rules::*;
 pub use network_types::*;
 pub use policy::{CREATION_WINDOW, Mode};
 pub use region::{Region, UnknownRegion};

@@ -12,7 +12,10 @@ use super::network_types::{
     OracleService, PrivateIp, PublicIp, RouteTable, SecurityGroup, SecurityList, ServiceGateway,
     Subnet, UpdateNaming, UpdateRouteTable, UpdateSecurityList, UpdateSubnet, Vcn, Vnic,
 };
-use super::{Client, OciError, Resource, Service, Versioned};
+use super::{Class, Client, OciError, Resource, Service, Versioned};
+
+/// How often a change is made again because somebody else was faster.
+const MOST_ROUNDS: u32 = 5;
 
 /// A kind of network object.
 pub trait NetworkResource: Resource + DeserializeOwned + Send + Sync {
@@ -21,7 +24,7 @@ pub trait NetworkResource: Resource + DeserializeOwned + Send + Sync {
     /// Its name within operation names, as `(Get, List, Update, Delete)`.
     const OPERATIONS: [&'static str; 4];
     /// What can be changed.
-    type Update: Serialize + Sync;
+    type Update: Serialize + Send + Sync;
 }
 
 /// A body that creates a network object.
@@ -191,7 +194,8 @@ impl<'c> Network<'c> {
             .await
     }
 
-    /// Changes an object, if it still has the entity tag.
+    /// Changes an object, if it still has the entity tag. [`Self::modify`] is
+    /// safer where others change it too.
     pub async fn update<R: NetworkResource>(
         self,
         id: &str,
@@ -221,19 +225,38 @@ impl<'c> Network<'c> {
             .await
     }
 
+    /// Reads an object and changes it as `change` says, which returns nothing
+    /// when it is right already. When somebody else was faster, or when a lost
+    /// reply makes it look so, it reads and asks again.
+    pub async fn modify<R: NetworkResource>(
+        self,
+        id: &str,
+        change: impl Fn(&R) -> Option<R::Update> + Send + Sync,
+    ) -> Result<Versioned<R>, OciError> {
+        let mut rounds = 0;
+        loop {
+            let current = self.get::<R>(id).await?;
+            let Some(body) = change(&current) else {
+                return Ok(current);
+            };
+            rounds += 1;
+            match self.update::<R>(id, &body, current.etag.as_deref()).await {
+                Err(error) if error.class == Class::Precondition && rounds < MOST_ROUNDS => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Empties a route table, so that gateways it points at can be deleted.
     pub async fn clear_routes(self, id: &str) -> Result<(), OciError> {
-        let table = self.get::<RouteTable>(id).await?;
-        if table.route_rules.is_empty() {
-            return Ok(());
-        }
-        let none = UpdateRouteTable {
-            route_rules: Some(Vec::new()),
-            ..UpdateRouteTable::default()
-        };
-        self.update::<RouteTable>(id, &none, table.etag.as_deref())
-            .await
-            .map(drop)
+        self.modify::<RouteTable>(id, |table| {
+            (!table.route_rules.is_empty()).then(|| UpdateRouteTable {
+                route_rules: Some(Vec::new()),
+                ..UpdateRouteTable::default()
+            })
+        })
+        .await
+        .map(drop)
     }
 
     /// The sets of Oracle services that a service gateway can lead to.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::error::ServiceError;
+use super::class::ServiceError;
 use crate::clock::Deadline;
 use crate::net::{Again, Attempt, Budget, Classify, Verdict};
 
@@ -17,6 +17,11 @@ use crate::net::{Again, Attempt, Budget, Classify, Verdict};
 pub const CREATION_WINDOW: Duration = Duration::from_mins(4);
 /// How long deletes wait for what still holds the object.
 const TEARDOWN_WINDOW: Duration = Duration::from_mins(10);
+/// What [`Mode::Hasty`] allows.
+const HASTE: Budget = Budget {
+    attempts: 2,
+    total: Duration::from_secs(5),
+};
 /// No limit by number: the total time bounds it.
 const MANY: u32 = 1000;
 
@@ -31,6 +36,8 @@ pub enum Mode {
     Creating(Deadline),
     /// Things are being deleted: a conflict means "still in use".
     TearingDown,
+    /// Somebody waits for an answer: one more attempt and no more.
+    Hasty,
 }
 
 impl Mode {
@@ -38,9 +45,13 @@ impl Mode {
         matches!(self, Self::Creating(_))
     }
 
+    pub(super) fn at_most(&self) -> Option<Budget> {
+        matches!(self, Self::Hasty).then_some(HASTE)
+    }
+
     pub(super) fn policy(&self) -> Policy {
         Policy(match self {
-            Self::Plain => Extra::None,
+            Self::Plain | Self::Hasty => Extra::None,
             Self::Creating(until) => Extra::Unseen(until.remaining()),
             Self::TearingDown => Extra::InUse,
         })

@@ -361,4 +361,60 @@ mod tests {
             assert_eq!(host_of(&Url::parse(url).unwrap()), host);
         }
     }
+
+    /// The service verifies what arrives, so this does too: the request line
+    /// and headers as a server read them, against the public key.
+    #[tokio::test]
+    async fn what_is_sent_is_what_is_signed() {
+        use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+        use crate::net::testing::{Server, reply};
+        use crate::oci::testing::{client, fast_clock};
+        use crate::oci::{Key, Service};
+
+        let server = Server::start([reply(204, "")]).await;
+        let client = client(&server, fast_clock());
+        let odd = "a b/c:d+e&f=g%h\u{fc}~*";
+        let request = |method: Method| {
+            let request = client.request(method, Service::Core, &["x", odd]);
+            request.query("q", odd).named("X", "x")
+        };
+        request(Method::GET).done().await.unwrap();
+        request(Method::DELETE).done().await.unwrap();
+        request(Method::POST).done().await.unwrap();
+        request(Method::PUT).json(&odd).done().await.unwrap();
+
+        let pem = crate::oci::testing::pem("plain");
+        let key = Key::from_pem(pem.as_bytes(), None).unwrap();
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public());
+        for seen in server.seen() {
+            let authorization = seen.header("authorization").unwrap();
+            let part = |name: &str| {
+                let (_, rest) = authorization.split_once(&format!("{name}=\"")).unwrap();
+                rest.split_once('"').unwrap().0
+            };
+            let lines: Vec<String> = part("headers")
+                .split(' ')
+                .map(|name| match name {
+                    "(request-target)" => {
+                        let (method, target) = seen.line.split_once(' ').unwrap();
+                        format!("{name}: {} {target}", method.to_ascii_lowercase())
+                    }
+                    name => {
+                        let mut values = seen.headers.iter().filter(|(n, _)| n == name);
+                        let value = &values.next().unwrap().1;
+                        assert!(values.next().is_none(), "{name} is sent once");
+                        format!("{name}: {value}")
+                    }
+                })
+                .collect();
+            let signature = STANDARD.decode(part("signature")).unwrap();
+            let verified = public.verify(lines.join("\n").as_bytes(), &signature);
+            assert!(verified.is_ok(), "{seen:?}");
+            if seen.header("x-content-sha256").is_some() {
+                let digest = Digest::of(seen.body.as_bytes(), "").sha256;
+                assert_eq!(seen.header("x-content-sha256"), Some(digest.as_str()));
+            }
+        }
+    }
 }

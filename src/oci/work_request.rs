@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::call::{Deed, Request};
-use super::error::is_capacity;
+use super::class::{is_capacity, is_unregistered};
 use super::network::short;
 use super::types::{null_as_default, words};
 use super::{Class, Client, OciError, Service};
@@ -46,8 +46,11 @@ pub enum WorkKind<'a> {
     Identity,
     /// The load balancer service's.
     LoadBalancer,
-    /// The network load balancer service's.
-    NetworkLoadBalancer,
+    /// The network load balancer service's; its logs are kept per compartment.
+    NetworkLoadBalancer {
+        /// The compartment.
+        compartment: &'a str,
+    },
 }
 
 words! {
@@ -197,7 +200,7 @@ impl<'c> WorkRequests<'c> {
             WorkKind::ContainerEngine { .. } => (Service::ContainerEngine, "workRequests"),
             WorkKind::Identity => (Service::Identity, "workRequests"),
             WorkKind::LoadBalancer => (Service::LoadBalancer, "loadBalancerWorkRequests"),
-            WorkKind::NetworkLoadBalancer => (Service::NetworkLoadBalancer, "workRequests"),
+            WorkKind::NetworkLoadBalancer { .. } => (Service::NetworkLoadBalancer, "workRequests"),
         };
         let path: Vec<&str> = std::iter::once(collection)
             .chain(tail.iter().copied())
@@ -251,7 +254,9 @@ impl<'c> WorkRequests<'c> {
             WorkKind::ContainerEngine { compartment } => {
                 request.query("compartmentId", compartment).list().await
             }
-            WorkKind::NetworkLoadBalancer => request.items().await,
+            WorkKind::NetworkLoadBalancer { compartment } => {
+                request.query("compartmentId", compartment).items().await
+            }
             WorkKind::Identity | WorkKind::LoadBalancer => Ok(self.get(id).await?.errors),
         }
     }
@@ -267,7 +272,9 @@ impl<'c> WorkRequests<'c> {
             WorkKind::ContainerEngine { compartment } => {
                 request.query("compartmentId", compartment).list().await?
             }
-            WorkKind::NetworkLoadBalancer => request.items().await?,
+            WorkKind::NetworkLoadBalancer { compartment } => {
+                request.query("compartmentId", compartment).items().await?
+            }
             WorkKind::Identity | WorkKind::LoadBalancer => Vec::new(),
         };
         lines.sort_by_key(|line| line.timestamp);
@@ -371,8 +378,7 @@ fn classify(work: &WorkRequest, errors: &[WorkError]) -> Class {
         Class::Quota
     } else if says("LimitExceeded") {
         Class::Limit
-    } else if says("register timeout") {
-        // The nodes run, but never reached the control plane.
+    } else if errors.iter().any(|e| is_unregistered(&e.message)) {
         Class::Timeout
     } else if says("NotAuthorized") {
         Class::Denied
