@@ -13,7 +13,12 @@ use crate::ui::Format;
 /// Without a profile everything happens in an embedded rehearsal world on this
 /// machine: no account, no network, no cost.
 #[derive(Debug, Parser)]
-#[command(name = "todoctl", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "todoctl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -28,7 +33,14 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Profile to use: sandbox, local, oke, oke-4x24, or the path of a file
-    #[arg(short, long, global = true, env = "TODOCTL_PROFILE", default_value = "sandbox", value_name = "NAME|PATH")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "TODOCTL_PROFILE",
+        default_value = "sandbox",
+        value_name = "NAME|PATH"
+    )]
     pub profile: String,
     /// Override one value of the profile; may be repeated
     #[arg(long, global = true, value_name = "PATH=VALUE")]
@@ -221,9 +233,13 @@ impl Command {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "not a number with s, m or h, for instance 45m".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "not a number with s, m or h, for instance 45m".to_owned())?;
     match unit {
         "" | "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number * 60)),

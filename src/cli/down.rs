@@ -38,7 +38,11 @@ pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken
     let _lock = session.lock(settings, "down")?;
     let mut plan = session.plan().await?;
     if args.keep_cluster {
-        for step in plan.steps.iter_mut().filter(|s| !s.id.as_str().starts_with("platform/")) {
+        for step in plan
+            .steps
+            .iter_mut()
+            .filter(|s| !s.id.as_str().starts_with("platform/"))
+        {
             step.kept = true;
         }
     }
@@ -48,9 +52,16 @@ pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken
     }
     session.cx.read_anew();
     let command = "down".to_owned();
-    session.journal.write(Event::RunStarted { command, profile: settings.profile.clone() })?;
-    let report = session.within(settings.timeout, session.engine.destroy(&plan)).await;
-    session.journal.write(Event::RunFinished { outcome: report.outcome })?;
+    session.journal.write(Event::RunStarted {
+        command,
+        profile: settings.profile.clone(),
+    })?;
+    let report = session
+        .within(settings.timeout, session.engine.destroy(&plan))
+        .await;
+    session.journal.write(Event::RunFinished {
+        outcome: report.outcome,
+    })?;
 
     if report.outcome != Outcome::Done {
         print(settings, &session, &report, &[], 0)?;
@@ -63,15 +74,24 @@ pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken
     let left = looked.iter().map(|kind| kind.left.len()).sum();
     print(settings, &session, &report, &looked, left)?;
     if left > 0 {
-        return Err(CliError::failed(format!("{left} thing(s) of the deployment are left"))
-            .hint("run `todoctl down` again in a few minutes; what stays then needs Oracle's console"));
+        return Err(
+            CliError::failed(format!("{left} thing(s) of the deployment are left")).hint(
+                "run `todoctl down` again in a few minutes; what stays then needs Oracle's console",
+            ),
+        );
     }
     Ok(Exit::Done)
 }
 
 /// The titles of what would be destroyed.
 fn doomed(session: &Session, plan: &Plan) -> Vec<String> {
-    let makes = |id| session.engine.graph().step(id).is_some_and(|step| !step.only_reads());
+    let makes = |id| {
+        session
+            .engine
+            .graph()
+            .step(id)
+            .is_some_and(|step| !step.only_reads())
+    };
     plan.steps
         .iter()
         .filter(|step| step.live.is_some() && !step.kept && makes(&step.id))
@@ -86,22 +106,26 @@ fn confirm(settings: &Settings, session: &Session, doomed: &[String]) -> Result<
     match settings.ui.confirm(&question) {
         Answer::Yes => Ok(()),
         Answer::No => Err(CliError::failed("not confirmed; nothing was touched")),
-        Answer::Nobody => {
-            Err(CliError::failed(format!("this would destroy {list}; nothing was touched"))
-                .hint("run it again with --yes"))
-        }
+        Answer::Nobody => Err(CliError::failed(format!(
+            "this would destroy {list}; nothing was touched"
+        ))
+        .hint("run it again with --yes")),
     }
 }
 
 /// Looks everywhere by direct lists.
 async fn look(session: &Session, plan: &Plan) -> Result<Vec<Looked>> {
-    let Some(cloud) = session.cx.cloud_if_any() else { return Ok(Vec::new()) };
+    let Some(cloud) = session.cx.cloud_if_any() else {
+        return Ok(Vec::new());
+    };
     let compartment = plan
         .steps
         .iter()
         .find(|step| step.id.as_str() == "account/compartment")
         .and_then(|step| step.live.as_ref()?.get("id")?.as_str().map(str::to_owned));
-    let Some(compartment) = compartment else { return Ok(Vec::new()) };
+    let Some(compartment) = compartment else {
+        return Ok(Vec::new());
+    };
     Ok(survey(cloud, &compartment, &session.profile.deployment).await?)
 }
 
@@ -124,7 +148,9 @@ fn print(
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
         return Ok(());
     }
-    settings.ui.document(&document, || text(session, report, looked))?;
+    settings
+        .ui
+        .document(&document, || text(session, report, looked))?;
     Ok(())
 }
 
@@ -144,13 +170,28 @@ fn text(session: &Session, report: &RunReport, looked: &[Looked]) -> String {
     let rows: Vec<_> = looked
         .iter()
         .map(|kind| {
-            let left: Vec<_> =
-                kind.left.iter().map(|l| format!("{} ({}) {}", l.name, l.state, l.id)).collect();
-            let billed = if kind.billed && !left.is_empty() { "yes" } else { "" };
-            let left = if left.is_empty() { "none".to_owned() } else { left.join("\n") };
+            let left: Vec<_> = kind
+                .left
+                .iter()
+                .map(|l| format!("{} ({}) {}", l.name, l.state, l.id))
+                .collect();
+            let billed = if kind.billed && !left.is_empty() {
+                "yes"
+            } else {
+                ""
+            };
+            let left = if left.is_empty() {
+                "none".to_owned()
+            } else {
+                left.join("\n")
+            };
             vec![kind.kind.to_owned(), left, billed.to_owned()]
         })
         .collect();
-    let _ = write!(text, "\n{}", table(&["looked at", "left", "billed"], &rows, 78));
+    let _ = write!(
+        text,
+        "\n{}",
+        table(&["looked at", "left", "billed"], &rows, 78)
+    );
     text
 }

@@ -140,7 +140,11 @@ impl CliError {
 
     fn text(&self, ui: &Ui) -> String {
         let paint = ui.paint_stderr();
-        let mut text: String = self.findings.iter().map(|finding| format!("{finding}\n")).collect();
+        let mut text: String = self
+            .findings
+            .iter()
+            .map(|finding| format!("{finding}\n"))
+            .collect();
         text += &format!("{} {}\n", paint.apply(Style::Bad, "error:"), self.message);
         for cause in &self.causes {
             text += &format!("  caused by: {cause}\n");
@@ -161,7 +165,10 @@ impl From<Findings> for CliError {
             1 => "the profile has a mistake; nothing was touched".to_owned(),
             n => format!("the profile has {n} mistakes; nothing was touched"),
         };
-        Self { findings, ..Self::usage(message) }
+        Self {
+            findings,
+            ..Self::usage(message)
+        }
     }
 }
 
@@ -197,7 +204,9 @@ impl From<JournalError> for CliError {
                 path.display()
             ),
         };
-        Self::failed("cannot keep track of the deployment").caused_by(&error).hint(hint)
+        Self::failed("cannot keep track of the deployment")
+            .caused_by(&error)
+            .hint(hint)
     }
 }
 

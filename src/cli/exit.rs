@@ -26,7 +26,10 @@ impl Exit {
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::Done, "done"),
         (Self::Failed, "failed"),
-        (Self::Usage, "bad usage or a bad profile; nothing was touched"),
+        (
+            Self::Usage,
+            "bad usage or a bad profile; nothing was touched",
+        ),
         (Self::CheckFailed, "a check failed"),
         (Self::Pending, "changes are pending (`plan --exit-code`)"),
         (Self::Locked, "another run holds the lock of the deployment"),

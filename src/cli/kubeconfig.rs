@@ -22,11 +22,16 @@ use crate::steps::Access;
 pub async fn run(settings: &Settings, args: &KubeconfigArgs, cancel: CancellationToken) -> Result {
     let session = Session::open(settings, cancel, Purpose::TearDown).await?;
     if session.cx.cloud_if_any().is_none() {
-        return Err(CliError::usage("the profile uses a kubeconfig of yours already")
-            .hint("this command is for profiles with a `cloud`"));
+        return Err(
+            CliError::usage("the profile uses a kubeconfig of yours already")
+                .hint("this command is for profiles with a `cloud`"),
+        );
     }
     let plan = session.plan().await?;
-    let access = plan.steps.iter().find(|step| step.id.as_str() == "cluster/access");
+    let access = plan
+        .steps
+        .iter()
+        .find(|step| step.id.as_str() == "cluster/access");
     let access: Option<Access> = access
         .and_then(|step| step.live.clone())
         .and_then(|live| serde_json::from_value(live).ok());
@@ -35,7 +40,9 @@ pub async fn run(settings: &Settings, args: &KubeconfigArgs, cancel: Cancellatio
     };
     let fresh = kubeconfig(settings, &session, &access)?;
     if !args.write {
-        settings.ui.document(&fresh, || crate::yaml::to_string(&fresh).unwrap_or_default())?;
+        settings.ui.document(&fresh, || {
+            crate::yaml::to_string(&fresh).unwrap_or_default()
+        })?;
         return Ok(Exit::Done);
     }
     let path = user_kubeconfig(settings);
@@ -46,7 +53,10 @@ pub async fn run(settings: &Settings, args: &KubeconfigArgs, cancel: Cancellatio
         CliError::failed(format!("cannot write {}", path.display())).caused_by(&error)
     })?;
     let context = context_name(&session);
-    settings.ui.say(&format!("Context {context} is current in {} now.", path.display()));
+    settings.ui.say(&format!(
+        "Context {context} is current in {} now.",
+        path.display()
+    ));
     Ok(Exit::Done)
 }
 
@@ -56,7 +66,10 @@ fn context_name(session: &Session) -> String {
 
 /// A kubeconfig whose credential plugin is todoctl itself.
 fn kubeconfig(settings: &Settings, session: &Session, access: &Access) -> Result<Value> {
-    let cloud = session.cx.cloud_if_any().ok_or_else(|| CliError::failed("no cloud"))?;
+    let cloud = session
+        .cx
+        .cloud_if_any()
+        .ok_or_else(|| CliError::failed("no cloud"))?;
     let program = std::env::current_exe()
         .map_err(|error| CliError::failed("cannot tell where todoctl is").caused_by(&error))?;
     let mut args = vec![
@@ -99,7 +112,9 @@ fn kubeconfig(settings: &Settings, session: &Session, access: &Access) -> Result
 
 /// The first file that kubectl would read.
 fn user_kubeconfig(settings: &Settings) -> PathBuf {
-    let named = settings.env("KUBECONFIG").and_then(|list| std::env::split_paths(list).next());
+    let named = settings
+        .env("KUBECONFIG")
+        .and_then(|list| std::env::split_paths(list).next());
     named
         .filter(|path| !path.as_os_str().is_empty())
         .unwrap_or_else(|| files::expand_home("~/.kube/config"))
@@ -111,8 +126,11 @@ fn read(path: &Path) -> Result<Option<Value>> {
         Ok(text) => crate::yaml::from_str(&text, &path.display().to_string())
             .map(Some)
             .map_err(|finding| {
-                CliError::failed(format!("{} is no kubeconfig; it was left alone", path.display()))
-                    .findings([finding])
+                CliError::failed(format!(
+                    "{} is no kubeconfig; it was left alone",
+                    path.display()
+                ))
+                .findings([finding])
             }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
@@ -170,7 +188,11 @@ pub async fn token(settings: &Settings, args: &TokenArgs) -> Result {
 /// The cluster of the profile's deployment, and the credentials for it.
 async fn of_deployment(settings: &Settings) -> Result<(String, oci::Selection)> {
     let session = Session::open(settings, CancellationToken::new(), Purpose::TearDown).await?;
-    let record = session.journal.records().into_iter().find(|(id, _)| id.as_str() == "cluster/cluster");
+    let record = session
+        .journal
+        .records()
+        .into_iter()
+        .find(|(id, _)| id.as_str() == "cluster/cluster");
     let cluster = record
         .and_then(|(_, record)| record.live?.get("id")?.as_str().map(str::to_owned))
         .ok_or_else(|| {

@@ -34,7 +34,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors, and go to stdout.
             let _ = error.print();
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             return exit.into();
         }
     };
@@ -99,7 +103,9 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
 async fn interrupted(settings: &Settings, cancel: &CancellationToken) {
     signal().await;
     cancel.cancel();
-    settings.ui.stderr("interrupted: waiting for a safe point (once more to stop at once)");
+    settings
+        .ui
+        .stderr("interrupted: waiting for a safe point (once more to stop at once)");
     signal().await;
 }
 
@@ -130,7 +136,10 @@ fn trace(settings: &Settings) {
     };
     let writer = {
         let ui = settings.ui.clone();
-        move || LineWriter { ui: ui.clone(), text: Vec::new() }
+        move || LineWriter {
+            ui: ui.clone(),
+            text: Vec::new(),
+        }
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level))
@@ -166,7 +175,9 @@ impl Drop for LineWriter {
 
 fn version(ui: &Ui) -> Result {
     let version = env!("CARGO_PKG_VERSION");
-    ui.document(&serde_json::json!({"version": version}), || format!("todoctl {version}"))?;
+    ui.document(&serde_json::json!({"version": version}), || {
+        format!("todoctl {version}")
+    })?;
     Ok(Exit::Done)
 }
 

@@ -44,11 +44,19 @@ pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken
         let text = serde_json::to_vec_pretty(&saved)
             .map_err(|error| CliError::failed("cannot save the plan").caused_by(&error))?;
         files::write_atomic(file, &text, Access::Private).map_err(|error| {
-            CliError::failed(format!("cannot save the plan to {}", file.display())).caused_by(&error)
+            CliError::failed(format!("cannot save the plan to {}", file.display()))
+                .caused_by(&error)
         })?;
-        settings.ui.say(&format!("Apply exactly this with: todoctl up {}", file.display()));
+        settings.ui.say(&format!(
+            "Apply exactly this with: todoctl up {}",
+            file.display()
+        ));
     }
-    Ok(if args.exit_code && !plan.is_empty() { Exit::Pending } else { Exit::Done })
+    Ok(if args.exit_code && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
 }
 
 /// Prints a plan with its bill.
@@ -65,7 +73,9 @@ pub fn show(
         changes: !plan.is_empty(),
         plan,
         bill: verdict.map(|verdict| &verdict.bill),
-        obstacles: verdict.map(|verdict| verdict.obstacles.as_slice()).unwrap_or_default(),
+        obstacles: verdict
+            .map(|verdict| verdict.obstacles.as_slice())
+            .unwrap_or_default(),
     };
     settings.ui.document(&document, || {
         let mut text = plan_text(plan, settings.ui.paint());
@@ -81,7 +91,9 @@ pub fn show(
 
 /// Asks the guard, when the plan makes or changes something at Oracle.
 pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
-    let Some(cloud) = session.cx.cloud_if_any() else { return Ok(None) };
+    let Some(cloud) = session.cx.cloud_if_any() else {
+        return Ok(None);
+    };
     let at_oracle = |id: &str| !id.starts_with("platform/");
     if !plan.pending().any(|step| at_oracle(step.id.as_str())) {
         return Ok(None);

@@ -169,11 +169,19 @@ async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
         other => other.to_string(),
     };
     let mut lines = vec![
-        format!("sandbox     running, pid {}, for {} s", text("pid"), text("uptimeSeconds")),
+        format!(
+            "sandbox     running, pid {}, for {} s",
+            text("pid"),
+            text("uptimeSeconds")
+        ),
         format!("OCI         {}", text("ociEndpoint")),
         format!("OCI config  {}", text("ociConfig")),
         format!("state       {}", text("stateDir")),
-        format!("seed        {}, clock {} times real", text("seed"), text("clockRate")),
+        format!(
+            "seed        {}, clock {} times real",
+            text("seed"),
+            text("clockRate")
+        ),
         format!("requests    {}", text("requests")),
     ];
     for (name, count) in status["rows"].as_object().into_iter().flatten() {
@@ -232,7 +240,9 @@ pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Ex
 /// profile's endpoints and credentials at it. Below this line nothing knows
 /// that Oracle is not Oracle.
 pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Result<(), CliError> {
-    let Some(sandbox) = profile.sandbox else { return Ok(()) };
+    let Some(sandbox) = profile.sandbox else {
+        return Ok(());
+    };
     let state_dir = settings.state_dir()?.join("sandbox");
     let wanted = Wanted {
         state_dir,
@@ -240,7 +250,9 @@ pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Resul
         rate: Some(sandbox.clock.rate()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let world = client::ensure_running(&wanted).await.map_err(SandboxError::from)?;
+    let world = client::ensure_running(&wanted)
+        .await
+        .map_err(SandboxError::from)?;
     profile.endpoints.oci = Some(world.oci_endpoint);
     profile.endpoints.clock_rate = world.clock_rate;
     if let Some(cloud) = &mut profile.cloud {

@@ -58,7 +58,11 @@ pub enum Purpose {
 impl Session {
     /// Opens a session: reads the profile, starts the embedded world if the
     /// profile wants it, reads credentials. Nothing is changed anywhere else.
-    pub async fn open(settings: &Settings, cancel: CancellationToken, purpose: Purpose) -> Result<Self> {
+    pub async fn open(
+        settings: &Settings,
+        cancel: CancellationToken,
+        purpose: Purpose,
+    ) -> Result<Self> {
         let loaded = load(settings)?;
         for warning in loaded.warnings.iter() {
             settings.ui.warn(&warning.to_string());
@@ -74,7 +78,13 @@ impl Session {
         let clock = Clock::new(profile.endpoints.clock_rate, cancel);
         let run = format!("r{:08x}", (clock.jitter() * f64::from(u32::MAX)) as u32);
         let journal = Arc::new(Journal::open(&dir, &run, clock.clone())?);
-        let cx = Arc::new(Cx::new(&profile, &dir, &clock, settings, purpose == Purpose::TearDown)?);
+        let cx = Arc::new(Cx::new(
+            &profile,
+            &dir,
+            &clock,
+            settings,
+            purpose == Purpose::TearDown,
+        )?);
         let graph = steps::graph(&profile)
             .map_err(|error| CliError::failed("the steps do not fit together").caused_by(&error))?;
         let reporter = Reporter::new(&settings.ui, &clock);
@@ -86,7 +96,17 @@ impl Session {
             Limits::new(4, &AT_ONCE),
             reporter.sink(),
         );
-        Ok(Self { profile, digest, dir, run, clock, cx, journal, reporter, engine })
+        Ok(Self {
+            profile,
+            digest,
+            dir,
+            run,
+            clock,
+            cx,
+            journal,
+            reporter,
+            engine,
+        })
     }
 
     /// Takes the deployment's lock for a command.
@@ -110,7 +130,10 @@ impl Session {
             .hint("wait until it ends, then run the same command again")),
             Err(None) => Err(CliError::new(
                 Exit::Locked,
-                format!("another run has just begun on deployment `{}`", self.profile.deployment),
+                format!(
+                    "another run has just begun on deployment `{}`",
+                    self.profile.deployment
+                ),
             )
             .hint("wait until it ends, then run the same command again")),
         }
@@ -119,10 +142,13 @@ impl Session {
     /// Runs something within the user's time limit; then it is cancelled, as
     /// an interrupt would.
     pub async fn within<T>(&self, limit: Option<Duration>, work: impl Future<Output = T>) -> T {
-        let Some(limit) = limit else { return work.await };
+        let Some(limit) = limit else {
+            return work.await;
+        };
         let watch = async {
             if self.clock.sleep(limit).await.is_ok() {
-                self.reporter.say("the time limit has passed: waiting for a safe point");
+                self.reporter
+                    .say("the time limit has passed: waiting for a safe point");
                 self.clock.cancellation().cancel();
             }
             futures::future::pending::<()>().await;
@@ -135,18 +161,21 @@ impl Session {
 
     /// Looks at everything.
     pub async fn plan(&self) -> Result<Plan> {
-        self.engine.plan().await.map_err(|InspectError { failures }| {
-            let mut failures = failures.into_iter();
-            let Some((step, error)) = failures.next() else {
-                return CliError::failed("cannot look at the deployment");
-            };
-            let more = failures.count();
-            let error = CliError::from(error).about(&format!("cannot look at {step}"));
-            match more {
-                0 => error,
-                n => error.note(format!("{n} other step(s) could not be looked at either")),
-            }
-        })
+        self.engine
+            .plan()
+            .await
+            .map_err(|InspectError { failures }| {
+                let mut failures = failures.into_iter();
+                let Some((step, error)) = failures.next() else {
+                    return CliError::failed("cannot look at the deployment");
+                };
+                let more = failures.count();
+                let error = CliError::from(error).about(&format!("cannot look at {step}"));
+                match more {
+                    0 => error,
+                    n => error.note(format!("{n} other step(s) could not be looked at either")),
+                }
+            })
     }
 }
 

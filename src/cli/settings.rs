@@ -68,7 +68,11 @@ impl Settings {
     /// The same settings for another profile, as a saved plan names it.
     #[must_use]
     pub fn with_profile(&self, profile: &str, sets: &[String]) -> Self {
-        Self { profile: profile.to_owned(), sets: sets.to_vec(), ..self.clone() }
+        Self {
+            profile: profile.to_owned(),
+            sets: sets.to_vec(),
+            ..self.clone()
+        }
     }
 
     /// A variable of the environment.
@@ -89,8 +93,13 @@ impl Settings {
     /// rehearsal of a deployment is another deployment than the real one.
     pub fn deployment_dir(&self, deployment: &DeploymentName) -> Result<PathBuf> {
         let profile = std::path::Path::new(&self.profile);
-        let name = profile.file_stem().map_or("profile".into(), |stem| stem.to_string_lossy());
-        Ok(self.state_dir()?.join("deployments").join(format!("{deployment}@{name}")))
+        let name = profile
+            .file_stem()
+            .map_or("profile".into(), |stem| stem.to_string_lossy());
+        Ok(self
+            .state_dir()?
+            .join("deployments")
+            .join(format!("{deployment}@{name}")))
     }
 
     /// Who a run of this process is, for the lock.
@@ -127,7 +136,9 @@ fn colored(choice: ColorChoice, environment: &BTreeMap<String, String>, terminal
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto if set("NO_COLOR") => false,
-        ColorChoice::Auto if set("CLICOLOR_FORCE") => environment.get("CLICOLOR_FORCE").is_some_and(|v| v != "0"),
+        ColorChoice::Auto if set("CLICOLOR_FORCE") => {
+            environment.get("CLICOLOR_FORCE").is_some_and(|v| v != "0")
+        }
         ColorChoice::Auto => terminal && environment.get("TERM").is_none_or(|term| term != "dumb"),
     }
 }
@@ -139,12 +150,27 @@ mod tests {
     #[test]
     fn colours_follow_the_flag_then_the_environment_then_the_terminal() {
         let env = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
         };
         assert!(colored(ColorChoice::Auto, &env(&[]), true));
         assert!(!colored(ColorChoice::Auto, &env(&[]), false));
-        assert!(!colored(ColorChoice::Auto, &env(&[("NO_COLOR", "1")]), true));
-        assert!(colored(ColorChoice::Always, &env(&[("NO_COLOR", "1")]), false));
-        assert!(colored(ColorChoice::Auto, &env(&[("CLICOLOR_FORCE", "1")]), false));
+        assert!(!colored(
+            ColorChoice::Auto,
+            &env(&[("NO_COLOR", "1")]),
+            true
+        ));
+        assert!(colored(
+            ColorChoice::Always,
+            &env(&[("NO_COLOR", "1")]),
+            false
+        ));
+        assert!(colored(
+            ColorChoice::Auto,
+            &env(&[("CLICOLOR_FORCE", "1")]),
+            false
+        ));
     }
 }

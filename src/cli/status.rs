@@ -63,13 +63,18 @@ pub fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Fac
     let pool: Option<NodePoolLive> = typed(read("cluster/node-pool"));
     let access: Option<Access> = typed(read("cluster/access"));
     let wanted = |plan: &Plan| {
-        plan.pending().filter(|step| step.change.action != Action::None).count()
+        plan.pending()
+            .filter(|step| step.change.action != Action::None)
+            .count()
     };
     Facts {
         schema: "todoctl/status/v1",
         deployment: session.profile.deployment.to_string(),
         profile: settings.profile.clone(),
-        region: session.cx.cloud_if_any().map(|cloud| cloud.client.region().name().to_owned()),
+        region: session
+            .cx
+            .cloud_if_any()
+            .map(|cloud| cloud.client.region().name().to_owned()),
         cluster: cluster.map(|cluster| ClusterFacts {
             server: access.map(|a| a.server).or_else(|| {
                 (!cluster.endpoint.is_empty()).then(|| format!("https://{}", cluster.endpoint))
@@ -94,13 +99,19 @@ pub fn text(facts: &Facts) -> String {
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<11} {value}");
     };
-    line("Deployment", &format!("{} (profile {})", facts.deployment, facts.profile));
+    line(
+        "Deployment",
+        &format!("{} (profile {})", facts.deployment, facts.profile),
+    );
     if let Some(region) = &facts.region {
         line("Region", region);
     }
     match &facts.cluster {
         Some(cluster) => {
-            line("Cluster", &format!("{}, {} nodes ready", cluster.version, cluster.nodes_ready));
+            line(
+                "Cluster",
+                &format!("{}, {} nodes ready", cluster.version, cluster.nodes_ready),
+            );
             if let Some(server) = &cluster.server {
                 line("API", server);
             }
@@ -110,7 +121,10 @@ pub fn text(facts: &Facts) -> String {
         None => line("Namespace", &facts.namespace),
     }
     if let Some(pending) = facts.pending.filter(|n| *n > 0) {
-        line("Pending", &format!("{pending} change(s), see `todoctl plan`"));
+        line(
+            "Pending",
+            &format!("{pending} change(s), see `todoctl plan`"),
+        );
     }
     line("Journal", &facts.journal);
     let next = match facts.cluster.is_some() || facts.region.is_none() {

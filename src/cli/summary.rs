@@ -26,13 +26,26 @@ pub fn bill_text(bill: &Bill, paint: Paint) -> String {
                 "" => line.item.to_owned(),
                 unit => format!("{} ({unit})", line.item),
             };
-            vec![item, number(line.planned), number(line.others), number(line.free), cost]
+            vec![
+                item,
+                number(line.planned),
+                number(line.others),
+                number(line.free),
+                cost,
+            ]
         })
         .collect();
-    let mut text = table(&["item", "planned", "others", "free", "usd/month"], &rows, 78);
+    let mut text = table(
+        &["item", "planned", "others", "free", "usd/month"],
+        &rows,
+        78,
+    );
     let total = match bill.is_beyond() {
         true => {
-            let total = format!("about {:.2} US dollars a month at list prices", bill.monthly());
+            let total = format!(
+                "about {:.2} US dollars a month at list prices",
+                bill.monthly()
+            );
             paint.apply(Style::Warning, &total)
         }
         false => "within the free allowance".to_owned(),
@@ -43,16 +56,29 @@ pub fn bill_text(bill: &Bill, paint: Paint) -> String {
 
 /// What makes a plan impossible or doubtful.
 pub fn obstacles_text(obstacles: &[Finding]) -> String {
-    obstacles.iter().map(|finding| format!("{finding}\n")).collect()
+    obstacles
+        .iter()
+        .map(|finding| format!("{finding}\n"))
+        .collect()
 }
 
 /// `12 created, 3 unchanged`.
 pub fn counts_text(report: &RunReport) -> String {
     let counts = report.counts();
-    let actions = [Action::Create, Action::Update, Action::Replace, Action::Delete, Action::None];
+    let actions = [
+        Action::Create,
+        Action::Update,
+        Action::Replace,
+        Action::Delete,
+        Action::None,
+    ];
     let parts: Vec<_> = actions
         .into_iter()
-        .filter_map(|action| counts.get(&action).map(|n| format!("{n} {}", action.done())))
+        .filter_map(|action| {
+            counts
+                .get(&action)
+                .map(|n| format!("{n} {}", action.done()))
+        })
         .collect();
     match parts.is_empty() {
         true => "nothing to do".to_owned(),
@@ -63,19 +89,29 @@ pub fn counts_text(report: &RunReport) -> String {
 /// The error of a run that did not reach its end; `what` completes "could
 /// not".
 pub fn run_error(report: &RunReport, what: &str, command: &str) -> CliError {
-    let blocked =
-        report.steps.iter().filter(|step| matches!(step.end, StepEnd::Blocked { .. })).count();
+    let blocked = report
+        .steps
+        .iter()
+        .filter(|step| matches!(step.end, StepEnd::Blocked { .. }))
+        .count();
     let mut failures = report.failures();
     let Some(first) = failures.next() else {
-        return CliError::new(Exit::Interrupted, format!("interrupted: could not {what} to the end"))
-            .note(counts_text(report))
-            .hint(format!("run `todoctl {command}` again: it goes on from here"));
+        return CliError::new(
+            Exit::Interrupted,
+            format!("interrupted: could not {what} to the end"),
+        )
+        .note(counts_text(report))
+        .hint(format!(
+            "run `todoctl {command}` again: it goes on from here"
+        ));
     };
     let StepEnd::Failed(failure) = &first.end else {
         return CliError::failed(format!("could not {what}"));
     };
-    let mut error = CliError::from(failure.clone())
-        .about(&format!("could not {what}: {} failed ({})", first.title, first.id));
+    let mut error = CliError::from(failure.clone()).about(&format!(
+        "could not {what}: {} failed ({})",
+        first.title, first.id
+    ));
     for step in failures {
         if let StepEnd::Failed(failure) = &step.end {
             error = error.note(format!("also {}: {}", step.title, failure.message));
@@ -86,7 +122,9 @@ pub fn run_error(report: &RunReport, what: &str, command: &str) -> CliError {
     }
     error
         .note(format!("done so far: {}", counts_text(report)))
-        .or_hint(format!("mend it, then run `todoctl {command}` again: it goes on from here"))
+        .or_hint(format!(
+            "mend it, then run `todoctl {command}` again: it goes on from here"
+        ))
 }
 
 /// The exit code of a run.

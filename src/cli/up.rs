@@ -57,7 +57,9 @@ pub async fn run(settings: &Settings, args: &UpArgs, cancel: CancellationToken) 
         print(settings, &session, &report, || String::new())?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
-    print(settings, &session, &report, || summary(settings, &session, &plan, &report))?;
+    print(settings, &session, &report, || {
+        summary(settings, &session, &plan, &report)
+    })?;
     Ok(exit_of(report.outcome))
 }
 
@@ -72,8 +74,12 @@ async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<
         profile: settings.profile.clone(),
     };
     session.journal.write(started)?;
-    let report = session.within(settings.timeout, session.engine.execute(plan)).await;
-    session.journal.write(Event::RunFinished { outcome: report.outcome })?;
+    let report = session
+        .within(settings.timeout, session.engine.execute(plan))
+        .await;
+    session.journal.write(Event::RunFinished {
+        outcome: report.outcome,
+    })?;
     Ok(report)
 }
 
@@ -81,17 +87,23 @@ async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<
 /// destroys without a yes.
 async fn allow(settings: &Settings, args: &UpArgs, session: &Session, plan: &Plan) -> Result<()> {
     if let Some(verdict) = plan_command::judge(session, plan).await? {
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            verdict.obstacles.into_iter().partition(|f| f.severity == Severity::Error);
+        let (errors, warnings): (Vec<_>, Vec<_>) = verdict
+            .obstacles
+            .into_iter()
+            .partition(|f| f.severity == Severity::Error);
         for warning in &warnings {
             settings.ui.warn(&warning.to_string());
         }
         if !errors.is_empty() {
-            return Err(CliError::failed("this tenancy cannot carry the deployment; nothing was touched")
-                .findings(errors));
+            return Err(CliError::failed(
+                "this tenancy cannot carry the deployment; nothing was touched",
+            )
+            .findings(errors));
         }
         if verdict.bill.is_beyond() && !args.accept_cost {
-            settings.ui.stderr(&bill_text(&verdict.bill, settings.ui.paint_stderr()));
+            settings
+                .ui
+                .stderr(&bill_text(&verdict.bill, settings.ui.paint_stderr()));
             return Err(CliError::failed(
                 "the deployment goes beyond the free allowance; nothing was touched",
             )
@@ -106,7 +118,10 @@ async fn allow(settings: &Settings, args: &UpArgs, session: &Session, plan: &Pla
     if lost.is_empty() {
         return Ok(());
     }
-    match settings.ui.confirm(&format!("This deletes or replaces: {}.", lost.join(", "))) {
+    match settings
+        .ui
+        .confirm(&format!("This deletes or replaces: {}.", lost.join(", ")))
+    {
         Answer::Yes => Ok(()),
         Answer::No => Err(CliError::failed("not confirmed; nothing was touched")),
         Answer::Nobody => Err(CliError::failed(format!(
@@ -178,5 +193,8 @@ fn summary(settings: &Settings, session: &Session, plan: &Plan, report: &RunRepo
             counts_text(report)
         ),
     };
-    format!("{head}\n{}", status::text(&status::facts(settings, session, None)))
+    format!(
+        "{head}\n{}",
+        status::text(&status::facts(settings, session, None))
+    )
 }

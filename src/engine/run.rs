@@ -377,7 +377,9 @@ fn apply_one<C: Send + Sync + 'static>(
         let took = worker.clock.elapsed().saturating_sub(started);
         let (end, passed) = match result {
             Ok((action, live)) => {
-                done.lock().outputs.extend(live.map(|live| (id.clone(), live)));
+                done.lock()
+                    .outputs
+                    .extend(live.map(|live| (id.clone(), live)));
                 (StepEnd::Done { action }, true)
             }
             Err(error) => (end_of(&error), false),

@@ -61,7 +61,11 @@ pub(super) async fn walk(
             });
             if let Some(by) = blocker {
                 ends.insert(node.id, End::Blocked(by));
-            } else if node.after.iter().any(|id| !ends.contains_key(id) && ahead(id)) {
+            } else if node
+                .after
+                .iter()
+                .any(|id| !ends.contains_key(id) && ahead(id))
+            {
                 held.push(node);
             } else if cancel.is_cancelled() {
                 ends.insert(node.id, End::NotStarted);
@@ -72,7 +76,9 @@ pub(super) async fn walk(
             }
         }
         waiting = held;
-        let Some((id, end)) = running.next().await else { break };
+        let Some((id, end)) = running.next().await else {
+            break;
+        };
         busy.remove(&id);
         ends.insert(id, end);
     }

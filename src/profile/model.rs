@@ -480,7 +480,10 @@ impl Profile {
     pub fn known_secrets(&self) -> Vec<crate::secret::Secret> {
         let mut copy = self.clone();
         let fields = copy.secret_fields_mut();
-        fields.into_iter().filter_map(|(_, field)| field.secret().cloned()).collect()
+        fields
+            .into_iter()
+            .filter_map(|(_, field)| field.secret().cloned())
+            .collect()
     }
 
     /// The fields that hold secrets, each with its path in the profile.

@@ -31,11 +31,15 @@ use crate::plan::{
 };
 
 /// Oracle takes 6 to 11 minutes.
-const CREATION: Patience =
-    Patience { limit: Duration::from_mins(30), typical: Some(Duration::from_mins(8)) };
+const CREATION: Patience = Patience {
+    limit: Duration::from_mins(30),
+    typical: Some(Duration::from_mins(8)),
+};
 /// Oracle takes about 5 minutes.
-const DELETION: Patience =
-    Patience { limit: Duration::from_mins(30), typical: Some(Duration::from_mins(5)) };
+const DELETION: Patience = Patience {
+    limit: Duration::from_mins(30),
+    typical: Some(Duration::from_mins(5)),
+};
 /// How long the way into a cluster is remembered.
 const CACHED_FOR: Duration = Duration::from_hours(24);
 /// A node joins within minutes of its start.
@@ -60,7 +64,10 @@ pub(super) fn add(
         subnet: network.node_subnet.clone(),
     })?;
     let access = graph.add(AccessStep { cluster })?;
-    graph.add(NodesStep { access: access.clone(), pool: pool.clone() })?;
+    graph.add(NodesStep {
+        access: access.clone(),
+        pool: pool.clone(),
+    })?;
     Ok(access)
 }
 
@@ -93,7 +100,10 @@ struct ClusterStep {
 
 impl ClusterStep {
     fn live(cluster: &Cluster) -> ClusterLive {
-        let network = cluster.options.as_ref().and_then(|o| o.kubernetes_network_config.as_ref());
+        let network = cluster
+            .options
+            .as_ref()
+            .and_then(|o| o.kubernetes_network_config.as_ref());
         ClusterLive {
             id: cluster.id.clone(),
             name: cluster.name.clone(),
@@ -103,7 +113,10 @@ impl ClusterStep {
                 .as_ref()
                 .and_then(|e| e.public_endpoint.clone())
                 .unwrap_or_default(),
-            active: matches!(cluster.lifecycle(), oci::Lifecycle::Active | oci::Lifecycle::Updating),
+            active: matches!(
+                cluster.lifecycle(),
+                oci::Lifecycle::Active | oci::Lifecycle::Updating
+            ),
             spec: json!({
                 "podsCidr": network.and_then(|n| n.pods_cidr.clone()),
                 "servicesCidr": network.and_then(|n| n.services_cidr.clone()),
@@ -120,7 +133,9 @@ impl ClusterStep {
     }
 
     async fn all(&self, cx: &StepCx<Cx>) -> Result<Vec<Cluster>, StepError> {
-        let Some(compartment) = cx.known(&self.compartment) else { return Ok(Vec::new()) };
+        let Some(compartment) = cx.known(&self.compartment) else {
+            return Ok(Vec::new());
+        };
         let cloud = cx.cx.cloud()?;
         let step = Step::id(self);
         let mut all = cloud.client.clusters().list(&compartment.id, None).await?;
@@ -135,12 +150,21 @@ impl ClusterStep {
     }
 
     async fn find(&self, cx: &StepCx<Cx>) -> Result<Option<Cluster>, StepError> {
-        let mut live: Vec<_> = self.all(cx).await?.into_iter().filter(Cluster::is_live).collect();
+        let mut live: Vec<_> = self
+            .all(cx)
+            .await?
+            .into_iter()
+            .filter(Cluster::is_live)
+            .collect();
         if live.len() > 1 {
             let ids: Vec<_> = live.into_iter().map(|c| c.id).collect();
             return Err(StepError::new(
                 Class::Conflict,
-                format!("there are {} clusters of this deployment: {}", ids.len(), ids.join(", ")),
+                format!(
+                    "there are {} clusters of this deployment: {}",
+                    ids.len(),
+                    ids.join(", ")
+                ),
             )
             .with_hint("delete all but one"));
         }
@@ -151,12 +175,23 @@ impl ClusterStep {
     async fn version(cx: &StepCx<Cx>, compartment: &str) -> Result<String, StepError> {
         let cloud = cx.cx.cloud()?;
         let wanted = cloud.profile.cluster.kubernetes_version;
-        let offered = cloud.observed(cx).clusters().options(compartment).await?.kubernetes_versions;
-        let newest = offered.iter().filter(|v| wanted.admits(v)).max_by_key(|v| version_key(v));
+        let offered = cloud
+            .observed(cx)
+            .clusters()
+            .options(compartment)
+            .await?
+            .kubernetes_versions;
+        let newest = offered
+            .iter()
+            .filter(|v| wanted.admits(v))
+            .max_by_key(|v| version_key(v));
         newest.cloned().ok_or_else(|| {
             StepError::new(
                 Class::Invalid,
-                format!("Kubernetes {wanted} is not on offer; there is {}", offered.join(", ")),
+                format!(
+                    "Kubernetes {wanted} is not on offer; there is {}",
+                    offered.join(", ")
+                ),
             )
             .with_hint("set `cloud.cluster.kubernetes_version` to one of them, or to `latest`")
         })
@@ -177,7 +212,16 @@ impl ClusterStep {
             return Ok(());
         };
         let compartment = cx.input(&self.compartment)?.id;
-        work(cx, client, &compartment, &accepted, "delete the cluster", DELETION).await.map(drop)
+        work(
+            cx,
+            client,
+            &compartment,
+            &accepted,
+            "delete the cluster",
+            DELETION,
+        )
+        .await
+        .map(drop)
     }
 
     async fn create(&self, cx: &StepCx<Cx>) -> Result<String, StepError> {
@@ -190,7 +234,12 @@ impl ClusterStep {
         let work_request = cx
             .cx
             .with_token(&step, &compartment.id, &body, async |token| {
-                fresh(&client, &compartment.id, client.clusters().create(&body, token).await?).await
+                fresh(
+                    &client,
+                    &compartment.id,
+                    client.clusters().create(&body, token).await?,
+                )
+                .await
             })
             .await?;
         let doing = "create the cluster";
@@ -207,10 +256,15 @@ impl ClusterStep {
     ) -> Result<CreateCluster, StepError> {
         let profile = &cloud.profile.cluster;
         let tagged = || {
-            Some(TaggedConfig { freeform_tags: tags::of_deployment(&cx.cx.deployment) })
+            Some(TaggedConfig {
+                freeform_tags: tags::of_deployment(&cx.cx.deployment),
+            })
         };
         Ok(CreateCluster {
-            name: profile.name.clone().unwrap_or_else(|| cx.cx.deployment.to_string()),
+            name: profile
+                .name
+                .clone()
+                .unwrap_or_else(|| cx.cx.deployment.to_string()),
             compartment_id: compartment.to_owned(),
             vcn_id: cx.input(&self.vcn)?.id,
             kubernetes_version: Self::version(cx, compartment).await?,
@@ -242,7 +296,15 @@ impl ClusterStep {
     async fn join(&self, cx: &StepCx<Cx>, id: &str) -> Result<Cluster, StepError> {
         let client = cx.cx.cloud()?.observed(cx);
         let compartment = cx.input(&self.compartment)?.id;
-        join_work(cx, &client, &compartment, id, "create the cluster", CREATION).await?;
+        join_work(
+            cx,
+            &client,
+            &compartment,
+            id,
+            "create the cluster",
+            CREATION,
+        )
+        .await?;
         Ok(client.clusters().get(id).await?.value)
     }
 }
@@ -259,10 +321,16 @@ impl Step<Cx> for ClusterStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        [self.compartment.id(), self.vcn.id(), self.api_subnet.id(), self.lb_subnet.id(), &self.after]
-            .into_iter()
-            .cloned()
-            .collect()
+        [
+            self.compartment.id(),
+            self.vcn.id(),
+            self.api_subnet.id(),
+            self.lb_subnet.id(),
+            &self.after,
+        ]
+        .into_iter()
+        .cloned()
+        .collect()
     }
 
     fn system(&self) -> &'static str {
@@ -275,7 +343,9 @@ impl Step<Cx> for ClusterStep {
     }
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ClusterLive>, StepError> {
-        let Some(found) = self.find(cx).await? else { return Ok(None) };
+        let Some(found) = self.find(cx).await? else {
+            return Ok(None);
+        };
         // A list's rows lack the options that plans compare.
         let client = &cx.cx.cloud()?.client;
         let whole = oci::found(client.clusters().get(&found.id).await)?;
@@ -283,14 +353,18 @@ impl Step<Cx> for ClusterStep {
     }
 
     fn plan(&self, cx: &Cx, _: &Inputs, live: Option<&ClusterLive>) -> Change {
-        let wanted = cx.cloud_if_any().map(|cloud| cloud.profile.cluster.kubernetes_version);
+        let wanted = cx
+            .cloud_if_any()
+            .map(|cloud| cloud.profile.cluster.kubernetes_version);
         let Some(live) = live else {
             let mut spec = Self::wish(cx);
             if let (Some(spec), Some(wanted)) = (spec.as_object_mut(), wanted) {
                 spec.insert("type".to_owned(), json!("BASIC_CLUSTER"));
                 spec.insert("kubernetesVersion".to_owned(), json!(wanted.to_string()));
             }
-            return Change::create(&spec).then_known("id").then_known("endpoint");
+            return Change::create(&spec)
+                .then_known("id")
+                .then_known("endpoint");
         };
         let mut change = Change::update(&live.spec, &Self::wish(cx));
         if change.action == Action::Update {
@@ -298,12 +372,18 @@ impl Step<Cx> for ClusterStep {
             return change.because("the address ranges of a cluster cannot change");
         }
         if let Some(wanted) = wanted.filter(|wanted| !wanted.admits(&live.version)) {
-            let (before, after) = (json!({"version": live.version}), json!({"version": wanted.to_string()}));
+            let (before, after) = (
+                json!({"version": live.version}),
+                json!({"version": wanted.to_string()}),
+            );
             return Change::update(&before, &after);
         }
         if !live.active {
-            return Change { action: Action::Update, ..Change::none() }
-                .because("an earlier run began it and did not see its end");
+            return Change {
+                action: Action::Update,
+                ..Change::none()
+            }
+            .because("an earlier run began it and did not see its end");
         }
         Change::none()
     }
@@ -324,10 +404,20 @@ impl Step<Cx> for ClusterStep {
         if !wanted.admits(&version) {
             let compartment = cx.input(&self.compartment)?.id;
             let version = Self::version(cx, &compartment).await?;
-            let body =
-                UpdateCluster { kubernetes_version: Some(version), ..UpdateCluster::default() };
+            let body = UpdateCluster {
+                kubernetes_version: Some(version),
+                ..UpdateCluster::default()
+            };
             let accepted = client.clusters().update(&id, &body, None).await?;
-            work(cx, &client, &compartment, &accepted, "upgrade the cluster", CREATION).await?;
+            work(
+                cx,
+                &client,
+                &compartment,
+                &accepted,
+                "upgrade the cluster",
+                CREATION,
+            )
+            .await?;
             cluster = client.clusters().get(&id).await?.value;
         }
         if !cluster.lifecycle().is_active() {
@@ -375,13 +465,16 @@ pub(super) async fn work(
     patience: Patience,
 ) -> Result<oci::WorkRequest, StepError> {
     let kind = WorkKind::ContainerEngine { compartment };
-    let waiting = client.work_requests(kind).wait(&accepted.work_request, doing, patience, |seen| {
-        let message = match &seen.last_log {
-            Some(line) => line.clone(),
-            None => seen.status.to_string(),
-        };
-        (cx.report)(&message, seen.percent);
-    });
+    let waiting =
+        client
+            .work_requests(kind)
+            .wait(&accepted.work_request, doing, patience, |seen| {
+                let message = match &seen.last_log {
+                    Some(line) => line.clone(),
+                    None => seen.status.to_string(),
+                };
+                (cx.report)(&message, seen.percent);
+            });
     Ok(waiting.await?)
 }
 
@@ -397,7 +490,10 @@ pub(super) async fn join_work(
     let kind = WorkKind::ContainerEngine { compartment };
     let running = client.work_requests(kind).list(Some(id)).await?;
     for request in running.into_iter().filter(|work| !work.status.is_final()) {
-        let accepted = Accepted { work_request: request.id, request_id: None };
+        let accepted = Accepted {
+            work_request: request.id,
+            request_id: None,
+        };
         work(cx, client, compartment, &accepted, doing, patience).await?;
     }
     Ok(())
@@ -405,7 +501,11 @@ pub(super) async fn join_work(
 
 /// `v1.34.1` as numbers, to find the newest.
 fn version_key(version: &str) -> Vec<u32> {
-    version.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    version
+        .trim_start_matches('v')
+        .split('.')
+        .map(|part| part.parse().unwrap_or(0))
+        .collect()
 }
 
 /// The way into a cluster. It holds no secret: tokens are made when needed.
@@ -461,7 +561,11 @@ impl Step<Cx> for AccessStep {
         let access = ClusterAccess::parse(&text).map_err(|error| {
             StepError::new(Class::Bug, "cannot use Oracle's kubeconfig").caused_by(error)
         })?;
-        let access = Access { cluster: cluster.id, server: access.server, ca_pem: access.ca_pem };
+        let access = Access {
+            cluster: cluster.id,
+            server: access.server,
+            ca_pem: access.ca_pem,
+        };
         if let Ok(text) = serde_json::to_vec_pretty(&access) {
             // Only a cache: without it the next run asks Oracle again.
             let _ = files::write_atomic(&cache, &text, files::Access::Private);
@@ -518,7 +622,11 @@ impl Step<Cx> for ContextAccess {
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<Access>, StepError> {
         let server = cx.cx.cluster.from_context(cx).await?.server().to_owned();
-        Ok(Some(Access { cluster: String::new(), server, ca_pem: String::new() }))
+        Ok(Some(Access {
+            cluster: String::new(),
+            server,
+            ca_pem: String::new(),
+        }))
     }
 
     fn plan(&self, _: &Cx, _: &Inputs, _: Option<&Access>) -> Change {
@@ -557,7 +665,11 @@ impl ContextConnection {
 
 impl Connections {
     /// The connection by an access, made on first use.
-    pub(super) async fn get(&self, cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
+    pub(super) async fn get(
+        &self,
+        cx: &StepCx<Cx>,
+        access: &Access,
+    ) -> Result<k8s::Kube, StepError> {
         if access.cluster.is_empty() {
             return Ok(self.from_context(cx).await?.kube.clone());
         }
@@ -571,7 +683,10 @@ impl Connections {
     }
 
     /// The connection by the profile's kubeconfig and context.
-    pub(super) async fn from_context(&self, cx: &StepCx<Cx>) -> Result<&ContextConnection, StepError> {
+    pub(super) async fn from_context(
+        &self,
+        cx: &StepCx<Cx>,
+    ) -> Result<&ContextConnection, StepError> {
         let made = self.context.get_or_try_init(async || {
             let wanted = &cx.cx.profile.kubernetes;
             let kubeconfig = match &wanted.kubeconfig {
@@ -585,8 +700,14 @@ impl Connections {
                 clock: cx.clock.clone(),
                 patience: k8s::Patience::default(),
             };
-            let server = wanted.context.clone().unwrap_or_else(|| "current context".to_owned());
-            Ok::<_, StepError>(ContextConnection { kube: connect.connect().await?, server })
+            let server = wanted
+                .context
+                .clone()
+                .unwrap_or_else(|| "current context".to_owned());
+            Ok::<_, StepError>(ContextConnection {
+                kube: connect.connect().await?,
+                server,
+            })
         });
         made.await
     }
@@ -602,7 +723,9 @@ async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepErro
     let (cluster, clock) = (access.cluster.clone(), cx.clock.clone());
     let last: std::sync::Mutex<Option<oci::ClusterToken>> = std::sync::Mutex::default();
     let source: k8s::TokenSource = Arc::new(move || {
-        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let good_until = clock.now().checked_add(TOKEN_MARGIN)?;
         if let Some(token) = last.as_ref().filter(|token| token.expires > good_until) {
             return Ok(token.token.clone());
@@ -676,11 +799,15 @@ impl Step<Cx> for NodesStep {
             return Ok(None);
         };
         let nodes = cx.cx.cluster.get(cx, &access).await?.nodes().await?;
-        Ok(Some(NodesLive { ready: nodes.iter().filter(|node| node.ready).count() }))
+        Ok(Some(NodesLive {
+            ready: nodes.iter().filter(|node| node.ready).count(),
+        }))
     }
 
     fn plan(&self, cx: &Cx, _: &Inputs, live: Option<&NodesLive>) -> Change {
-        let wanted = cx.cloud_if_any().map_or(0, |cloud| cloud.profile.nodes.count as usize);
+        let wanted = cx
+            .cloud_if_any()
+            .map_or(0, |cloud| cloud.profile.nodes.count as usize);
         match live {
             None => Change::create(&json!({"ready": wanted})),
             Some(live) if live.ready < wanted => {
@@ -694,8 +821,12 @@ impl Step<Cx> for NodesStep {
         let wanted = cx.cx.cloud()?.profile.nodes.count as usize;
         let access = cx.input(&self.access)?;
         let kube = cx.cx.cluster.get(cx, &access).await?;
-        let nodes = kube.wait_for_nodes(wanted, NODES_READY_WITHIN, |seen| cx.progress(seen)).await?;
-        Ok(NodesLive { ready: nodes.iter().filter(|node| node.ready).count() })
+        let nodes = kube
+            .wait_for_nodes(wanted, NODES_READY_WITHIN, |seen| cx.progress(seen))
+            .await?;
+        Ok(NodesLive {
+            ready: nodes.iter().filter(|node| node.ready).count(),
+        })
     }
 
     async fn destroy(&self, _: &StepCx<Cx>, _: NodesLive) -> Result<(), StepError> {

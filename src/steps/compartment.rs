@@ -43,13 +43,21 @@ impl CompartmentStep {
     async fn find(cx: &StepCx<Cx>, name: &str) -> Result<Option<Compartment>, StepError> {
         let cloud = cx.cx.cloud()?;
         let tenancy = cloud.settings.tenancy.as_str();
-        let all = cloud.client.identity().compartments(tenancy, Some(name)).await?;
+        let all = cloud
+            .client
+            .identity()
+            .compartments(tenancy, Some(name))
+            .await?;
         if let Some(found) = all.into_iter().find(|c| c.name == name && c.is_live()) {
             return Ok(Some(found));
         }
-        let Some(remembered) = cx.remembered::<CompartmentLive>() else { return Ok(None) };
+        let Some(remembered) = cx.remembered::<CompartmentLive>() else {
+            return Ok(None);
+        };
         let got = oci::found(cloud.client.identity().compartment(&remembered.id).await)?;
-        Ok(got.map(|versioned| versioned.value).filter(|c| c.name == name && c.is_live()))
+        Ok(got
+            .map(|versioned| versioned.value)
+            .filter(|c| c.name == name && c.is_live()))
     }
 
     fn live(&self, cx: &Cx, compartment: &Compartment) -> CompartmentLive {
@@ -64,7 +72,10 @@ impl CompartmentStep {
     async fn home(cx: &StepCx<Cx>) -> Result<Client, StepError> {
         let cloud = cx.cx.cloud()?;
         let client = cloud.observed(cx);
-        let regions = client.identity().region_subscriptions(&cloud.settings.tenancy).await?;
+        let regions = client
+            .identity()
+            .region_subscriptions(&cloud.settings.tenancy)
+            .await?;
         let Some(home) = regions.into_iter().find(|r| r.is_home_region) else {
             return Ok(client);
         };
@@ -84,7 +95,8 @@ impl CompartmentStep {
                 false => Look::Wait("not visible yet".to_owned(), Duration::from_secs(3)),
             })
         });
-        wait.await.map_err(|error| fault::waited("the compartment's appearance", error))
+        wait.await
+            .map_err(|error| fault::waited("the compartment's appearance", error))
     }
 }
 
@@ -118,9 +130,9 @@ impl Step<Cx> for CompartmentStep {
                 name: String::new(),
                 owned: false,
             })),
-            CompartmentRef::Name(name) => {
-                Ok(Self::find(cx, name).await?.map(|found| self.live(&cx.cx, &found)))
-            }
+            CompartmentRef::Name(name) => Ok(Self::find(cx, name)
+                .await?
+                .map(|found| self.live(&cx.cx, &found))),
         }
     }
 
@@ -151,7 +163,10 @@ impl Step<Cx> for CompartmentStep {
         let made = cx
             .cx
             .with_token(&Step::id(self), &tenancy, &body, async |token| {
-                home.identity().create_compartment(&body, token).await.map(Some)
+                home.identity()
+                    .create_compartment(&body, token)
+                    .await
+                    .map(Some)
             })
             .await?;
         Self::visible(cx, &made.id).await?;

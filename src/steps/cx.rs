@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use super::compartment::CompartmentLive;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
+use crate::net;
 use crate::oci::{self, Client, Endpoints, NetworkResource, OciError, VcnScope};
 use crate::plan::{Class, StepCx, StepError};
 use crate::profile::{self, Profile};
@@ -72,7 +73,10 @@ impl Cx {
         env: &dyn oci::Env,
         teardown: bool,
     ) -> Result<Self, CxError> {
-        let cloud = profile.cloud.as_ref().map(|cloud| Cloud::new(cloud, profile, clock, env));
+        let cloud = profile
+            .cloud
+            .as_ref()
+            .map(|cloud| Cloud::new(cloud, profile, clock, env));
         Ok(Self {
             profile: profile.clone(),
             deployment: profile.deployment.clone(),
@@ -85,7 +89,9 @@ impl Cx {
 
     /// The Oracle side; a bug where the profile has none.
     pub fn cloud(&self) -> Result<&Cloud, StepError> {
-        self.cloud.as_ref().ok_or_else(|| StepError::bug("the profile has no cloud"))
+        self.cloud
+            .as_ref()
+            .ok_or_else(|| StepError::bug("the profile has no cloud"))
     }
 
     /// The Oracle side, if the profile has one.
@@ -121,7 +127,13 @@ impl Cx {
         let mut generation = 0;
         loop {
             let number = generation.to_string();
-            let parts = [self.deployment.as_str(), parent, step.as_str(), &number, &body];
+            let parts = [
+                self.deployment.as_str(),
+                parent,
+                step.as_str(),
+                &number,
+                &body,
+            ];
             match create(&oci::retry_token(&parts)).await {
                 Ok(Some(made)) => return Ok(made),
                 Ok(None) => {}
@@ -156,19 +168,32 @@ impl Cloud {
         };
         let settings = oci::Settings::load(&selection, env).map_err(CxError::Config)?;
         let credentials = settings.credentials().map_err(CxError::Config)?;
-        let endpoints = match &profile.endpoints.oci {
-            Some(url) => Endpoints::all(url.parse().map_err(CxError::Endpoint)?),
-            None => Endpoints::default(),
+        let named = match &profile.endpoints.oci {
+            Some(url) => Some(url.parse().map_err(CxError::Endpoint)?),
+            None => settings.endpoint.clone(),
         };
+        let trust = match &settings.ca_bundle {
+            Some(path) => net::Trust::with_file(path.clone()),
+            None => Ok(net::Trust::System),
+        };
+        let trust = trust.map_err(|error| CxError::Trust(error.into()))?;
         let client = Client::new(
             &credentials,
             settings.region.clone(),
-            endpoints,
+            named.map(Endpoints::all).unwrap_or_default(),
             clock.clone(),
-            oci::Options::default(),
+            oci::Options {
+                trust,
+                ..oci::Options::default()
+            },
         )
         .map_err(|error| CxError::Trust(error.into()))?;
-        Ok(Self { client, settings, profile: cloud.clone(), lists: Lists::default() })
+        Ok(Self {
+            client,
+            settings,
+            profile: cloud.clone(),
+            lists: Lists::default(),
+        })
     }
 
     /// The client for calls that may follow closely on the creation of the
@@ -193,7 +218,10 @@ impl Cloud {
         let report = cx.report.clone();
         self.client.observed(move |retrying| {
             let pause = crate::clock::human(retrying.wait);
-            report(&format!("{}; trying again in {pause}", retrying.reason), None);
+            report(
+                &format!("{}; trying again in {pause}", retrying.reason),
+                None,
+            );
         })
     }
 
@@ -205,7 +233,10 @@ impl Cloud {
     ) -> Result<Vec<R>, OciError> {
         let key = format!("{}/{compartment}", R::COLLECTION);
         self.shared(key, async || {
-            self.client.network().list::<R>(&VcnScope::compartment(compartment)).await
+            self.client
+                .network()
+                .list::<R>(&VcnScope::compartment(compartment))
+                .await
         })
         .await
     }
@@ -240,6 +271,11 @@ struct Lists {
 
 impl Lists {
     fn cell(&self, key: String) -> Cell {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+        self.cells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_default()
+            .clone()
     }
 }

@@ -24,7 +24,8 @@ impl From<OciError> for StepError {
             _ => Class::Bug,
         };
         let hint = error.hint();
-        let mut step = Self::new(class, error.to_string()).with_request_id(error.request_id.clone());
+        let mut step =
+            Self::new(class, error.to_string()).with_request_id(error.request_id.clone());
         if let Some(hint) = hint {
             step = step.with_hint(hint);
         }
@@ -43,7 +44,10 @@ pub(super) fn waited<E: Into<StepError>>(what: &str, error: WaitError<E>) -> Ste
         WaitError::Cancelled(cancelled) => cancelled.into(),
         WaitError::TimedOut { waited, last } => StepError::new(
             Class::Timeout,
-            format!("{what} did not happen within {}; last seen: {last}", crate::clock::human(waited)),
+            format!(
+                "{what} did not happen within {}; last seen: {last}",
+                crate::clock::human(waited)
+            ),
         )
         .with_hint("run the same command again: it goes on from here"),
     }

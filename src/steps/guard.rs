@@ -57,7 +57,14 @@ impl BillLine {
         price: f64,
     ) -> Self {
         let beyond = (planned + others - free).clamp(0.0, planned);
-        Self { item, unit, planned, others, free, monthly: beyond * price }
+        Self {
+            item,
+            unit,
+            planned,
+            others,
+            free,
+            monthly: beyond * price,
+        }
     }
 
     /// Whether it goes beyond what is free.
@@ -102,11 +109,46 @@ fn bill(cloud: &crate::profile::Cloud, others: Others) -> Bill {
     let extra_mbps = f(cloud.load_balancer.max_mbps);
     Bill {
         lines: vec![
-            BillLine::new("Arm OCPU", "OCPU", f(nodes.total_ocpus()), others.ocpus, f(free.ocpus), price::OCPU * HOURS),
-            BillLine::new("Arm memory", "GB", f(nodes.total_memory_gb()), others.memory, f(free.memory_gb), price::MEMORY * HOURS),
-            BillLine::new("boot and block volumes", "GB", storage, others.storage, f(free.block_storage_gb), price::STORAGE),
-            BillLine::new("load balancers", "", 1.0, others.balancers, f(free.load_balancers), price::BALANCER * HOURS),
-            BillLine::new("load balancer bandwidth", "Mbit/s", extra_mbps, 0.0, f(free.load_balancer_mbps), price::BANDWIDTH * HOURS),
+            BillLine::new(
+                "Arm OCPU",
+                "OCPU",
+                f(nodes.total_ocpus()),
+                others.ocpus,
+                f(free.ocpus),
+                price::OCPU * HOURS,
+            ),
+            BillLine::new(
+                "Arm memory",
+                "GB",
+                f(nodes.total_memory_gb()),
+                others.memory,
+                f(free.memory_gb),
+                price::MEMORY * HOURS,
+            ),
+            BillLine::new(
+                "boot and block volumes",
+                "GB",
+                storage,
+                others.storage,
+                f(free.block_storage_gb),
+                price::STORAGE,
+            ),
+            BillLine::new(
+                "load balancers",
+                "",
+                1.0,
+                others.balancers,
+                f(free.load_balancers),
+                price::BALANCER * HOURS,
+            ),
+            BillLine::new(
+                "load balancer bandwidth",
+                "Mbit/s",
+                extra_mbps,
+                0.0,
+                f(free.load_balancer_mbps),
+                price::BANDWIDTH * HOURS,
+            ),
             BillLine::new("basic cluster control plane", "", 1.0, 0.0, 1.0, 0.0),
         ],
     }
@@ -133,15 +175,25 @@ struct Need {
 /// Asks Oracle what there is and what is allowed. `ours` are the OCIDs of the
 /// compartments whose things belong to this deployment; they do not count as
 /// somebody else's.
-pub async fn judge(cloud: &Cloud, ours: &[String], creates_cluster: bool) -> Result<Verdict, StepError> {
+pub async fn judge(
+    cloud: &Cloud,
+    ours: &[String],
+    creates_cluster: bool,
+) -> Result<Verdict, StepError> {
     let tenancy = cloud.settings.tenancy.clone();
-    let (others, mut obstacles, limits) = tokio::try_join!(
-        others(cloud, ours),
-        region_obstacles(cloud),
-        async { if creates_cluster { limit_obstacles(cloud, &tenancy).await } else { Ok(Vec::new()) } },
-    )?;
+    let (others, mut obstacles, limits) =
+        tokio::try_join!(others(cloud, ours), region_obstacles(cloud), async {
+            if creates_cluster {
+                limit_obstacles(cloud, &tenancy).await
+            } else {
+                Ok(Vec::new())
+            }
+        },)?;
     obstacles.extend(limits);
-    Ok(Verdict { bill: bill(&cloud.profile, others), obstacles })
+    Ok(Verdict {
+        bill: bill(&cloud.profile, others),
+        obstacles,
+    })
 }
 
 /// Counts what other compartments use of the tenancy's allowance.
@@ -155,19 +207,32 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
     for id in compartments.iter().filter(|id| !ours.contains(id)) {
         let (compute, storage) = (client.compute(), client.storage());
         let (instances, volumes, boot_volumes, balancers) = tokio::try_join!(
-            async { Ok::<_, StepError>(oci::found(compute.instances(id).await)?.unwrap_or_default()) },
+            async {
+                Ok::<_, StepError>(oci::found(compute.instances(id).await)?.unwrap_or_default())
+            },
             async { Ok(oci::found(storage.volumes(id).await)?.unwrap_or_default()) },
             async { Ok(super::leftovers::boot_volumes(client, id).await?) },
             async { Ok(oci::found(client.balancers().list(id).await)?.unwrap_or_default()) },
         )?;
-        for instance in instances.iter().filter(|i| i.is_live() && i.shape.contains(".A1.")) {
+        for instance in instances
+            .iter()
+            .filter(|i| i.is_live() && i.shape.contains(".A1."))
+        {
             let shape = instance.shape_config.clone();
             sum.ocpus += shape.as_ref().and_then(|s| s.ocpus).unwrap_or(0.0);
             sum.memory += shape.and_then(|s| s.memory_in_gbs).unwrap_or(0.0);
         }
         let size = |gb: Option<u64>| gb.map_or(0.0, |gb| gb as f64);
-        sum.storage += volumes.iter().filter(|v| v.is_live()).map(|v| size(v.size_in_gbs)).sum::<f64>();
-        sum.storage += boot_volumes.iter().filter(|v| v.is_live()).map(|v| size(v.size_in_gbs)).sum::<f64>();
+        sum.storage += volumes
+            .iter()
+            .filter(|v| v.is_live())
+            .map(|v| size(v.size_in_gbs))
+            .sum::<f64>();
+        sum.storage += boot_volumes
+            .iter()
+            .filter(|v| v.is_live())
+            .map(|v| size(v.size_in_gbs))
+            .sum::<f64>();
         sum.balancers += balancers.iter().filter(|b| b.is_live()).count() as f64;
     }
     Ok(sum)
@@ -175,7 +240,11 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
 
 /// The region must be subscribed to; the allowance holds at home only.
 async fn region_obstacles(cloud: &Cloud) -> Result<Vec<Finding>, StepError> {
-    let regions = cloud.client.identity().region_subscriptions(&cloud.settings.tenancy).await?;
+    let regions = cloud
+        .client
+        .identity()
+        .region_subscriptions(&cloud.settings.tenancy)
+        .await?;
     let here = cloud.client.region().name();
     let Some(region) = regions.iter().find(|r| r.region_name == here) else {
         let names: Vec<_> = regions.iter().map(|r| r.region_name.as_str()).collect();
@@ -189,11 +258,16 @@ async fn region_obstacles(cloud: &Cloud) -> Result<Vec<Finding>, StepError> {
     if region.is_home_region {
         return Ok(Vec::new());
     }
-    let home = regions.iter().find(|r| r.is_home_region).map_or("another", |r| &r.region_name);
+    let home = regions
+        .iter()
+        .find(|r| r.is_home_region)
+        .map_or("another", |r| &r.region_name);
     Ok(vec![
-        Finding::warning(format!("{here} is not the home region, so nothing in it is free"))
-            .code("region-not-home")
-            .detail(format!("the home region is {home}")),
+        Finding::warning(format!(
+            "{here} is not the home region, so nothing in it is free"
+        ))
+        .code("region-not-home")
+        .detail(format!("the home region is {home}")),
     ])
 }
 
@@ -202,27 +276,73 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
     let nodes = &cloud.profile.nodes;
     let arm = nodes.shape.contains(".A1.");
     let mut needs = vec![
-        Need { service: "container-engine", name: "cluster-count", amount: 1.0, per_domain: false, what: "clusters" },
-        Need { service: "vcn", name: "vcn-count", amount: 1.0, per_domain: false, what: "virtual networks" },
-        Need { service: "load-balancer", name: "lb-flexible-count", amount: 1.0, per_domain: false, what: "flexible load balancers" },
+        Need {
+            service: "container-engine",
+            name: "cluster-count",
+            amount: 1.0,
+            per_domain: false,
+            what: "clusters",
+        },
+        Need {
+            service: "vcn",
+            name: "vcn-count",
+            amount: 1.0,
+            per_domain: false,
+            what: "virtual networks",
+        },
+        Need {
+            service: "load-balancer",
+            name: "lb-flexible-count",
+            amount: 1.0,
+            per_domain: false,
+            what: "flexible load balancers",
+        },
     ];
     if cloud.profile.network.private_nodes {
-        needs.push(Need { service: "vcn", name: "nat-gateway-count", amount: 1.0, per_domain: false, what: "NAT gateways" });
+        needs.push(Need {
+            service: "vcn",
+            name: "nat-gateway-count",
+            amount: 1.0,
+            per_domain: false,
+            what: "NAT gateways",
+        });
     }
     if arm {
-        needs.push(Need { service: "compute", name: "standard-a1-core-count", amount: f64::from(nodes.total_ocpus()), per_domain: true, what: "Arm OCPUs" });
-        needs.push(Need { service: "compute", name: "standard-a1-memory-count", amount: f64::from(nodes.total_memory_gb()), per_domain: true, what: "GB of Arm memory" });
+        needs.push(Need {
+            service: "compute",
+            name: "standard-a1-core-count",
+            amount: f64::from(nodes.total_ocpus()),
+            per_domain: true,
+            what: "Arm OCPUs",
+        });
+        needs.push(Need {
+            service: "compute",
+            name: "standard-a1-memory-count",
+            amount: f64::from(nodes.total_memory_gb()),
+            per_domain: true,
+            what: "GB of Arm memory",
+        });
     }
-    let domains = cloud.client.identity().availability_domains(tenancy).await?;
+    let domains = cloud
+        .client
+        .identity()
+        .availability_domains(tenancy)
+        .await?;
     let mut services: Vec<_> = needs.iter().map(|need| need.service).collect();
     services.dedup();
     let mut values = BTreeMap::new();
     for service in services {
-        values.insert(service, cloud.client.limits().values(tenancy, service, None).await?);
+        values.insert(
+            service,
+            cloud.client.limits().values(tenancy, service, None).await?,
+        );
     }
     let mut obstacles = Vec::new();
     for need in &needs {
-        let known = values.get(need.service).map(Vec::as_slice).unwrap_or_default();
+        let known = values
+            .get(need.service)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let rows: Vec<_> = known.iter().filter(|v| v.name == need.name).collect();
         // An unknown limit limits nothing that we know of.
         if rows.is_empty() {
@@ -239,7 +359,9 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
         let mut most: Option<f64> = None;
         for scope in scopes {
             let limits = cloud.client.limits();
-            let answer = limits.availability(tenancy, need.service, need.name, scope).await?;
+            let answer = limits
+                .availability(tenancy, need.service, need.name, scope)
+                .await?;
             // No number means that the service does not say.
             let available = answer.available.map_or(f64::INFINITY, |n| n as f64);
             most = Some(most.map_or(available, |m| m.max(available)));
@@ -254,7 +376,10 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
 fn impossible(need: &Need) -> Finding {
     let finding = Finding::error(format!("this tenancy may have no {}", need.what))
         .code("tenancy-limit-zero")
-        .detail(format!("the limit `{}` of service {} is 0", need.name, need.service));
+        .detail(format!(
+            "the limit `{}` of service {} is 0",
+            need.name, need.service
+        ));
     match need.name {
         "nat-gateway-count" => {
             finding.hint("set `cloud.network.private_nodes` to false, which needs no gateway")
@@ -294,12 +419,19 @@ mod tests {
         let bill = bill(&profile, Others::default());
         assert!(bill.is_beyond());
         let expected = 2.0 * 0.01 * 744.0 + 12.0 * 0.0015 * 744.0;
-        assert!((bill.monthly() - expected).abs() < 0.01, "{}", bill.monthly());
+        assert!(
+            (bill.monthly() - expected).abs() < 0.01,
+            "{}",
+            bill.monthly()
+        );
     }
 
     #[test]
     fn what_others_use_leaves_less_that_is_free() {
-        let others = Others { ocpus: 1.0, ..Others::default() };
+        let others = Others {
+            ocpus: 1.0,
+            ..Others::default()
+        };
         let bill = bill(&Profile::default(), others);
         assert!(bill.lines[0].is_beyond());
         assert!(!bill.lines[1].is_beyond());

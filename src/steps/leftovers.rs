@@ -21,8 +21,10 @@ use crate::oci::{
 };
 use crate::plan::{Change, Handle, Inputs, Step, StepCx, StepError};
 
-const BALANCER: Patience =
-    Patience { limit: Duration::from_mins(15), typical: Some(Duration::from_secs(40)) };
+const BALANCER: Patience = Patience {
+    limit: Duration::from_mins(15),
+    typical: Some(Duration::from_secs(40)),
+};
 /// A volume that is still attached cannot go yet.
 const VOLUME_WITHIN: Duration = Duration::from_mins(15);
 
@@ -107,7 +109,12 @@ pub(super) async fn boot_volumes(
 ) -> Result<Vec<BootVolume>, OciError> {
     let mut all = Vec::new();
     for domain in nothing(client.identity().availability_domains(compartment).await)? {
-        all.extend(nothing(client.storage().boot_volumes(compartment, &domain.name).await)?);
+        all.extend(nothing(
+            client
+                .storage()
+                .boot_volumes(compartment, &domain.name)
+                .await,
+        )?);
     }
     Ok(all)
 }
@@ -120,8 +127,12 @@ fn nothing<T>(listed: Result<Vec<T>, OciError>) -> Result<Vec<T>, OciError> {
 impl Leftovers {
     async fn orphans(&self, cx: &StepCx<Cx>) -> Result<Orphans, StepError> {
         let compartment = cx.input(&self.compartment)?.id;
-        let subnets: Vec<_> =
-            self.subnets.iter().filter_map(|s| cx.known(s)).map(|subnet| subnet.id).collect();
+        let subnets: Vec<_> = self
+            .subnets
+            .iter()
+            .filter_map(|s| cx.known(s))
+            .map(|subnet| subnet.id)
+            .collect();
         let client = cx.cx.cloud()?.tearing_down(cx);
         Ok(Orphans::find(&client, &compartment, cx.cx.deployment.as_str(), &subnets).await?)
     }
@@ -172,28 +183,39 @@ impl Step<Cx> for Leftovers {
         if orphans.is_empty() {
             return Ok(());
         }
+        let compartment = cx.input(&self.compartment)?.id;
+        let compartment = compartment.as_str();
         for balancer in &orphans.balancers {
             cx.progress(&format!("deleting load balancer {}", balancer.display_name));
             if balancer.is_delete_protection_enabled == Some(true)
                 && let Some(work) = client.balancers().unprotect(&balancer.id).await?
             {
                 let requests = client.work_requests(WorkKind::LoadBalancer);
-                requests.wait(&work.work_request, "unprotect it", BALANCER, |_| {}).await?;
+                requests
+                    .wait(&work.work_request, "unprotect it", BALANCER, |_| {})
+                    .await?;
             }
             let deleted = oci::found(client.balancers().delete(&balancer.id).await)?;
             if let Some(work) = deleted {
                 let requests = client.work_requests(WorkKind::LoadBalancer);
                 let doing = "delete the load balancer";
-                requests.wait(&work.work_request, doing, BALANCER, |_| {}).await?;
+                requests
+                    .wait(&work.work_request, doing, BALANCER, |_| {})
+                    .await?;
             }
         }
         for balancer in &orphans.network_balancers {
-            cx.progress(&format!("deleting network load balancer {}", balancer.display_name));
+            cx.progress(&format!(
+                "deleting network load balancer {}",
+                balancer.display_name
+            ));
             let deleted = oci::found(client.network_balancers().delete(&balancer.id).await)?;
             if let Some(work) = deleted {
-                let requests = client.work_requests(WorkKind::NetworkLoadBalancer);
+                let requests = client.work_requests(WorkKind::NetworkLoadBalancer { compartment });
                 let doing = "delete the network load balancer";
-                requests.wait(&work.work_request, doing, BALANCER, |_| {}).await?;
+                requests
+                    .wait(&work.work_request, doing, BALANCER, |_| {})
+                    .await?;
             }
         }
         for address in &orphans.addresses {
@@ -214,6 +236,7 @@ impl Step<Cx> for Leftovers {
                 false => Look::Wait("volumes are going".to_owned(), Duration::from_secs(5)),
             })
         });
-        wait.await.map_err(|error| fault::waited("the volumes' deletion", error))
+        wait.await
+            .map_err(|error| fault::waited("the volumes' deletion", error))
     }
 }

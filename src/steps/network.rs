@@ -37,7 +37,10 @@ pub(super) fn add(
     let mut adding = Adding { graph, compartment };
     let vcn = adding.add(vcn::VcnKind)?;
     let internet = adding.add(gateways::Internet { vcn: vcn.clone() })?;
-    let nat = adding.add(gateways::Nat { vcn: vcn.clone(), wanted: private })?;
+    let nat = adding.add(gateways::Nat {
+        vcn: vcn.clone(),
+        wanted: private,
+    })?;
     let services = adding.graph.add(gateways::ServicesStep)?;
     let gateway = adding.add(gateways::Services {
         vcn: vcn.clone(),
@@ -45,7 +48,10 @@ pub(super) fn add(
         wanted: private,
     })?;
 
-    let public_routes = adding.add(routes::Public { vcn: vcn.clone(), internet })?;
+    let public_routes = adding.add(routes::Public {
+        vcn: vcn.clone(),
+        internet,
+    })?;
     let private_routes = adding.add(routes::Private {
         vcn: vcn.clone(),
         nat,
@@ -53,7 +59,11 @@ pub(super) fn add(
         services: services.clone(),
         wanted: private,
     })?;
-    let node_routes = if private { &private_routes } else { &public_routes };
+    let node_routes = if private {
+        &private_routes
+    } else {
+        &public_routes
+    };
 
     let [api, nodes, lb] = security::Role::ALL.map(|role| security::List {
         vcn: vcn.clone(),
@@ -77,7 +87,13 @@ pub(super) fn add(
         compartment: compartment.clone(),
         subnets: vec![api_subnet.clone(), node_subnet.clone(), lb_subnet.clone()],
     })?;
-    Ok(Network { vcn, api_subnet, node_subnet, lb_subnet, leftovers })
+    Ok(Network {
+        vcn,
+        api_subnet,
+        node_subnet,
+        lb_subnet,
+        leftovers,
+    })
 }
 
 struct Adding<'a> {
@@ -87,6 +103,9 @@ struct Adding<'a> {
 
 impl Adding<'_> {
     fn add<K: Kind>(&mut self, kind: K) -> Result<Handle<Live>, GraphError> {
-        self.graph.add(Owned { kind, compartment: self.compartment.clone() })
+        self.graph.add(Owned {
+            kind,
+            compartment: self.compartment.clone(),
+        })
     }
 }

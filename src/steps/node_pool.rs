@@ -15,18 +15,22 @@ use super::tags;
 use crate::clock::{Deadline, human};
 use crate::names::StepId;
 use crate::oci::{
-    self, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails, NodeEviction, NodePool,
-    NodePodNetwork, NodePoolQuery, NodeShapeConfig, NodeSource, NodeSourceDetails, Patience,
-    Resource as _, ShapeAvailability, ShapeConfig, UpdateNodeConfig, UpdateNodePool,
+    self, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails, NodeEviction,
+    NodePodNetwork, NodePool, NodePoolQuery, NodeShapeConfig, NodeSource, NodeSourceDetails,
+    Patience, Resource as _, ShapeAvailability, ShapeConfig, UpdateNodeConfig, UpdateNodePool,
 };
 use crate::plan::{Action, Change, Class, Handle, Inputs, Step, StepCx, StepError};
 use crate::profile;
 
 /// Oracle takes 3 to 7 minutes, and gives up on a node after 25.
-const CREATION: Patience =
-    Patience { limit: Duration::from_mins(35), typical: Some(Duration::from_mins(5)) };
-const DELETION: Patience =
-    Patience { limit: Duration::from_mins(30), typical: Some(Duration::from_mins(3)) };
+const CREATION: Patience = Patience {
+    limit: Duration::from_mins(35),
+    typical: Some(Duration::from_mins(5)),
+};
+const DELETION: Patience = Patience {
+    limit: Duration::from_mins(30),
+    typical: Some(Duration::from_mins(3)),
+};
 /// The pool's name.
 const NAME: &str = "nodes";
 
@@ -79,7 +83,9 @@ impl NodePoolStep {
     }
 
     async fn all(&self, cx: &StepCx<Cx>) -> Result<Vec<NodePool>, StepError> {
-        let Some(compartment) = cx.known(&self.compartment) else { return Ok(Vec::new()) };
+        let Some(compartment) = cx.known(&self.compartment) else {
+            return Ok(Vec::new());
+        };
         if cx.known(&self.cluster).is_none() {
             return Ok(Vec::new());
         }
@@ -101,7 +107,11 @@ impl NodePoolStep {
     }
 
     /// The newest worker image for the shape and the cluster's version.
-    async fn image(cx: &StepCx<Cx>, compartment: &str, version: &str) -> Result<NodeSource, StepError> {
+    async fn image(
+        cx: &StepCx<Cx>,
+        compartment: &str,
+        version: &str,
+    ) -> Result<NodeSource, StepError> {
         let cloud = cx.cx.cloud()?;
         let architecture = architecture(&cloud.profile.nodes.shape);
         let query = NodePoolQuery {
@@ -109,7 +119,12 @@ impl NodePoolStep {
             architecture: Some(architecture),
             kubernetes_version: Some(version),
         };
-        let offered = cloud.observed(cx).clusters().node_pool_options(&query).await?.sources;
+        let offered = cloud
+            .observed(cx)
+            .clusters()
+            .node_pool_options(&query)
+            .await?
+            .sources;
         newest_image(offered, architecture, version).ok_or_else(|| {
             StepError::new(
                 Class::Invalid,
@@ -126,7 +141,10 @@ impl NodePoolStep {
         let mut domains = Vec::new();
         let mut places = Vec::new();
         for domain in client.identity().availability_domains(tenancy).await? {
-            let faults = client.identity().fault_domains(tenancy, &domain.name).await?;
+            let faults = client
+                .identity()
+                .fault_domains(tenancy, &domain.name)
+                .await?;
             places.extend(faults.into_iter().map(|fault| Place {
                 availability_domain: domain.name.clone(),
                 fault_domain: Some(fault.name),
@@ -148,7 +166,11 @@ impl NodePoolStep {
         let nodes = cx.cx.cloud()?.profile.nodes.clone();
         let image = Self::image(cx, &compartment.id, &cluster.version).await?;
         let anywhere = domains.iter().map(|domain| {
-            Place { availability_domain: domain.clone(), fault_domain: None }.config(&subnet)
+            Place {
+                availability_domain: domain.clone(),
+                fault_domain: None,
+            }
+            .config(&subnet)
         });
         let body = CreateNodePool {
             compartment_id: compartment.id.clone(),
@@ -164,7 +186,9 @@ impl NodePoolStep {
             node_config_details: NodeConfigDetails {
                 size: nodes.count,
                 placement_configs: anywhere.collect(),
-                pod_network: Some(NodePodNetwork { cni_type: CniType::Flannel }),
+                pod_network: Some(NodePodNetwork {
+                    cni_type: CniType::Flannel,
+                }),
                 freeform_tags: tags::of_deployment(&cx.cx.deployment),
             },
             node_eviction: Some(NodeEviction {
@@ -186,12 +210,19 @@ impl NodePoolStep {
         let doing = "create the node pool";
         let done = work(cx, client, &compartment.id, &accepted, doing, CREATION).await;
         match done {
-            Ok(work) => work.identifier("nodepool").map(str::to_owned).ok_or_else(|| {
-                StepError::bug("the work request of a created node pool does not name it")
-            }),
+            Ok(work) => work
+                .identifier("nodepool")
+                .map(str::to_owned)
+                .ok_or_else(|| {
+                    StepError::bug("the work request of a created node pool does not name it")
+                }),
             // The pool is there and lacks nodes: it is kept, and moved.
             Err(error) if error.class() == Class::Capacity => {
-                let pool = self.all(cx).await?.into_iter().find(|p| p.lifecycle().is_deletable());
+                let pool = self
+                    .all(cx)
+                    .await?
+                    .into_iter()
+                    .find(|p| p.lifecycle().is_deletable());
                 pool.map(|pool| pool.id).ok_or(error)
             }
             Err(error) => Err(error),
@@ -199,12 +230,7 @@ impl NodePoolStep {
     }
 
     /// Brings shape, size and version of an existing pool to the profile's.
-    async fn reshape(
-        &self,
-        cx: &StepCx<Cx>,
-        client: &Client,
-        id: &str,
-    ) -> Result<(), StepError> {
+    async fn reshape(&self, cx: &StepCx<Cx>, client: &Client, id: &str) -> Result<(), StepError> {
         let pool = client.clusters().node_pool(id).await?;
         let nodes = &cx.cx.cloud()?.profile.nodes;
         if Self::live(&pool).spec == Self::wish(nodes) {
@@ -219,7 +245,8 @@ impl NodePoolStep {
             }),
             ..UpdateNodePool::default()
         };
-        self.update(cx, client, id, &body, pool.etag.as_deref()).await
+        self.update(cx, client, id, &body, pool.etag.as_deref())
+            .await
     }
 
     /// Changes the pool and waits; lack of capacity is no error here, the
@@ -264,7 +291,8 @@ impl NodePoolStep {
                 return Err(error);
             }
             if !begun {
-                self.ask_reports(cx, client, &domains, &nodes, &mut strategy).await;
+                self.ask_reports(cx, client, &domains, &nodes, &mut strategy)
+                    .await;
                 begun = true;
             }
             if patience.passed() {
@@ -338,7 +366,11 @@ impl NodePoolStep {
             .filter(|domain| *domain != place.availability_domain)
             .collect();
         placements.extend(taken.into_iter().map(|domain| {
-            Place { availability_domain: domain, fault_domain: None }.config(&subnet)
+            Place {
+                availability_domain: domain,
+                fault_domain: None,
+            }
+            .config(&subnet)
         }));
         let body = UpdateNodePool {
             node_config_details: Some(UpdateNodeConfig {
@@ -363,7 +395,10 @@ impl Step<Cx> for NodePoolStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        [self.compartment.id(), self.cluster.id(), self.subnet.id()].into_iter().cloned().collect()
+        [self.compartment.id(), self.cluster.id(), self.subnet.id()]
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     fn system(&self) -> &'static str {
@@ -377,7 +412,11 @@ impl Step<Cx> for NodePoolStep {
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<NodePoolLive>, StepError> {
         // A pool whose creation failed for lack of room is the one to go on
         // with; only what is being deleted does not count.
-        let found = self.all(cx).await?.into_iter().find(|p| p.lifecycle().is_deletable());
+        let found = self
+            .all(cx)
+            .await?
+            .into_iter()
+            .find(|p| p.lifecycle().is_deletable());
         let Some(found) = found else { return Ok(None) };
         // A list's rows lack the nodes.
         let client = &cx.cx.cloud()?.client;
@@ -390,7 +429,9 @@ impl Step<Cx> for NodePoolStep {
             return Change::none();
         };
         let wish = Self::wish(nodes);
-        let Some(live) = live else { return Change::create(&wish).then_known("id") };
+        let Some(live) = live else {
+            return Change::create(&wish).then_known("id");
+        };
         let change = Change::update(&live.spec, &wish);
         if change.action != Action::None {
             return change;
@@ -398,8 +439,10 @@ impl Step<Cx> for NodePoolStep {
         if live.settled && live.ready >= nodes.count as usize {
             return Change::none();
         }
-        let change =
-            Change::update(&json!({"nodes ready": live.ready}), &json!({"nodes ready": nodes.count}));
+        let change = Change::update(
+            &json!({"nodes ready": live.ready}),
+            &json!({"nodes ready": nodes.count}),
+        );
         match live.troubles.first() {
             Some(trouble) => change.because(trouble),
             None => change.because("an earlier run began it and did not see its end"),
@@ -432,9 +475,23 @@ impl Step<Cx> for NodePoolStep {
         let client = cx.cx.cloud()?.tearing_down(cx);
         let compartment = cx.input(&self.compartment)?.id;
         // Draining is for pods that move elsewhere; here there is no elsewhere.
-        let deleted = client.clusters().delete_node_pool(&live.id, Drain::Skip).await;
-        let Some(accepted) = oci::found(deleted)? else { return Ok(()) };
-        work(cx, &client, &compartment, &accepted, "delete the node pool", DELETION).await.map(drop)
+        let deleted = client
+            .clusters()
+            .delete_node_pool(&live.id, Drain::Skip)
+            .await;
+        let Some(accepted) = oci::found(deleted)? else {
+            return Ok(());
+        };
+        work(
+            cx,
+            &client,
+            &compartment,
+            &accepted,
+            "delete the node pool",
+            DELETION,
+        )
+        .await
+        .map(drop)
     }
 }
 
@@ -448,7 +505,8 @@ fn shape_config(nodes: &profile::Nodes) -> NodeShapeConfig {
 /// Ampere shapes have an `A` before their number: `VM.Standard.A1.Flex`.
 fn architecture(shape: &str) -> &'static str {
     let arm = shape.split('.').any(|part| {
-        part.strip_prefix('A').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        part.strip_prefix('A')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     });
     if arm { "AARCH64" } else { "X86_64" }
 }
@@ -463,39 +521,60 @@ fn newest_image(sources: Vec<NodeSource>, architecture: &str, version: &str) -> 
         .into_iter()
         .filter(|source| source.source_type == "IMAGE" && !source.image_id.is_empty())
         .filter(|source| source.source_name.contains("aarch64") == arm)
-        .filter(|source| source.source_name.contains(&marker) && !source.source_name.contains("GPU"))
+        .filter(|source| {
+            source.source_name.contains(&marker) && !source.source_name.contains("GPU")
+        })
         .max_by_key(|source| image_age(&source.source_name))
 }
 
 /// Date, then build, as numbers.
 fn image_age(name: &str) -> (Vec<u32>, u32) {
     let parts: Vec<_> = name.split('-').collect();
-    let numbers = |text: &str| text.split('.').map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
-    let date = parts.iter().filter_map(|p| numbers(p)).find(|n| n.len() == 3 && n.first() > Some(&2000));
+    let numbers = |text: &str| {
+        text.split('.')
+            .map(|n| n.parse().ok())
+            .collect::<Option<Vec<u32>>>()
+    };
+    let date = parts
+        .iter()
+        .filter_map(|p| numbers(p))
+        .find(|n| n.len() == 3 && n.first() > Some(&2000));
     let build = parts.last().and_then(|b| b.parse().ok()).unwrap_or(0);
     (date.unwrap_or_default(), build)
 }
 
 fn troubles(nodes: &[Node]) -> Vec<String> {
     let errors = nodes.iter().filter_map(|node| node.node_error.as_ref());
-    errors.map(|error| format!("{}: {}", error.code, error.message)).collect()
+    errors
+        .map(|error| format!("{}: {}", error.code, error.message))
+        .collect()
 }
 
 /// A node that failed for another reason than lack of room.
 fn broken(nodes: &[Node]) -> Option<StepError> {
-    let mut errors = nodes.iter().filter_map(|node| Some((node, node.node_error.as_ref()?)));
+    let mut errors = nodes
+        .iter()
+        .filter_map(|node| Some((node, node.node_error.as_ref()?)));
     let (node, error) = errors.find(|(_, error)| !error.is_capacity())?;
     let (class, hint) = match error.code.as_str() {
-        "LimitExceeded" | "QuotaExceeded" => {
-            (Class::Quota, "lower `cloud.nodes`, or ask Oracle to raise the limit")
-        }
+        "LimitExceeded" | "QuotaExceeded" => (
+            Class::Quota,
+            "lower `cloud.nodes`, or ask Oracle to raise the limit",
+        ),
         _ => (
             Class::Transient,
             "run the same command again; if it persists, check that the node subnet reaches the internet",
         ),
     };
-    let message = format!("node {} failed: {}: {}", node.name, error.code, error.message);
-    Some(StepError::new(class, message).with_hint(hint).with_request_id(error.request_id.clone()))
+    let message = format!(
+        "node {} failed: {}: {}",
+        node.name, error.code, error.message
+    );
+    Some(
+        StepError::new(class, message)
+            .with_hint(hint)
+            .with_request_id(error.request_id.clone()),
+    )
 }
 
 fn no_room(
@@ -526,7 +605,11 @@ mod tests {
     use super::*;
 
     fn source(name: &str) -> NodeSource {
-        NodeSource { source_type: "IMAGE".into(), source_name: name.into(), image_id: name.into() }
+        NodeSource {
+            source_type: "IMAGE".into(),
+            source_name: name.into(),
+            image_id: name.into(),
+        }
     }
 
     #[test]

@@ -83,11 +83,7 @@ pub(super) trait Kind: Send + Sync + 'static {
         resource: &Self::Resource,
     ) -> Result<<Self::Resource as NetworkResource>::Update, StepError>;
     /// Looks at what holds up its deletion, for the user.
-    fn holders(
-        &self,
-        _: &StepCx<Cx>,
-        _: &str,
-    ) -> impl Future<Output = Vec<String>> {
+    fn holders(&self, _: &StepCx<Cx>, _: &str) -> impl Future<Output = Vec<String>> {
         std::future::ready(Vec::new())
     }
 }
@@ -119,7 +115,9 @@ impl<K: Kind> Owned<K> {
     /// The one live object with this step's tags.
     async fn find(&self, cx: &StepCx<Cx>) -> Result<Option<K::Resource>, StepError> {
         use oci::Resource as _;
-        let Some(compartment) = cx.known(&self.compartment) else { return Ok(None) };
+        let Some(compartment) = cx.known(&self.compartment) else {
+            return Ok(None);
+        };
         let cloud = cx.cx.cloud()?;
         let step = Step::id(self);
         let all = cloud.list::<K::Resource>(&compartment.id).await?;
@@ -131,16 +129,32 @@ impl<K: Kind> Owned<K> {
             let ids: Vec<_> = found.iter().map(|r| r.id().to_owned()).collect();
             return Err(StepError::new(
                 Class::Conflict,
-                format!("there are {} of the {}: {}", ids.len(), self.kind.title(), ids.join(", ")),
+                format!(
+                    "there are {} of the {}: {}",
+                    ids.len(),
+                    self.kind.title(),
+                    ids.join(", ")
+                ),
             )
-            .with_hint(format!("delete all but one, or remove the tag `{}` from them", tags::STEP)));
+            .with_hint(format!(
+                "delete all but one, or remove the tag `{}` from them",
+                tags::STEP
+            )));
         }
         if let Some(resource) = found.pop() {
             return Ok(Some(resource));
         }
         // Lists may lag behind a create; the journal remembers what it was.
-        let Some(remembered) = cx.remembered::<Live>() else { return Ok(None) };
-        let got = oci::found(cloud.client.network().get::<K::Resource>(&remembered.id).await)?;
+        let Some(remembered) = cx.remembered::<Live>() else {
+            return Ok(None);
+        };
+        let got = oci::found(
+            cloud
+                .client
+                .network()
+                .get::<K::Resource>(&remembered.id)
+                .await,
+        )?;
         Ok(got
             .map(|versioned| versioned.value)
             .filter(|r| r.is_live() && tags::made_by(r, &cx.cx.deployment, &step)))
@@ -159,7 +173,11 @@ impl<K: Kind> Owned<K> {
         cx.progress("asking Oracle to create it");
         cx.cx
             .with_token(&step, &compartment.id, &body, async |token| {
-                client.network().create(&body, token).await.map(|made| Some(made.value))
+                client
+                    .network()
+                    .create(&body, token)
+                    .await
+                    .map(|made| Some(made.value))
             })
             .await
     }
@@ -180,7 +198,8 @@ impl<K: Kind> Owned<K> {
                 false => Look::Done(now),
             })
         });
-        wait.await.map_err(|error| fault::waited(self.kind.title(), error))
+        wait.await
+            .map_err(|error| fault::waited(self.kind.title(), error))
     }
 }
 
@@ -233,11 +252,18 @@ impl<K: Kind> Step<Cx> for Owned<K> {
             }
         }
         let change = Change::update(&live.spec, &wished);
-        let fixed = change.fields.iter().find(|f| self.kind.fixed().contains(&f.path.as_str()));
+        let fixed = change
+            .fields
+            .iter()
+            .find(|f| self.kind.fixed().contains(&f.path.as_str()));
         match fixed {
             Some(field) => {
                 let reason = format!("`{}` of a {} cannot change", field.path, self.kind.title());
-                Change { action: Action::Replace, reason: Some(reason), ..change }
+                Change {
+                    action: Action::Replace,
+                    reason: Some(reason),
+                    ..change
+                }
             }
             None => change,
         }
@@ -250,7 +276,11 @@ impl<K: Kind> Step<Cx> for Owned<K> {
                 let current = network.network().get::<K::Resource>(&live.id).await?;
                 let body = self.kind.update(cx, &current.value)?;
                 let etag = current.etag.as_deref();
-                network.network().update::<K::Resource>(&live.id, &body, etag).await?.value
+                network
+                    .network()
+                    .update::<K::Resource>(&live.id, &body, etag)
+                    .await?
+                    .value
             }
             None => self.make(cx).await?,
         };
@@ -280,5 +310,6 @@ impl<K: Kind> Step<Cx> for Owned<K> {
 /// A step's identity out of a constant.
 #[expect(clippy::expect_used, reason = "the text is a constant of the steps")]
 pub(super) fn tags_step(id: &'static str) -> StepId {
-    id.parse().expect("invariant: step constants are valid names")
+    id.parse()
+        .expect("invariant: step constants are valid names")
 }

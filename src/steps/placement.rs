@@ -73,7 +73,12 @@ pub(super) enum Move {
 impl Strategy {
     /// A strategy over all places of a region.
     pub(super) fn new(places: Vec<Place>) -> Self {
-        Self { places, next: 0, round: 1, wait: Backoff::new(FIRST_WAIT, 2.0, LONGEST_WAIT) }
+        Self {
+            places,
+            next: 0,
+            round: 1,
+            wait: Backoff::new(FIRST_WAIT, 2.0, LONGEST_WAIT),
+        }
     }
 
     /// How many places there are.
@@ -93,7 +98,9 @@ impl Strategy {
             if place.availability_domain != domain {
                 return Hope::Unknown;
             }
-            let report = reports.iter().find(|r| r.fault_domain == place.fault_domain);
+            let report = reports
+                .iter()
+                .find(|r| r.fault_domain == place.fault_domain);
             match report.map(|r| &r.availability_status) {
                 Some(AvailabilityStatus::Available) => Hope::Some,
                 Some(AvailabilityStatus::OutOfHostCapacity) => Hope::None,
@@ -126,7 +133,10 @@ mod tests {
     use super::*;
 
     fn place(domain: &str, fault: &str) -> Place {
-        Place { availability_domain: domain.into(), fault_domain: Some(fault.into()) }
+        Place {
+            availability_domain: domain.into(),
+            fault_domain: Some(fault.into()),
+        }
     }
 
     fn report(fault: &str, status: AvailabilityStatus) -> CapacityReport {
@@ -144,7 +154,10 @@ mod tests {
         let places = vec![place("A", "1"), place("A", "2")];
         let mut strategy = Strategy::new(places.clone());
         let moves: Vec<_> = (0..6).map(|_| strategy.next(&clock)).collect();
-        assert_eq!(moves[..2], [Move::Try(places[0].clone()), Move::Try(places[1].clone())]);
+        assert_eq!(
+            moves[..2],
+            [Move::Try(places[0].clone()), Move::Try(places[1].clone())]
+        );
         assert_eq!(moves[2], Move::Wait(Duration::from_mins(1)));
         assert_eq!(moves[5], Move::Wait(Duration::from_mins(2)));
         assert_eq!(strategy.round(), 3);
@@ -160,6 +173,9 @@ mod tests {
                 report("2", AvailabilityStatus::Available),
             ],
         );
-        assert_eq!(strategy.places, [place("A", "2"), place("B", "1"), place("A", "1")]);
+        assert_eq!(
+            strategy.places,
+            [place("A", "2"), place("B", "1"), place("A", "1")]
+        );
     }
 }

@@ -13,8 +13,7 @@ use crate::k8s::{ApplyOptions, Kube, ObjectRef};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
-    Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx,
-    StepError,
+    Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
 };
 use crate::profile::Profile;
 use crate::render;
@@ -44,14 +43,22 @@ pub(super) fn add(
     for manifest in manifests {
         let leads = matches!(manifest.kind(), "Namespace" | "CustomResourceDefinition");
         let after = if leads { Vec::new() } else { first.clone() };
-        let step = ObjectStep { manifest, access: access.clone(), after };
+        let step = ObjectStep {
+            manifest,
+            access: access.clone(),
+            after,
+        };
         let handle = graph.add(step)?;
         if leads {
             first.push(handle.id().clone());
         }
         all.push(handle.id().clone());
     }
-    graph.add(PruneStep { access: access.clone(), after: all, keep })?;
+    graph.add(PruneStep {
+        access: access.clone(),
+        after: all,
+        keep,
+    })?;
     Ok(())
 }
 
@@ -92,14 +99,19 @@ impl ObjectStep {
 impl Step<Cx> for ObjectStep {
     type Live = ObjectLive;
 
-    #[expect(clippy::expect_used, reason = "Kubernetes names obey the rule of step names")]
+    #[expect(
+        clippy::expect_used,
+        reason = "Kubernetes names obey the rule of step names"
+    )]
     fn id(&self) -> StepId {
         let kind = match self.manifest.kind() {
             "CustomResourceDefinition" => "crd".to_owned(),
             kind => kind.to_lowercase(),
         };
         let name = self.manifest.name().replace('.', "-");
-        format!("platform/{kind}-{name}").parse().expect("invariant: object names are valid names")
+        format!("platform/{kind}-{name}")
+            .parse()
+            .expect("invariant: object names are valid names")
     }
 
     fn title(&self) -> String {
@@ -121,7 +133,9 @@ impl Step<Cx> for ObjectStep {
     }
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ObjectLive>, StepError> {
-        let Some(access) = cx.known(&self.access) else { return Ok(None) };
+        let Some(access) = cx.known(&self.access) else {
+            return Ok(None);
+        };
         let compared = async {
             let kube = cx.cx.cluster.get(cx, &access).await?;
             Ok::<_, StepError>(kube.compare(&self.manifest).await?)
@@ -149,9 +163,11 @@ impl Step<Cx> for ObjectStep {
         match live {
             None => Change::create(&summary(&self.manifest)),
             Some(live) if live.differs.is_empty() => Change::none(),
-            Some(live) => {
-                Change { action: Action::Update, fields: live.differs.clone(), reason: None }
-            }
+            Some(live) => Change {
+                action: Action::Update,
+                fields: live.differs.clone(),
+                reason: None,
+            },
         }
     }
 
@@ -161,16 +177,24 @@ impl Step<Cx> for ObjectStep {
         kube.apply(&self.manifest, ApplyOptions::default()).await?;
         if self.manifest.kind() == "CustomResourceDefinition" {
             cx.progress("waiting until the cluster serves it");
-            kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN).await?;
+            kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)
+                .await?;
         }
-        Ok(ObjectLive { object: self.manifest.to_string(), differs: Vec::new() })
+        Ok(ObjectLive {
+            object: self.manifest.to_string(),
+            differs: Vec::new(),
+        })
     }
 
     async fn destroy(&self, cx: &StepCx<Cx>, _: ObjectLive) -> Result<(), StepError> {
         let kube = self.kube(cx).await?;
         let object = ObjectRef::from(&self.manifest);
-        kube.delete_owned(&object, cx.cx.deployment.as_str()).await?;
-        if matches!(self.manifest.kind(), "Namespace" | "CustomResourceDefinition") {
+        kube.delete_owned(&object, cx.cx.deployment.as_str())
+            .await?;
+        if matches!(
+            self.manifest.kind(),
+            "Namespace" | "CustomResourceDefinition"
+        ) {
             cx.progress("waiting until all that is in it is gone");
             kube.wait_until_gone(&object, GONE_WITHIN).await?;
         }
@@ -256,7 +280,9 @@ impl Step<Cx> for PruneStep {
     }
 
     async fn apply(&self, _: &StepCx<Cx>, live: Option<Stale>) -> Result<Stale, StepError> {
-        Ok(live.unwrap_or(Stale { objects: Vec::new() }))
+        Ok(live.unwrap_or(Stale {
+            objects: Vec::new(),
+        }))
     }
 
     async fn destroy(&self, cx: &StepCx<Cx>, _: Stale) -> Result<(), StepError> {
@@ -264,7 +290,8 @@ impl Step<Cx> for PruneStep {
         let kube = cx.cx.cluster.get(cx, &access).await?;
         for object in self.stale(cx).await? {
             cx.progress(&format!("deleting {object}"));
-            kube.delete_owned(&object, cx.cx.deployment.as_str()).await?;
+            kube.delete_owned(&object, cx.cx.deployment.as_str())
+                .await?;
         }
         Ok(())
     }

@@ -42,7 +42,11 @@ pub async fn survey(
     deployment: &DeploymentName,
 ) -> Result<Vec<Looked>, StepError> {
     let client = &cloud.client;
-    let look = Look { cloud, compartment, deployment };
+    let look = Look {
+        cloud,
+        compartment,
+        deployment,
+    };
     let network = async {
         tokio::try_join!(
             look.network::<Vcn>("virtual networks"),
@@ -89,7 +93,9 @@ struct Look<'a> {
 impl Look<'_> {
     async fn network<R: NetworkResource>(&self, kind: &'static str) -> Result<Looked, OciError> {
         let network = self.cloud.client.network();
-        let all = network.list::<R>(&VcnScope::compartment(self.compartment)).await;
+        let all = network
+            .list::<R>(&VcnScope::compartment(self.compartment))
+            .await;
         Ok(self.kind(kind, false, &none_if_gone(all)?))
     }
 

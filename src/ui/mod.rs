@@ -82,7 +82,10 @@ pub enum Answer {
 impl Ui {
     /// A printer with these options.
     pub fn new(options: UiOptions) -> Self {
-        Self { options, redactor: Arc::default() }
+        Self {
+            options,
+            redactor: Arc::default(),
+        }
     }
 
     /// The options.
@@ -92,12 +95,18 @@ impl Ui {
 
     /// Never lets this secret out from now on.
     pub fn learn(&self, secret: &Secret) {
-        self.redactor.write().unwrap_or_else(PoisonError::into_inner).learn(secret);
+        self.redactor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .learn(secret);
     }
 
     /// A text without the secrets that were learned.
     pub fn redact(&self, text: &str) -> String {
-        self.redactor.read().unwrap_or_else(PoisonError::into_inner).redact(text)
+        self.redactor
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .redact(text)
     }
 
     /// Colours for stdout.
@@ -130,7 +139,11 @@ impl Ui {
 
     /// Writes one document to stdout: the text for people, or the value as
     /// JSON or YAML.
-    pub fn document(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
+    pub fn document(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> io::Result<()> {
         match self.options.format {
             Format::Text => self.data(&text()),
             Format::Json if self.options.progress == Progress::Json => {
@@ -154,7 +167,10 @@ impl Ui {
     /// Writes a warning to stderr.
     pub fn warn(&self, text: &str) {
         let paint = self.paint_stderr();
-        self.stderr(&format!("{} {text}", paint.apply(Style::Warning, "warning:")));
+        self.stderr(&format!(
+            "{} {text}",
+            paint.apply(Style::Warning, "warning:")
+        ));
     }
 
     /// Writes to stderr. A closed stderr is nobody's problem.

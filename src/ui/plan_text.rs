@@ -103,7 +103,11 @@ mod tests {
                     "node pool",
                     Change::update(&json!({"size": 2}), &json!({"size": 1})),
                 ),
-                step("network/nat", "NAT gateway", Change::delete("nodes are public now")),
+                step(
+                    "network/nat",
+                    "NAT gateway",
+                    Change::delete("nodes are public now"),
+                ),
                 step("network/ok", "unchanged", Change::none()),
             ],
         };

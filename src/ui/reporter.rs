@@ -51,7 +51,8 @@ impl Reporter {
             multi: MultiProgress::with_draw_target(target),
             running: Mutex::default(),
         });
-        let ticker = (ui.options().progress == Progress::Live).then(|| tokio::spawn(tick(shared.clone())));
+        let ticker =
+            (ui.options().progress == Progress::Live).then(|| tokio::spawn(tick(shared.clone())));
         Self { shared, ticker }
     }
 
@@ -126,8 +127,17 @@ impl Shared {
                 running.draw(now);
                 self.running().insert(step.clone(), running);
             }
-            Event::Progress { step, message, percent } => self.progress(step, message, *percent, now),
-            Event::Ended { step, title, end, took } => {
+            Event::Progress {
+                step,
+                message,
+                percent,
+            } => self.progress(step, message, *percent, now),
+            Event::Ended {
+                step,
+                title,
+                end,
+                took,
+            } => {
                 if let Some(bar) = self.running().remove(step).and_then(|r| r.bar) {
                     bar.finish_and_clear();
                     self.multi.remove(&bar);
@@ -139,7 +149,9 @@ impl Shared {
 
     fn progress(&self, step: &StepId, message: &str, percent: Option<u8>, now: Duration) {
         let mut all = self.running();
-        let Some(running) = all.get_mut(step) else { return };
+        let Some(running) = all.get_mut(step) else {
+            return;
+        };
         let changed = running.message != message;
         running.message = self.ui.redact(message);
         running.percent = percent;
@@ -163,13 +175,22 @@ impl Shared {
             }
             StepEnd::Failed(failure) => {
                 let word = paint.apply(Style::Bad, "failed   ");
-                format!("  {word}  {title:<34}  {took:>6}\n             {}", failure.message)
+                format!(
+                    "  {word}  {title:<34}  {took:>6}\n             {}",
+                    failure.message
+                )
             }
             StepEnd::Interrupted => {
-                format!("  {}  {title:<34}  {took:>6}", paint.apply(Style::Warning, "stopped  "))
+                format!(
+                    "  {}  {title:<34}  {took:>6}",
+                    paint.apply(Style::Warning, "stopped  ")
+                )
             }
             StepEnd::Blocked { by } => {
-                format!("  {}  {title}: waits for {by}", paint.apply(Style::Dim, "blocked  "))
+                format!(
+                    "  {}  {title}: waits for {by}",
+                    paint.apply(Style::Dim, "blocked  ")
+                )
             }
             StepEnd::NotStarted => {
                 format!("  {}  {title}", paint.apply(Style::Dim, "not begun"))
@@ -199,7 +220,10 @@ impl Shared {
 impl Running {
     fn left(&self, now: Duration) -> String {
         let elapsed = human(now.saturating_sub(self.since));
-        let percent = self.percent.map(|p| format!(" {p:>3}%")).unwrap_or_default();
+        let percent = self
+            .percent
+            .map(|p| format!(" {p:>3}%"))
+            .unwrap_or_default();
         format!("{:<30} {elapsed:>6}{percent}", self.title)
     }
 

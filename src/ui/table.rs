@@ -13,5 +13,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], width: u16) -> String {
         table.add_row(row);
     }
     let text = table.to_string();
-    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    text.lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }

@@ -114,9 +114,8 @@ fn nodes(world: &World, clusters: &Arc<Clusters>) {
     let pools = live(world, Kind::NodePool);
     let mut present = BTreeSet::new();
     for pool in &pools {
-        let active = |node: &&Value| {
-            matches!(node["lifecycleState"].as_str(), Some("ACTIVE" | "DELETING"))
-        };
+        let active =
+            |node: &&Value| matches!(node["lifecycleState"].as_str(), Some("ACTIVE" | "DELETING"));
         for node in pool.array("nodes").iter().filter(active) {
             let id = node["id"].as_str().unwrap_or_default();
             present.insert(id.to_owned());

@@ -5,8 +5,8 @@
 //! it is written from Oracle's public reference, as the client is.
 
 pub mod account;
-pub mod auth;
 pub mod animate;
+pub mod auth;
 mod blockstorage;
 mod call;
 mod cidr;

@@ -49,9 +49,15 @@ impl Step<Cx> for ServicesStep {
         let services = cx.cx.cloud()?.observed(cx).network().services().await?;
         let all = services.into_iter().find(crate::oci::OracleService::is_all);
         let all = all.ok_or_else(|| {
-            StepError::new(Class::Invalid, "the region does not list its network services")
+            StepError::new(
+                Class::Invalid,
+                "the region does not list its network services",
+            )
         })?;
-        Ok(Some(OracleServices { id: all.id, cidr: all.cidr_block }))
+        Ok(Some(OracleServices {
+            id: all.id,
+            cidr: all.cidr_block,
+        }))
     }
 
     fn plan(&self, _: &Cx, _: &Inputs, _: Option<&OracleServices>) -> Change {
@@ -72,7 +78,10 @@ impl Step<Cx> for ServicesStep {
 }
 
 fn naming(cx: &StepCx<Cx>, suffix: &str) -> UpdateNaming {
-    UpdateNaming { display_name: Some(cx.cx.name(suffix)), ..UpdateNaming::default() }
+    UpdateNaming {
+        display_name: Some(cx.cx.name(suffix)),
+        ..UpdateNaming::default()
+    }
 }
 
 /// The way to and from the internet.
@@ -101,7 +110,10 @@ impl Kind for Internet {
     }
 
     fn wish(&self, _: &Cx, _: &Inputs) -> Wish {
-        Wish { spec: json!({}), unknown: vec![] }
+        Wish {
+            spec: json!({}),
+            unknown: vec![],
+        }
     }
 
     fn spec_of(&self, _: &InternetGateway) -> Value {
@@ -158,7 +170,10 @@ impl Kind for Nat {
     }
 
     fn wish(&self, _: &Cx, _: &Inputs) -> Wish {
-        Wish { spec: json!({}), unknown: vec![] }
+        Wish {
+            spec: json!({}),
+            unknown: vec![],
+        }
     }
 
     fn spec_of(&self, _: &NatGateway) -> Value {
@@ -211,7 +226,10 @@ impl Kind for Services {
     }
 
     fn wish(&self, _: &Cx, _: &Inputs) -> Wish {
-        Wish { spec: json!({}), unknown: vec![] }
+        Wish {
+            spec: json!({}),
+            unknown: vec![],
+        }
     }
 
     fn spec_of(&self, _: &ServiceGateway) -> Value {
@@ -226,7 +244,9 @@ impl Kind for Services {
         Ok(CreateServiceGateway {
             compartment_id: common.compartment,
             vcn_id: cx.input(&self.vcn)?.id,
-            services: vec![ServiceId { service_id: cx.input(&self.services)?.id }],
+            services: vec![ServiceId {
+                service_id: cx.input(&self.services)?.id,
+            }],
             display_name: Some(common.name),
             freeform_tags: common.tags,
         })

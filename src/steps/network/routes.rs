@@ -23,7 +23,11 @@ fn to_everywhere(gateway: Live) -> RouteRule {
 /// Rules as a plan shows them: destination to gateway.
 fn spec(rules: &[RouteRule]) -> Value {
     let text = |rule: &RouteRule| {
-        format!("{} -> {}", rule.destination.as_deref().unwrap_or("?"), rule.network_entity_id)
+        format!(
+            "{} -> {}",
+            rule.destination.as_deref().unwrap_or("?"),
+            rule.network_entity_id
+        )
     };
     let mut rules: Vec<_> = rules.iter().map(text).collect();
     rules.sort();
@@ -32,8 +36,14 @@ fn spec(rules: &[RouteRule]) -> Value {
 
 fn wish(rules: Option<Vec<RouteRule>>) -> Wish {
     match rules {
-        Some(rules) => Wish { spec: spec(&rules), unknown: vec![] },
-        None => Wish { spec: json!({}), unknown: vec!["rules"] },
+        Some(rules) => Wish {
+            spec: spec(&rules),
+            unknown: vec![],
+        },
+        None => Wish {
+            spec: json!({}),
+            unknown: vec!["rules"],
+        },
     }
 }
 
@@ -92,13 +102,20 @@ impl Kind for Public {
     }
 
     async fn create(&self, cx: &StepCx<Cx>, common: Common) -> Result<CreateRouteTable, StepError> {
-        let rules = self.rules(&cx.inputs).ok_or_else(|| unknown("the internet gateway"))?;
+        let rules = self
+            .rules(&cx.inputs)
+            .ok_or_else(|| unknown("the internet gateway"))?;
         Ok(create(cx.input(&self.vcn)?, rules, common))
     }
 
     fn update(&self, cx: &StepCx<Cx>, _: &RouteTable) -> Result<UpdateRouteTable, StepError> {
-        let rules = self.rules(&cx.inputs).ok_or_else(|| unknown("the internet gateway"))?;
-        Ok(UpdateRouteTable { route_rules: Some(rules), ..UpdateRouteTable::default() })
+        let rules = self
+            .rules(&cx.inputs)
+            .ok_or_else(|| unknown("the internet gateway"))?;
+        Ok(UpdateRouteTable {
+            route_rules: Some(rules),
+            ..UpdateRouteTable::default()
+        })
     }
 }
 
@@ -142,10 +159,15 @@ impl Kind for Private {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        [self.vcn.id(), self.nat.id(), self.gateway.id(), self.services.id()]
-            .into_iter()
-            .cloned()
-            .collect()
+        [
+            self.vcn.id(),
+            self.nat.id(),
+            self.gateway.id(),
+            self.services.id(),
+        ]
+        .into_iter()
+        .cloned()
+        .collect()
     }
 
     fn wanted(&self) -> bool {
@@ -167,6 +189,9 @@ impl Kind for Private {
 
     fn update(&self, cx: &StepCx<Cx>, _: &RouteTable) -> Result<UpdateRouteTable, StepError> {
         let rules = self.rules(&cx.inputs).ok_or_else(|| unknown("a gateway"))?;
-        Ok(UpdateRouteTable { route_rules: Some(rules), ..UpdateRouteTable::default() })
+        Ok(UpdateRouteTable {
+            route_rules: Some(rules),
+            ..UpdateRouteTable::default()
+        })
     }
 }

@@ -84,7 +84,10 @@ impl Traffic {
     }
 
     fn icmp(self) -> Option<IcmpOptions> {
-        matches!(self, Self::PathMtu).then_some(IcmpOptions { kind: 3, code: Some(4) })
+        matches!(self, Self::PathMtu).then_some(IcmpOptions {
+            kind: 3,
+            code: Some(4),
+        })
     }
 }
 
@@ -97,7 +100,10 @@ struct Peer {
 
 impl Peer {
     fn cidr(address: impl ToString) -> Self {
-        Self { address: address.to_string(), kind: AddressType::CidrBlock }
+        Self {
+            address: address.to_string(),
+            kind: AddressType::CidrBlock,
+        }
     }
 }
 
@@ -131,18 +137,26 @@ type Rules = (Vec<IngressRule>, Vec<EgressRule>);
 
 fn rules(role: Role, network: &profile::Network, oracle: &OracleServices) -> Rules {
     let (min, max) = NODE_PORTS;
-    let oracle = Peer { address: oracle.cidr.clone(), kind: AddressType::Service };
+    let oracle = Peer {
+        address: oracle.cidr.clone(),
+        kind: AddressType::Service,
+    };
     let everyone = Peer::cidr("0.0.0.0/0");
     let [api, nodes, lb] =
         [network.api_subnet, network.node_subnet, network.lb_subnet].map(Peer::cidr);
     match role {
         Role::Api => {
             let clients = network.api_access.iter().map(Peer::cidr);
-            let mut ingress: Vec<_> =
-                clients.map(|peer| from(&peer, Traffic::port(API), "clients")).collect();
+            let mut ingress: Vec<_> = clients
+                .map(|peer| from(&peer, Traffic::port(API), "clients"))
+                .collect();
             ingress.extend([
                 from(&nodes, Traffic::port(API), "nodes and pods to the API"),
-                from(&nodes, Traffic::port(CONTROL_PLANE), "nodes to the control plane"),
+                from(
+                    &nodes,
+                    Traffic::port(CONTROL_PLANE),
+                    "nodes to the control plane",
+                ),
                 from(&nodes, Traffic::PathMtu, "path MTU"),
             ]);
             let egress = vec![
@@ -167,10 +181,18 @@ fn rules(role: Role, network: &profile::Network, oracle: &OracleServices) -> Rul
             let egress = vec![
                 to(&nodes, Traffic::All, "between nodes and pods"),
                 to(&api, Traffic::port(API), "nodes and pods to the API"),
-                to(&api, Traffic::port(CONTROL_PLANE), "nodes to the control plane"),
+                to(
+                    &api,
+                    Traffic::port(CONTROL_PLANE),
+                    "nodes to the control plane",
+                ),
                 to(&api, Traffic::PathMtu, "path MTU"),
                 to(&oracle, Traffic::AllTcp, "Oracle's services"),
-                to(&everyone, Traffic::All, "registries, database, language model"),
+                to(
+                    &everyone,
+                    Traffic::All,
+                    "registries, database, language model",
+                ),
             ];
             (ingress, egress)
         }
@@ -207,13 +229,18 @@ fn line(
         "17" => "udp",
         other => other,
     };
-    let ports = ports.and_then(|p| p.destination_port_range).map(|range| match range.min == range.max {
-        true => format!(" {}", range.min),
-        false => format!(" {}-{}", range.min, range.max),
-    });
+    let ports =
+        ports
+            .and_then(|p| p.destination_port_range)
+            .map(|range| match range.min == range.max {
+                true => format!(" {}", range.min),
+                false => format!(" {}-{}", range.min, range.max),
+            });
     let icmp = icmp.map(|icmp| format!(" {}", icmp.kind));
     let detail = ports.or(icmp).unwrap_or_default();
-    let why = why.and_then(|text| text.strip_prefix(MARK)).unwrap_or_default();
+    let why = why
+        .and_then(|text| text.strip_prefix(MARK))
+        .unwrap_or_default();
     format!("{name}{detail} {peer} ({why})")
 }
 
@@ -225,7 +252,13 @@ fn spec(ingress: &[IngressRule], egress: &[EgressRule]) -> Value {
         .map(|rule| {
             let ports = rule.tcp_options.as_ref().or(rule.udp_options.as_ref());
             let why = rule.description.as_deref();
-            line(&rule.protocol, ports, rule.icmp_options, &format!("from {}", rule.source), why)
+            line(
+                &rule.protocol,
+                ports,
+                rule.icmp_options,
+                &format!("from {}", rule.source),
+                why,
+            )
         })
         .collect();
     let egress: Vec<_> = egress
@@ -234,12 +267,22 @@ fn spec(ingress: &[IngressRule], egress: &[EgressRule]) -> Value {
         .map(|rule| {
             let ports = rule.tcp_options.as_ref().or(rule.udp_options.as_ref());
             let why = rule.description.as_deref();
-            line(&rule.protocol, ports, rule.icmp_options, &format!("to {}", rule.destination), why)
+            line(
+                &rule.protocol,
+                ports,
+                rule.icmp_options,
+                &format!("to {}", rule.destination),
+                why,
+            )
         })
         .collect();
     // A map by rule, so that a plan names the rules that come and go.
     let map = |lines: Vec<String>| -> Value {
-        lines.into_iter().map(|line| (line, json!("allow"))).collect::<serde_json::Map<_, _>>().into()
+        lines
+            .into_iter()
+            .map(|line| (line, json!("allow")))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     json!({"ingress": map(ingress), "egress": map(egress)})
 }
@@ -297,8 +340,14 @@ impl Kind for List {
 
     fn wish(&self, cx: &Cx, inputs: &Inputs) -> Wish {
         match self.rules(cx, inputs) {
-            Some((ingress, egress)) => Wish { spec: spec(&ingress, &egress), unknown: vec![] },
-            None => Wish { spec: json!({}), unknown: vec!["ingress", "egress"] },
+            Some((ingress, egress)) => Wish {
+                spec: spec(&ingress, &egress),
+                unknown: vec![],
+            },
+            None => Wish {
+                spec: json!({}),
+                unknown: vec!["ingress", "egress"],
+            },
         }
     }
 
@@ -342,20 +391,29 @@ mod tests {
     use super::*;
 
     fn oracle() -> OracleServices {
-        OracleServices { id: "s".into(), cidr: "all-fra-services".into() }
+        OracleServices {
+            id: "s".into(),
+            cidr: "all-fra-services".into(),
+        }
     }
 
     #[test]
     fn the_api_may_call_webhooks_on_any_port_of_the_nodes() {
         let (_, egress) = rules(Role::Api, &profile::Network::default(), &oracle());
-        assert!(egress.iter().any(|r| r.destination == "10.0.10.0/24" && r.protocol == "6" && r.tcp_options.is_none()));
+        assert!(egress.iter().any(|r| r.destination == "10.0.10.0/24"
+            && r.protocol == "6"
+            && r.tcp_options.is_none()));
     }
 
     #[test]
     fn rules_of_others_are_not_compared() {
         let (ingress, egress) = rules(Role::Balancer, &profile::Network::default(), &oracle());
         let mut more = ingress.clone();
-        more.push(IngressRule { protocol: "6".into(), source: "0.0.0.0/0".into(), ..IngressRule::default() });
+        more.push(IngressRule {
+            protocol: "6".into(),
+            source: "0.0.0.0/0".into(),
+            ..IngressRule::default()
+        });
         assert_eq!(spec(&ingress, &egress), spec(&more, &egress));
     }
 

@@ -64,7 +64,10 @@ impl Kind for Subnet {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        [self.vcn.id(), self.routes.id(), self.list.id()].into_iter().cloned().collect()
+        [self.vcn.id(), self.routes.id(), self.list.id()]
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -88,7 +91,12 @@ impl Kind for Subnet {
     fn spec_of(&self, subnet: &oci::Subnet) -> Value {
         let private = subnet.prohibit_public_ip_on_vnic.unwrap_or(false);
         let routes = subnet.route_table_id.as_deref();
-        spec(subnet.cidr_block.as_deref(), private, routes, &subnet.security_list_ids)
+        spec(
+            subnet.cidr_block.as_deref(),
+            private,
+            routes,
+            &subnet.security_list_ids,
+        )
     }
 
     async fn create(&self, cx: &StepCx<Cx>, common: Common) -> Result<CreateSubnet, StepError> {
@@ -114,7 +122,9 @@ impl Kind for Subnet {
     }
 
     async fn holders(&self, cx: &StepCx<Cx>, id: &str) -> Vec<String> {
-        let Ok(cloud) = cx.cx.cloud() else { return Vec::new() };
+        let Ok(cloud) = cx.cx.cloud() else {
+            return Vec::new();
+        };
         cloud.client.network().holders(id).await.unwrap_or_default()
     }
 }

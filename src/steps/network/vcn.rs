@@ -37,8 +37,13 @@ impl Kind for VcnKind {
     }
 
     fn wish(&self, cx: &Cx, _: &Inputs) -> Wish {
-        let cidr = cx.cloud_if_any().map(|c| c.profile.network.vcn_cidr.to_string());
-        Wish { spec: json!({"cidr": cidr}), unknown: vec![] }
+        let cidr = cx
+            .cloud_if_any()
+            .map(|c| c.profile.network.vcn_cidr.to_string());
+        Wish {
+            spec: json!({"cidr": cidr}),
+            unknown: vec![],
+        }
     }
 
     fn spec_of(&self, vcn: &Vcn) -> Value {
@@ -47,7 +52,10 @@ impl Kind for VcnKind {
 
     fn came_with(&self, vcn: &Vcn) -> BTreeMap<String, String> {
         let table = vcn.default_route_table_id.clone();
-        table.map(|id| ("routeTable".to_owned(), id)).into_iter().collect()
+        table
+            .map(|id| ("routeTable".to_owned(), id))
+            .into_iter()
+            .collect()
     }
 
     async fn create(&self, cx: &StepCx<Cx>, common: Common) -> Result<CreateVcn, StepError> {
@@ -62,6 +70,9 @@ impl Kind for VcnKind {
 
     fn update(&self, cx: &StepCx<Cx>, _: &Vcn) -> Result<UpdateNaming, StepError> {
         let display_name = Some(cx.cx.name(self.suffix()));
-        Ok(UpdateNaming { display_name, ..UpdateNaming::default() })
+        Ok(UpdateNaming {
+            display_name,
+            ..UpdateNaming::default()
+        })
     }
 }
