@@ -264,10 +264,10 @@ mod tests {
         Tags::from([("todoctl".into(), "RUN".into())])
     }
 
-    fn tagged() -> Option<TaggedConfig> {
-        Some(TaggedConfig {
+    fn tagged() -> TaggedConfig {
+        TaggedConfig {
             freeform_tags: tags(),
-        })
+        }
     }
 
     fn create_cluster() -> CreateCluster {
@@ -291,8 +291,8 @@ mod tests {
                     pods_cidr: Some("10.244.0.0/16".into()),
                     services_cidr: Some("10.96.0.0/16".into()),
                 }),
-                service_lb_config: tagged(),
-                persistent_volume_config: tagged(),
+                service_lb_config: Some(tagged()),
+                persistent_volume_config: Some(tagged()),
             },
             freeform_tags: tags(),
         }
