@@ -25,7 +25,7 @@ pub fn object(call: &Call, bytes: &[u8]) -> Outcome<Value> {
         .unwrap_or("application/json");
     let media = media.split(';').next().unwrap_or_default().trim();
     let object = match media {
-        "application/json" | "" => json_body(bytes)?,
+        "application/json" | "" => json_body(call, bytes)?,
         "application/yaml" => yaml_body(bytes)?,
         "application/vnd.kubernetes.protobuf" => proto::decode(bytes)?,
         _ => return Err(Status::unsupported_media_type(FORMATS)),
@@ -160,10 +160,17 @@ fn strict_patch(call: &Call, unknown: &[String]) -> Box<Status> {
     )
 }
 
-fn json_body(bytes: &[u8]) -> Outcome<Value> {
+fn json_body(call: &Call, bytes: &[u8]) -> Outcome<Value> {
     serde_json::from_slice(bytes).map_err(|error| {
+        let error = if error.is_eof() {
+            "unexpected end of JSON input".to_owned()
+        } else {
+            error.to_string()
+        };
+        let start: String = String::from_utf8_lossy(bytes).chars().take(30).collect();
         Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {error}"
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({start})",
+            call.resource.kind
         ))
     })
 }
@@ -196,12 +203,18 @@ fn check_kind(call: &Call, object: &mut Value) -> Outcome<()> {
     }
     if !stated.is_empty() && stated != expected {
         return Err(Status::bad_request(format!(
-            "the API version in the data ({stated}) does not match the expected API version ({expected})"
+            "{kind} in version \"{}\" cannot be handled as a {kind}: no kind \"{kind}\" is registered for version \"{stated}\" in scheme \"pkg/runtime/scheme.go:111\"",
+            stated.rsplit('/').next().unwrap_or_default()
         )));
     }
     if !stated_kind.is_empty() && stated_kind != kind {
         return Err(Status::bad_request(format!(
-            "{stated_kind} in version \"{version}\" cannot be handled as a {kind}: no kind \"{stated_kind}\" is registered for version \"{expected}\""
+            "{stated_kind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{stated_kind}) to ({}.{kind}): unknown conversion",
+            if group.is_empty() {
+                "core"
+            } else {
+                group.split('.').next().unwrap_or_default()
+            }
         )));
     }
     Ok(())

@@ -6,22 +6,48 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::catalog::Sub;
+use super::catalog::{Resource, Sub};
 use super::cluster::text;
 use super::crd;
 use super::objects::DeleteOptions;
 use super::request::Call;
 use super::status::{Outcome, Status};
 
+/// Brings an object into its stored form, as decoding it does.
+pub fn convert(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "secrets") => fold_string_data(object),
+        ("", "namespaces") => label_namespace(object),
+        ("apps", "daemonsets") => {
+            let key = "deprecated.daemonset.template.generation";
+            if object["metadata"]["annotations"].get(key).is_none() {
+                object["metadata"]["annotations"][key] = json!("1");
+            }
+        }
+        ("batch", "jobs") => copy_labels(object),
+        _ => {}
+    }
+}
+
+/// A job without labels has those of its pods.
+fn copy_labels(job: &mut Value) {
+    let own = job.pointer("/metadata/labels").and_then(Value::as_object);
+    if own.is_none_or(serde_json::Map::is_empty)
+        && let Some(labels) = job.pointer("/spec/template/metadata/labels").cloned()
+    {
+        job["metadata"]["labels"] = labels;
+    }
+}
+
 /// Readies a new object of a kind.
 pub fn prepare_create(call: &Call, object: &mut Value) -> Outcome<()> {
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "namespaces") => new_namespace(object),
-        ("", "secrets") => fold_string_data(object),
         ("", "services") => allocate(call, None, object),
         ("", "pods") => new_pod(object),
         ("", "persistentvolumeclaims") => {
             object["status"] = json!({"phase": "Pending"});
+            object["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
         }
         ("", "persistentvolumes") => object["status"] = json!({"phase": "Pending"}),
         ("batch", "jobs") => new_job(object),
@@ -38,7 +64,6 @@ pub fn prepare_update(call: &Call, old: &Value, new: &mut Value) -> Outcome<()> 
             new["spec"] = old["spec"].clone();
             label_namespace(new);
         }
-        ("", "secrets") => fold_string_data(new),
         ("", "services") if call.sub.is_none() => allocate(call, Some(old), new),
         ("apiextensions.k8s.io", _) => crd::prepare_definition(new, false),
         _ => {}
@@ -123,6 +148,7 @@ fn new_job(object: &mut Value) {
         labels[format!("{prefix}controller-uid")] = json!(uid);
         labels[format!("{prefix}job-name")] = json!(name);
     }
+    copy_labels(object);
 }
 
 /// Gives a service its addresses and node ports.

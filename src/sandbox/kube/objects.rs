@@ -406,7 +406,9 @@ fn mark(call: &Call, options: &DeleteOptions, object: &mut Value) {
         return;
     }
     metadata.insert("deletionTimestamp".to_owned(), json!(now));
-    metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+    if !call.resource.is("", "namespaces") {
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+    }
     write::raise_generation(object);
 }
 

@@ -320,7 +320,7 @@ pub fn accepted(request: &Request) -> Outcome<Format> {
         }
     }
     Err(Status::not_acceptable(
-        "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
     ))
 }
 

@@ -87,13 +87,12 @@ impl Server {
             _ => {}
         }
         let Some(target) = Target::parse(&segments) else {
-            return Ok(Reply::text(
-                StatusCode::NOT_FOUND,
-                "text/plain; charset=utf-8",
-                "404 page not found\n",
-            ));
+            return Ok(lost());
         };
         let registry = self.0.registry();
+        if registry.of(&target.group, &target.version).is_empty() {
+            return Ok(lost());
+        }
         let (resource, sub, verb) = resolve(&registry, &target, &request)?;
         let call = Call {
             cluster: self.0.clone(),
@@ -113,6 +112,15 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner);
         Ok(warn(reply, &warnings))
     }
+}
+
+/// The reply to paths of no API.
+fn lost() -> Reply {
+    Reply::text(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        "404 page not found\n",
+    )
 }
 
 /// Adds warnings as headers.

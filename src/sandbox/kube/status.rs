@@ -189,11 +189,11 @@ impl Status {
     }
 
     /// None of the accepted formats can be had.
-    pub fn not_acceptable(accepted: &str) -> Box<Self> {
+    pub fn not_acceptable(available: &str) -> Box<Self> {
         Self::new(
             406,
             "NotAcceptable",
-            format!("only the following media types are accepted: {accepted}"),
+            format!("406: Not Acceptable\n\nAvailable representations: {available}"),
         )
     }
 
@@ -206,6 +206,11 @@ impl Status {
                 "the body of the request was in an unknown format - accepted media types include: {accepted}"
             ),
         )
+    }
+
+    /// The patch's format is unknown.
+    pub fn unsupported_patch() -> Box<Self> {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
     }
 
     /// A resource version or page that is no longer kept.
@@ -246,6 +251,11 @@ impl Status {
     /// Something that should not happen.
     pub fn internal(message: impl Into<String>) -> Box<Self> {
         let message = format!("Internal error occurred: {}", message.into());
+        Self::new(500, "InternalError", message)
+    }
+
+    /// An internal error whose text stands for itself.
+    pub fn plain_internal(message: String) -> Box<Self> {
         Self::new(500, "InternalError", message)
     }
 
@@ -307,7 +317,7 @@ impl Status {
             "message": self.message,
             "reason": self.reason,
         });
-        if !details.is_empty() {
+        if !details.is_empty() || matches!(self.code, 404 | 405) {
             status["details"] = Value::Object(details);
         }
         status["code"] = json!(self.code);

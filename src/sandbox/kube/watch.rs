@@ -49,8 +49,9 @@ pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
         0
     } else {
         version.parse().map_err(|_| {
-            let cause = Cause::invalid("resourceVersion", &json!(version), "must be a number");
-            Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause])
+            Status::plain_internal(format!(
+                "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+            ))
         })?
     };
     let initial = truth("sendInitialEvents");

@@ -175,9 +175,9 @@ fn name_it(call: &Call, object: &mut Value, attempt: u64) -> Outcome<bool> {
 fn check_place(call: &Call, object: &Value) -> Outcome<()> {
     let namespace = text(object, "/metadata/namespace");
     if call.resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
-        return Err(Status::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let name = text(object, "/metadata/name");
     if call.verb != Verb::Create && !name.is_empty() && name != call.target.name {
@@ -223,12 +223,15 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
     shape(resource, &mut object);
     let mut object = to_storage(resource, object);
     defaults::fill(resource, &mut object);
+    kinds::convert(resource, &mut object);
     prepare_create(cluster, resource, &mut object);
-    kinds::prepare_create(call, &mut object)?;
     shape(resource, &mut object);
+    // What the server itself fills in from here on is nobody's.
     if config.is_none() {
         managers.update(&resource.schema, &blank, &object, &write);
     }
+    kinds::prepare_create(call, &mut object)?;
+    shape(resource, &mut object);
     managers.write(&mut object);
     validate::check(resource, None, &object)?;
     let name = text(&object, "/metadata/name").to_owned();
@@ -410,12 +413,14 @@ fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> 
     shape(resource, &mut new);
     let mut new = to_storage(resource, new);
     defaults::fill(resource, &mut new);
+    kinds::convert(resource, &mut new);
     prepare_update(resource, call.sub, old, &mut new);
-    kinds::prepare_update(call, old, &mut new)?;
     shape(resource, &mut new);
     if matches!(note, Note::Update) {
         managers.update(&resource.schema, &without_managers(old), &new, &write);
     }
+    kinds::prepare_update(call, old, &mut new)?;
+    shape(resource, &mut new);
     bump_generation(resource, old, &mut new);
     managers.write(&mut new);
     keep_times(old, &mut new);

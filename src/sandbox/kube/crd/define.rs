@@ -93,7 +93,7 @@ pub fn check(old: Option<&Value>, definition: &Value) -> Vec<Cause> {
     for (index, version) in versions.iter().enumerate() {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         match version.pointer("/schema/openAPIV3Schema") {
-            None => causes.push(Cause::required(field, "schemas are required")),
+            None => causes.push(Cause::required(field, "")),
             Some(schema) => structural(schema, &field, &mut causes),
         }
     }
