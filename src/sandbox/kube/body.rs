@@ -53,6 +53,11 @@ pub fn checked(call: &Call, mut object: Value, bytes: &[u8]) -> Outcome<Value> {
         )));
     }
     check_kind(call, &mut object)?;
+    if call.sub.is_some_and(|sub| sub.kind().is_some()) {
+        // What these subresources take is not the resource's own kind.
+        ensure_metadata(&mut object);
+        return Ok(object);
+    }
     let mut unknown = Vec::new();
     find_duplicates(bytes, &mut unknown);
     if let Some(custom) = &resource.custom {

@@ -12,6 +12,7 @@ mod body;
 mod bootstrap;
 mod catalog;
 mod cluster;
+mod columns;
 mod controllers;
 mod crd;
 mod defaults;

@@ -81,7 +81,7 @@ impl Server {
             ["apis", group] => return discovery::group(&self.0, group),
             ["api", version] => return discovery::resources(&self.0, "", version),
             ["apis", group, version] => return discovery::resources(&self.0, group, version),
-            ["openapi", "v2"] => return Ok(openapi::v2(&self.0, &request)),
+            ["openapi", "v2"] => return openapi::v2(&self.0, &request),
             ["openapi", "v3"] => return Ok(openapi::index(&self.0)),
             ["openapi", "v3", rest @ ..] => return openapi::document(&self.0, rest),
             _ => {}

@@ -34,6 +34,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// How long to wait before trying again.
     pub retry_after: Option<u32>,
+    /// Whether details are sent though nothing is in them.
+    pub even_empty: bool,
 }
 
 /// One of several reasons for a refusal.
@@ -73,6 +75,11 @@ impl Status {
         })
     }
 
+    fn with_empty_details(mut self: Box<Self>) -> Box<Self> {
+        self.details.even_empty = true;
+        self
+    }
+
     fn about(mut self: Box<Self>, resource: &Resource, name: &str) -> Box<Self> {
         self.details.name = name.to_owned();
         self.details.group.clone_from(&resource.group);
@@ -93,6 +100,7 @@ impl Status {
             "NotFound",
             "the server could not find the requested resource",
         )
+        .with_empty_details()
     }
 
     /// The name is taken.
@@ -186,6 +194,7 @@ impl Status {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         )
+        .with_empty_details()
     }
 
     /// None of the accepted formats can be had.
@@ -195,6 +204,7 @@ impl Status {
             "NotAcceptable",
             format!("406: Not Acceptable\n\nAvailable representations: {available}"),
         )
+        .with_empty_details()
     }
 
     /// The body's format is unknown.
@@ -210,7 +220,7 @@ impl Status {
 
     /// The patch's format is unknown.
     pub fn unsupported_patch() -> Box<Self> {
-        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_empty_details()
     }
 
     /// A resource version or page that is no longer kept.
@@ -245,7 +255,7 @@ impl Status {
 
     /// The patch does not fit the object.
     pub fn unprocessable(message: impl Into<String>) -> Box<Self> {
-        Self::new(422, "Invalid", message)
+        Self::new(422, "Invalid", message).with_empty_details()
     }
 
     /// Something that should not happen.
@@ -256,7 +266,7 @@ impl Status {
 
     /// An internal error whose text stands for itself.
     pub fn plain_internal(message: String) -> Box<Self> {
-        Self::new(500, "InternalError", message)
+        Self::new(500, "", message)
     }
 
     /// What the fault plan wants to be answered.
@@ -315,9 +325,11 @@ impl Status {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         });
-        if !details.is_empty() || matches!(self.code, 404 | 405) {
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
+        if !details.is_empty() || d.even_empty {
             status["details"] = Value::Object(details);
         }
         status["code"] = json!(self.code);

@@ -138,6 +138,11 @@ fn apply(call: &Call) -> Outcome<Written> {
     Err(Status::modified(&call.resource, &call.target.name))
 }
 
+/// Changes an object by a rule of the server's own, for subresources.
+pub fn change(call: &Call, change: impl Fn(&Value) -> Outcome<Value>) -> Outcome<Written> {
+    modify(call, Note::Update, change)
+}
+
 /// How a write is noted.
 #[derive(Clone, Copy)]
 enum Note<'a> {
