@@ -40,7 +40,96 @@ pub fn apply_configuration(call: &Call) -> Outcome<Value> {
         Ok(config) => config,
         Err(_) => yaml_body(bytes)?,
     };
+    let schema = &call.resource.schema;
+    if call.resource.custom.is_none() && config.is_object() {
+        let mut faults = Vec::new();
+        typed(schema, schema.root, &config, "", &mut faults);
+        match faults.as_slice() {
+            [] => {}
+            [one] => return Err(not_typed(call, &config, one)),
+            many => {
+                let list = format!("errors:\n  {}", many.join("\n  "));
+                return Err(not_typed(call, &config, &list));
+            }
+        }
+    }
     checked(call, config, bytes)
+}
+
+/// An applied configuration must fit its schema to be taken apart at all.
+pub fn not_typed(call: &Call, config: &Value, why: &str) -> Box<Status> {
+    Status::plain_internal(format!(
+        "failed to create typed patch object ({}/{}; {}, Kind={}): {why}",
+        text(config, "/metadata/namespace"),
+        text(config, "/metadata/name"),
+        call.resource.api_version(),
+        call.resource.kind
+    ))
+}
+
+/// Notes where a configuration does not fit its schema.
+fn typed(schema: &Schema, id: TypeId, value: &Value, path: &str, faults: &mut Vec<String>) {
+    if value.is_null() {
+        return;
+    }
+    let mut expected =
+        |what: &str| faults.push(format!("{path}: expected {what}, got {}", go_kind(value)));
+    match schema.types.get(id) {
+        Type::Any => {}
+        Type::Object(object) => match value {
+            Value::Object(map) => {
+                for (name, child) in map {
+                    let path = format!("{path}.{name}");
+                    match object
+                        .fields
+                        .get(name.as_str())
+                        .map(|f| f.ty)
+                        .or(object.rest)
+                    {
+                        Some(ty) => typed(schema, ty, child, &path, faults),
+                        None if object.open => {}
+                        None => faults.push(format!("{path}: field not declared in schema")),
+                    }
+                }
+            }
+            _ => expected("map"),
+        },
+        Type::List(list) => match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let step = super::apply::step_of(list, item)
+                        .map_or_else(|| format!("[{index}]"), |s| s.to_string());
+                    typed(schema, list.item, item, &format!("{path}{step}"), faults);
+                }
+            }
+            _ => expected("list"),
+        },
+        Type::Scalar(scalar) => match scalar {
+            Scalar::Bool if !value.is_boolean() => expected("boolean"),
+            Scalar::Int32 | Scalar::Int64 | Scalar::Double if !value.is_number() => {
+                expected("numeric (int or float)");
+            }
+            Scalar::String | Scalar::Bytes | Scalar::Time | Scalar::MicroTime
+                if !value.is_string() =>
+            {
+                expected("string");
+            }
+            _ if value.is_object() || value.is_array() => expected("scalar"),
+            _ => {}
+        },
+    }
+}
+
+/// A value's kind as Go prints it.
+fn go_kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => format!("boolean: {b}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "list".to_owned(),
+        Value::Object(_) => "map".to_owned(),
+    }
 }
 
 /// An object after the checks that every body goes through.
@@ -127,29 +216,6 @@ fn is_patch(media: &str) -> bool {
 }
 
 fn strict_patch(call: &Call, unknown: &[String]) -> Box<Status> {
-    let apply = call
-        .request
-        .header("content-type")
-        .is_some_and(|m| m.starts_with("application/apply-patch"));
-    if apply {
-        // The typed schema of an apply refuses the first unknown field.
-        let errors: Vec<_> = unknown
-            .iter()
-            .map(|text| match text.strip_prefix("unknown field ") {
-                Some(field) => {
-                    format!(".{}: field not declared in schema", field.trim_matches('"'))
-                }
-                None => text.clone(),
-            })
-            .collect();
-        return Status::internal(format!(
-            "failed to create typed patch object ({}; {}, Kind={}): {}",
-            super::cluster::key(&call.target.namespace, &call.target.name),
-            call.resource.api_version(),
-            call.resource.kind,
-            errors.join("\n")
-        ));
-    }
     Status::invalid(
         &call.resource.group,
         &call.resource.kind,

@@ -94,7 +94,13 @@ fn apply(call: &Call) -> Outcome<Written> {
     }
     let config = body::apply_configuration(call)?;
     let wanted = text(&config, "/metadata/name");
-    if wanted != call.target.name && !wanted.is_empty() {
+    if wanted.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.target.name
+        )));
+    }
+    if wanted != call.target.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({wanted}) does not match the name on the URL ({})",
             call.target.name
@@ -127,6 +133,7 @@ fn apply(call: &Call) -> Outcome<Written> {
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.insert("name".to_owned(), json!(call.target.name));
             }
+            name_it(call, &mut object, 0)?;
             match insert(call, object, Some(&config)) {
                 Err(status) if status.reason == "AlreadyExists" => continue,
                 other => return other,
@@ -223,7 +230,7 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
     if let Some(config) = config {
         managers
             .apply(&resource.schema, &blank, config, &write, true)
-            .map_err(|e| refused(call, e))?;
+            .map_err(|e| refused(call, config, e))?;
     }
     shape(resource, &mut object);
     let mut object = to_storage(resource, object);
@@ -413,7 +420,7 @@ fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> 
         }
         Note::Apply(config, force) => managers
             .apply(&resource.schema, &base, config, &write, force)
-            .map_err(|e| refused(call, e))?,
+            .map_err(|e| refused(call, config, e))?,
     };
     shape(resource, &mut new);
     let mut new = to_storage(resource, new);
@@ -470,16 +477,10 @@ fn without_managers(object: &Value) -> Value {
     object
 }
 
-fn refused(call: &Call, error: ApplyError) -> Box<Status> {
+fn refused(call: &Call, config: &Value, error: ApplyError) -> Box<Status> {
     match error {
         ApplyError::Conflicts(conflicts) => conflict_status(&conflicts),
-        ApplyError::Merge(error) => Status::internal(format!(
-            "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
-            call.target.namespace,
-            call.target.name,
-            call.resource.api_version(),
-            call.resource.kind
-        )),
+        ApplyError::Merge(error) => body::not_typed(call, config, &error.to_string()),
     }
 }
 

@@ -94,7 +94,15 @@ pub fn check(old: Option<&Value>, definition: &Value) -> Vec<Cause> {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         match version.pointer("/schema/openAPIV3Schema") {
             None => causes.push(Cause::required(field, "")),
-            Some(schema) => structural(schema, &field, &mut causes),
+            Some(schema) => {
+                // A single version's schema is told by its old place.
+                let field = if versions.len() == 1 {
+                    "spec.validation.openAPIV3Schema".to_owned()
+                } else {
+                    field
+                };
+                structural(schema, &field, &mut causes);
+            }
         }
     }
     if let Some(old) = old {
@@ -129,6 +137,7 @@ fn structural(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
         };
         causes.push(Cause::required(format!("{field}.type"), detail));
     }
+    keyed(schema, field, causes);
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object);
     for (name, property) in properties.unwrap_or(&empty) {
@@ -137,6 +146,24 @@ fn structural(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
     for part in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get(part).filter(|s| s.is_object()) {
             structural(inner, &format!("{field}.{part}"), causes);
+        }
+    }
+}
+
+/// The keys of a keyed list are there in every item.
+fn keyed(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
+    let keys = schema
+        .get("x-kubernetes-list-map-keys")
+        .and_then(Value::as_array);
+    let required = schema.pointer("/items/required").and_then(Value::as_array);
+    for key in keys.into_iter().flatten().filter_map(Value::as_str) {
+        let stated = required.is_some_and(|r| r.iter().any(|name| name == key));
+        let default = schema.pointer(&format!("/items/properties/{key}/default"));
+        if !stated && default.is_none() {
+            causes.push(Cause::required(
+                format!("{field}.items.properties[{key}].default"),
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+            ));
         }
     }
 }

@@ -80,6 +80,12 @@ pub fn normalise(types: &Types, id: TypeId, value: &mut Value) {
                 }
             }
             if object.fields.is_empty() {
+                let texts = object.rest.map(|rest| types.get(rest));
+                if matches!(texts, Some(Type::Scalar(Scalar::String))) {
+                    for value in map.values_mut().filter(|v| v.is_null()) {
+                        *value = Value::from("");
+                    }
+                }
                 return;
             }
             map.retain(|name, value| {
