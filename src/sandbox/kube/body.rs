@@ -41,7 +41,7 @@ pub fn apply_configuration(call: &Call) -> Outcome<Value> {
         Err(_) => yaml_body(bytes)?,
     };
     let schema = &call.resource.schema;
-    if call.resource.custom.is_none() && config.is_object() {
+    if config.is_object() {
         let mut faults = Vec::new();
         typed(schema, schema.root, &config, "", &mut faults);
         match faults.as_slice() {

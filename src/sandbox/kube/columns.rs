@@ -178,7 +178,7 @@ pub fn cells(resource: &Resource, object: &Value) -> Vec<Value> {
                 .map(|c| cell(resource, &c.name, object)),
         ),
         Some(custom) if custom.columns.is_empty() => {
-            cells.push(json!(text(object, "/metadata/creationTimestamp")));
+            cells.push(json!(age(text(object, "/metadata/creationTimestamp"))));
         }
         Some(custom) => cells.extend(custom.columns.iter().map(|column| {
             let found = json_path(object, text(column, "/jsonPath"));

@@ -25,6 +25,7 @@ pub fn convert(resource: &Resource, object: &mut Value) {
             }
         }
         ("batch", "jobs") => copy_labels(object),
+        ("apiextensions.k8s.io", _) => crd::prepare_definition(object),
         _ => {}
     }
 }
@@ -51,7 +52,7 @@ pub fn prepare_create(call: &Call, object: &mut Value) -> Outcome<()> {
         }
         ("", "persistentvolumes") => object["status"] = json!({"phase": "Pending"}),
         ("batch", "jobs") => new_job(object),
-        ("apiextensions.k8s.io", _) => crd::prepare_definition(object, true),
+        ("apiextensions.k8s.io", _) => crd::start_definition(object),
         _ => {}
     }
     Ok(())
@@ -65,7 +66,6 @@ pub fn prepare_update(call: &Call, old: &Value, new: &mut Value) -> Outcome<()> 
             label_namespace(new);
         }
         ("", "services") if call.sub.is_none() => allocate(call, Some(old), new),
-        ("apiextensions.k8s.io", _) => crd::prepare_definition(new, false),
         _ => {}
     }
     Ok(())
@@ -105,6 +105,23 @@ fn fold_string_data(object: &mut Value) {
 
 fn new_pod(object: &mut Value) {
     object["status"] = json!({"phase": "Pending", "qosClass": quality(object)});
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    spec.entry("priority").or_insert_with(|| json!(0));
+    spec.entry("preemptionPolicy")
+        .or_insert_with(|| json!("PreemptLowerPriority"));
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    for key in ["not-ready", "unreachable"] {
+        let key = format!("node.kubernetes.io/{key}");
+        if let Some(list) = tolerations.as_array_mut()
+            && !list.iter().any(|t| t["key"] == key.as_str())
+        {
+            list.push(json!({
+                "effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300,
+            }));
+        }
+    }
 }
 
 /// A pod's quality of service: by its requests and limits.
@@ -280,5 +297,20 @@ pub fn grace(call: &Call, options: &DeleteOptions, object: &Value) -> u64 {
 pub fn start_delete(call: &Call, object: &mut Value) {
     if call.resource.is("", "namespaces") {
         object["status"]["phase"] = json!("Terminating");
+    }
+    if call
+        .resource
+        .is("apiextensions.k8s.io", "customresourcedefinitions")
+    {
+        // It stays until its objects are gone.
+        object["metadata"]["finalizers"] = match object["metadata"]["finalizers"].take() {
+            Value::Array(mut list) => {
+                if !list.iter().any(|f| f == crd::CLEANUP) {
+                    list.push(json!(crd::CLEANUP));
+                }
+                Value::Array(list)
+            }
+            _ => json!([crd::CLEANUP]),
+        };
     }
 }

@@ -196,6 +196,13 @@ impl Clusters {
         Ok(())
     }
 
+    /// Stops serving; everything stays in the store.
+    pub fn stop_all(&self) {
+        for (_, running) in self.running().drain() {
+            running.stop.cancel();
+        }
+    }
+
     /// Stops a cluster and deletes everything in it.
     pub fn remove(&self, cluster_ocid: &str) {
         if let Some(running) = self.running().remove(cluster_ocid) {

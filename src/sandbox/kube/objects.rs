@@ -406,10 +406,15 @@ fn mark(call: &Call, options: &DeleteOptions, object: &mut Value) {
         return;
     }
     metadata.insert("deletionTimestamp".to_owned(), json!(now));
-    if !call.resource.is("", "namespaces") {
+    // Namespaces and definitions end in their own way.
+    let own_way = call.resource.is("", "namespaces")
+        || call
+            .resource
+            .is("apiextensions.k8s.io", "customresourcedefinitions");
+    if !own_way {
         metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+        write::raise_generation(object);
     }
-    write::raise_generation(object);
 }
 
 /// Deletes what a call selects; gives the objects as they were.
@@ -434,8 +439,8 @@ pub fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Va
 /// A list as it travels.
 pub fn list_value(resource: &Resource, page: Page) -> Value {
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
-    if let Some(next) = page.next {
-        metadata["continue"] = json!(next);
+    if page.next.is_some() || resource.custom.is_some() {
+        metadata["continue"] = json!(page.next.unwrap_or_default());
     }
     if let Some(remaining) = page.remaining {
         metadata["remainingItemCount"] = json!(remaining);

@@ -60,6 +60,11 @@ pub fn patch(call: &Call) -> Outcome<Written> {
     if kind == patch::Kind::Apply {
         return apply(call);
     }
+    if kind == patch::Kind::Strategic && call.resource.custom.is_some() {
+        return Err(Status::unsupported_media_type(
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        ));
+    }
     if call.request.param("force").is_some() {
         let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
         return Err(Status::invalid(
@@ -360,7 +365,7 @@ fn check_preconditions(
         );
         return Err(Status::invalid(
             &resource.group,
-            &resource.kind,
+            &resource.plural,
             name,
             vec![cause],
         ));

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::CLEANUP;
 use crate::sandbox::kube::cluster::text;
 use crate::sandbox::kube::status::Cause;
 
 /// Fills in what a definition leaves out.
-pub fn prepare(definition: &mut Value, new: bool) {
+pub fn prepare(definition: &mut Value) {
     let kind = text(definition, "/spec/names/kind").to_owned();
     if let Some(names) = definition
         .pointer_mut("/spec/names")
@@ -24,9 +23,10 @@ pub fn prepare(definition: &mut Value, new: bool) {
         spec.entry("conversion")
             .or_insert_with(|| json!({"strategy": "None"}));
     }
-    if !new {
-        return;
-    }
+}
+
+/// Gives a new definition its first status.
+pub fn start(definition: &mut Value) {
     let Some(map) = definition.as_object_mut() else {
         return;
     };
@@ -41,18 +41,8 @@ pub fn prepare(definition: &mut Value, new: bool) {
         .collect();
     map.insert(
         "status".to_owned(),
-        json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
+        json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
     );
-    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-        let finalizers = metadata
-            .entry("finalizers")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        if let Some(list) = finalizers.as_array_mut()
-            && !list.iter().any(|f| f == CLEANUP)
-        {
-            list.push(json!(CLEANUP));
-        }
-    }
 }
 
 /// The rules that a definition breaks.

@@ -18,7 +18,9 @@ use super::schema::custom;
 use crate::sandbox::store::Change;
 
 pub use defaulting::fill;
-pub use define::{check as check_definition, prepare as prepare_definition};
+pub use define::{
+    check as check_definition, prepare as prepare_definition, start as start_definition,
+};
 pub use prune::prune;
 pub use validate::validate;
 
