@@ -430,7 +430,7 @@ fn wrong_type(schema: &Schema, id: TypeId, value: &Value, place: &Place) -> Opti
 
 fn wrong_scalar(scalar: Scalar, value: &Value, place: &Place) -> Option<String> {
     let (fits, ty) = match scalar {
-        Scalar::String => (value.is_string(), "string"),
+        Scalar::String | Scalar::Duration => (value.is_string(), "string"),
         Scalar::Bool => (value.is_boolean(), "bool"),
         Scalar::Int32 => (
             value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
@@ -456,7 +456,6 @@ fn wrong_scalar(scalar: Scalar, value: &Value, place: &Place) -> Option<String> 
             }
             (value.is_string(), "string")
         }
-        Scalar::Duration => (value.is_string(), "string"),
         Scalar::Quantity => {
             if value.is_string() || value.is_number() {
                 let text = value

@@ -1,10 +1,11 @@
 //! The columns of tables and what they show of each object.
 
-use jiff::{SpanRelativeTo, Timestamp, Unit};
 use serde_json::{Value, json};
 
+use super::age::age;
 use super::catalog::Resource;
 use super::cluster::text;
+use super::jsonpath::json_path;
 use super::table::Column;
 
 /// The columns of a built-in kind besides its name: heading, type, and `+` for
@@ -217,23 +218,17 @@ fn cell(resource: &Resource, column: &str, object: &Value) -> Value {
         (_, "Node Selector") => json!(pairs(object.pointer("/spec/template/spec/nodeSelector"))),
         ("configmaps", "Data") => json!(size("data") + size("binaryData")),
         ("secrets", "Data") => json!(size("data")),
-        ("secrets", "Type") => json!(text(object, "/type")),
-        ("namespaces", "Status") => json!(text(object, "/status/phase")),
+        ("namespaces" | "persistentvolumeclaims", "Status") => json!(text(object, "/status/phase")),
         ("nodes", _) => node(column, object),
         ("pods", _) => pod(column, object),
         ("services", _) => service(column, object),
-        ("deployments", "Ready") => json!(format!(
+        ("deployments" | "statefulsets", "Ready") => json!(format!(
             "{}/{}",
             number("/status/readyReplicas"),
             number("/spec/replicas")
         )),
         ("deployments", "Up-to-date") => json!(number("/status/updatedReplicas").to_string()),
         ("deployments", "Available") => json!(number("/status/availableReplicas").to_string()),
-        ("statefulsets", "Ready") => json!(format!(
-            "{}/{}",
-            number("/status/readyReplicas"),
-            number("/spec/replicas")
-        )),
         ("replicasets", "Desired") => json!(number("/spec/replicas")),
         ("replicasets", "Current") => json!(number("/status/replicas")),
         ("replicasets", "Ready") => json!(number("/status/readyReplicas")),
@@ -256,7 +251,6 @@ fn cell(resource: &Resource, column: &str, object: &Value) -> Value {
             json!(if tls { "80, 443" } else { "80" })
         }
         ("ingressclasses", "Controller") => json!(text(object, "/spec/controller")),
-        ("ingressclasses", "Parameters") => json!("<none>"),
         ("rolebindings" | "clusterrolebindings", "Role") => {
             json!(format!(
                 "{}/{}",
@@ -269,14 +263,13 @@ fn cell(resource: &Resource, column: &str, object: &Value) -> Value {
         ("storageclasses", "ReclaimPolicy") => json!(text(object, "/reclaimPolicy")),
         ("storageclasses", "VolumeBindingMode") => json!(text(object, "/volumeBindingMode")),
         ("storageclasses", "AllowVolumeExpansion") => json!(object["allowVolumeExpansion"] == true),
-        ("persistentvolumeclaims", "Status") => json!(text(object, "/status/phase")),
         ("persistentvolumeclaims", "Volume") => json!(text(object, "/spec/volumeName")),
         ("persistentvolumeclaims", "Capacity") => json!(text(object, "/status/capacity/storage")),
         ("persistentvolumeclaims", "StorageClass") => json!(text(object, "/spec/storageClassName")),
         ("persistentvolumeclaims", "VolumeAttributesClass") => json!("<unset>"),
         ("persistentvolumeclaims", "VolumeMode") => json!(text(object, "/spec/volumeMode")),
         ("events", "Last Seen") => json!(age(text(object, "/lastTimestamp"))),
-        ("events", "Type") => json!(text(object, "/type")),
+        ("events" | "secrets", "Type") => json!(text(object, "/type")),
         ("events", "Reason") => json!(text(object, "/reason")),
         ("events", "Message") => json!(text(object, "/message")),
         ("events", "Object") => json!(format!(
@@ -285,43 +278,8 @@ fn cell(resource: &Resource, column: &str, object: &Value) -> Value {
             text(object, "/involvedObject/name")
         )),
         ("leases", "Holder") => json!(text(object, "/spec/holderIdentity")),
-        ("endpoints", "Endpoints") => json!("<none>"),
+        ("endpoints", "Endpoints") | ("ingressclasses", "Parameters") => json!("<none>"),
         _ => json!(""),
-    }
-}
-
-/// How long ago a time was, as kubectl says it: `5s`, `3m10s`, `2d`.
-pub fn age(time: &str) -> String {
-    let Ok(time) = time.parse::<Timestamp>() else {
-        return "<unknown>".to_owned();
-    };
-    let now = crate::clock::Clock::default().now();
-    let seconds = now
-        .since(time)
-        .and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())))
-        .unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, reason = "ages are small")]
-    human(seconds.max(0.0) as i64)
-}
-
-fn human(seconds: i64) -> String {
-    let two = |large: i64, unit: &str, small: i64, part: &str| {
-        if small == 0 {
-            format!("{large}{unit}")
-        } else {
-            format!("{large}{unit}{small}{part}")
-        }
-    };
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..=119 => format!("{seconds}s"),
-        120..=599 => two(minutes, "m", seconds % 60, "s"),
-        600..=10_799 => format!("{minutes}m"),
-        10_800..=28_799 => two(hours, "h", minutes % 60, "m"),
-        28_800..=172_799 => format!("{hours}h"),
-        172_800..=691_199 => two(days, "d", hours % 24, "h"),
-        _ if days < 730 => format!("{days}d"),
-        _ => two(days / 365, "y", days % 365, "d"),
     }
 }
 
@@ -545,81 +503,5 @@ fn job_status(job: &Value) -> &'static str {
         "Suspended"
     } else {
         "Running"
-    }
-}
-
-/// Follows the simple paths of printer columns: `.a.b[0].c`, `.a[?(@.t=="x")].s`.
-fn json_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    let mut at = object;
-    let mut rest = path;
-    while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix("[?(@.") {
-            let (filter, tail) = tail.split_once(")]")?;
-            let (field, wanted) = filter.split_once("==")?;
-            let wanted = wanted.trim().trim_matches(['"', '\'']);
-            let items = at.as_array()?;
-            at = items
-                .iter()
-                .find(|i| i.get(field.trim()).and_then(Value::as_str) == Some(wanted))?;
-            rest = tail;
-        } else if let Some(tail) = rest.strip_prefix('[') {
-            let (index, tail) = tail.split_once(']')?;
-            at = match index.trim_matches(['"', '\'']).parse::<usize>() {
-                Ok(index) => at.get(index)?,
-                Err(_) => at.get(index.trim_matches(['"', '\'']))?,
-            };
-            rest = tail;
-        } else {
-            let tail = rest.strip_prefix('.').unwrap_or(rest);
-            let mut end = tail.len();
-            let mut escaped = false;
-            for (index, c) in tail.char_indices() {
-                if !escaped && (c == '.' || c == '[') {
-                    end = index;
-                    break;
-                }
-                escaped = c == '\\';
-            }
-            let (name, tail) = tail.split_at_checked(end)?;
-            at = at.get(name.replace('\\', ""))?;
-            rest = tail;
-        }
-    }
-    Some(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_read_as_kubectl_writes_them() {
-        let cases = [
-            (5, "5s"),
-            (119, "119s"),
-            (190, "3m10s"),
-            (3600, "60m"),
-            (11_000, "3h3m"),
-            (90_000, "25h"),
-            (200_000, "2d7h"),
-            (900_000, "10d"),
-        ];
-        for (seconds, text) in cases {
-            assert_eq!(human(seconds), text);
-        }
-    }
-
-    #[test]
-    fn printer_paths_are_followed() {
-        let object = json!({"s": {"c": [{"t": "Ready", "v": "True"}], "a.b": 1}});
-        let cases = [
-            (".s.c[0].v", Some(json!("True"))),
-            (".s.c[?(@.t==\"Ready\")].v", Some(json!("True"))),
-            (".s.c[?(@.t==\"No\")].v", None),
-            (".s.a\\.b", Some(json!(1))),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(json_path(&object, path).cloned(), expected, "{path}");
-        }
     }
 }

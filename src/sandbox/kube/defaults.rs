@@ -85,7 +85,7 @@ pub fn fill(resource: &Resource, object: &mut Value) {
         ("admissionregistration.k8s.io", p) if p.ends_with("webhookconfigurations") => {
             if let Some(map) = object.as_object_mut() {
                 each(map, "webhooks", |hook| {
-                    webhook(hook, p.starts_with("mutating"))
+                    webhook(hook, p.starts_with("mutating"));
                 });
             }
         }
@@ -175,11 +175,11 @@ fn workload(plural: &str, spec: &mut Fields) {
                 claim.insert("apiVersion".to_owned(), json!("v1"));
                 claim.insert("kind".to_owned(), json!("PersistentVolumeClaim"));
                 inner(claim, "spec", |spec| {
-                    set(spec, "volumeMode", json!("Filesystem"))
+                    set(spec, "volumeMode", json!("Filesystem"));
                 });
                 set(claim, "status", json!({}));
                 inner(claim, "status", |status| {
-                    set(status, "phase", json!("Pending"))
+                    set(status, "phase", json!("Pending"));
                 });
             });
         }
@@ -205,7 +205,7 @@ fn workload(plural: &str, spec: &mut Fields) {
 
 fn template(spec: &mut Fields) {
     inner(spec, "template", |template| {
-        inner(template, "spec", pod_spec)
+        inner(template, "spec", pod_spec);
     });
 }
 
@@ -311,7 +311,7 @@ fn volume(volume: &mut Fields) {
     }
     for source in ["secret", "configMap", "projected", "downwardAPI"] {
         inner(volume, source, |source| {
-            set(source, "defaultMode", json!(420))
+            set(source, "defaultMode", json!(420));
         });
     }
     inner(volume, "hostPath", |path| set(path, "type", json!("")));
@@ -327,7 +327,7 @@ fn volume(volume: &mut Fields) {
     inner(volume, "ephemeral", |ephemeral| {
         inner(ephemeral, "volumeClaimTemplate", |template| {
             inner(template, "spec", |spec| {
-                set(spec, "volumeMode", json!("Filesystem"))
+                set(spec, "volumeMode", json!("Filesystem"));
             });
         });
     });
@@ -403,7 +403,7 @@ fn network_policy(spec: &mut Fields) {
 fn binding(object: &mut Value) {
     const GROUP: &str = "rbac.authorization.k8s.io";
     within(object, &["roleRef"], |role| {
-        set_text(role, "apiGroup", GROUP)
+        set_text(role, "apiGroup", GROUP);
     });
     if let Some(map) = object.as_object_mut() {
         each(map, "subjects", |subject| {
@@ -426,7 +426,7 @@ fn webhook(hook: &mut Fields, mutating: bool) {
     each(hook, "rules", |rule| set(rule, "scope", json!("*")));
     inner(hook, "clientConfig", |client| {
         inner(client, "service", |service| {
-            set(service, "port", json!(443))
+            set(service, "port", json!(443));
         });
     });
 }

@@ -1,4 +1,4 @@
-//! OpenAPI documents, made from the schemas: enough of version 3 for
+//! `OpenAPI` documents, made from the schemas: enough of version 3 for
 //! validation, patches and `explain`; version 2 in JSON for older readers.
 
 use std::collections::BTreeSet;
@@ -26,13 +26,11 @@ pub fn index(cluster: &Cluster) -> Reply {
             // The hash lets clients keep a document until it changes.
             let content = content(cluster, &group, &version).to_string();
             let hash = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
-            let hash: String = hash
+            let hash = hash
                 .as_ref()
-                .iter()
-                .take(16)
-                .map(|b| format!("{b:02X}"))
-                .collect();
-            let url = format!("/openapi/v3/{path}?hash={hash}");
+                .first_chunk()
+                .map_or(0, |b| u128::from_be_bytes(*b));
+            let url = format!("/openapi/v3/{path}?hash={hash:032X}");
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }

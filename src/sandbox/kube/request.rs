@@ -199,6 +199,7 @@ impl Call {
     }
 
     /// The same call for another object.
+    #[must_use]
     pub fn for_object(&self, target: Target) -> Self {
         Self {
             cluster: self.cluster.clone(),

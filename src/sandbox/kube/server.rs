@@ -27,7 +27,7 @@ impl Handler for Server {
             Err(status) => return status.reply(),
         };
         let name = user.name.clone();
-        let reply = self.answer(user, request).await;
+        let reply = self.answer(user, request);
         reply.unwrap_or_else(|status| status.reply()).by(name)
     }
 
@@ -63,7 +63,7 @@ impl Server {
             .map_err(|_| Status::unauthorized())
     }
 
-    async fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
+    fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
         let segments = request.segments();
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -160,7 +160,7 @@ fn perform(call: &Call) -> Outcome<Reply> {
         Verb::Patch => write::patch(call).map(|w| object(w.object, w.created)),
         Verb::Delete => match delete(call, &delete_options(call)?)? {
             Deleted::Waiting(value) => Ok(object(value, false)),
-            Deleted::Gone(uid, last) => Ok(gone(call, &uid, *last)),
+            Deleted::Gone(uid, last) => Ok(gone(call, &uid, &last)),
         },
         Verb::DeleteCollection => {
             let items = delete_collection(call, &delete_options(call)?)?;
@@ -178,14 +178,16 @@ fn perform(call: &Call) -> Outcome<Reply> {
 
 /// What is said about an object that is no more: a status, or for pods the
 /// object itself.
-fn gone(call: &Call, uid: &str, last: Value) -> Reply {
-    if call.resource.is("", "pods")
-        || call.resource.is("", "serviceaccounts")
-        || call.resource.is("", "services")
-        || call.resource.is("", "persistentvolumeclaims")
-        || call.resource.is("", "persistentvolumes")
-    {
-        return Reply::json(StatusCode::OK, &last);
+fn gone(call: &Call, uid: &str, last: &Value) -> Reply {
+    let shown = [
+        "pods",
+        "serviceaccounts",
+        "services",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+    ];
+    if call.resource.group.is_empty() && shown.contains(&call.resource.plural.as_str()) {
+        return Reply::json(StatusCode::OK, last);
     }
     let mut details = json!({"name": call.target.name});
     if !call.resource.group.is_empty() {

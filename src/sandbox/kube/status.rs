@@ -81,7 +81,7 @@ impl Status {
     }
 
     fn about(mut self: Box<Self>, resource: &Resource, name: &str) -> Box<Self> {
-        self.details.name = name.to_owned();
+        name.clone_into(&mut self.details.name);
         self.details.group.clone_from(&resource.group);
         self.details.kind.clone_from(&resource.plural);
         self
@@ -181,12 +181,6 @@ impl Status {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
-    /// The user may not use this path.
-    pub fn forbidden_path(user: &str, verb: &str, path: &str) -> Box<Self> {
-        let message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
-        Self::new(403, "Forbidden", message)
-    }
-
     /// The resource does not have this verb.
     pub fn method_not_allowed() -> Box<Self> {
         Self::new(
@@ -246,11 +240,6 @@ impl Status {
         let mut status = Self::new(429, "TooManyRequests", message);
         status.details.retry_after = Some(seconds);
         status
-    }
-
-    /// The request's object is larger than allowed.
-    pub fn too_large(message: impl Into<String>) -> Box<Self> {
-        Self::new(413, "RequestEntityTooLarge", message)
     }
 
     /// The patch does not fit the object.

@@ -31,7 +31,7 @@ impl Column {
 }
 
 /// A table of objects.
-pub fn table(resource: &Resource, shown: &Shown, objects: &[Value], metadata: Value) -> Value {
+pub fn table(resource: &Resource, shown: &Shown, objects: &[Value], metadata: &Value) -> Value {
     let columns = columns::of(resource);
     let rows: Vec<_> = objects
         .iter()

@@ -1,9 +1,5 @@
 //! The server under unmodified clients.
 
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
-
 use super::*;
 use crate::clock::Clock;
 

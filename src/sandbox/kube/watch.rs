@@ -20,9 +20,9 @@ use crate::sandbox::http::{Body, Reply};
 use crate::sandbox::store::Change;
 
 /// How often a quiet watch says where it is.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch lasts when the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 struct Watcher {
     cluster: Arc<Cluster>,

@@ -33,7 +33,7 @@ const ESTABLISHED_AFTER: (Duration, Duration) =
 /// What a definition says about a served version.
 #[derive(Debug, Clone)]
 pub struct Custom {
-    /// The OpenAPI schema, as written.
+    /// The `OpenAPI` schema, as written.
     pub schema: Value,
     /// The printer columns, as written.
     pub columns: Vec<Value>,

@@ -1,6 +1,6 @@
 //! The three kinds of patches that change a live object.
 
-mod json;
+pub mod json;
 mod merge;
 mod strategic;
 

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let cases: [(fn(&str) -> Option<String>, &str, bool); 10] = [
+        type Rule = fn(&str) -> Option<String>;
+        let cases: [(Rule, &str, bool); 10] = [
             (label, "a-1", true),
             (label, "a.b", false),
             (subdomain, "a.b-c", true),
