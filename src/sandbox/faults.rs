@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::store::Store;
+use super::store::{Store, Transaction};
 
 const TABLE: &str = "sandbox/faults";
 
@@ -159,17 +159,57 @@ impl Faults {
             .map(|f| f.arg)
     }
 
+    /// As [`Self::take`], for a request with this method and path.
+    pub fn take_request(
+        &self,
+        system: &str,
+        kind: &str,
+        method: &str,
+        path: &str,
+    ) -> Option<Option<String>> {
+        self.list()
+            .into_iter()
+            .filter(|f| f.kind == kind && f.matches(system, method, path))
+            .find(|f| self.hit(f))
+            .map(|f| f.arg)
+    }
+
+    /// As [`Self::take`], inside a transaction: the count stays only if the
+    /// transaction does. `wanted` looks at the argument before it counts.
+    pub fn take_in(
+        tx: &mut Transaction<'_>,
+        system: &str,
+        kind: &str,
+        subject: &str,
+        wanted: impl Fn(Option<&str>) -> bool,
+    ) -> Option<Option<String>> {
+        Self::list_in(tx)
+            .into_iter()
+            .filter(|f| {
+                f.kind == kind && f.matches(system, "", subject) && wanted(f.arg.as_deref())
+            })
+            .find(|f| {
+                let (counted, hits) = f.counted();
+                tx.put(TABLE, &key(f.id), serde_json::json!(counted));
+                hits
+            })
+            .map(|f| f.arg)
+    }
+
+    /// All faults, as a transaction sees them.
+    pub fn list_in(tx: &Transaction<'_>) -> Vec<Fault> {
+        tx.list(TABLE, "")
+            .iter()
+            .filter_map(|(_, row)| Fault::deserialize(&*row.value).ok())
+            .collect()
+    }
+
     /// Counts a match; true when it is one of those that the fault hits.
     fn hit(&self, fault: &Fault) -> bool {
-        let seen = fault.seen + 1;
-        let counted = Fault {
-            seen,
-            ..fault.clone()
-        };
+        let (counted, hits) = fault.counted();
         self.store
             .put(TABLE, &key(fault.id), serde_json::json!(counted));
-        let past = seen >= fault.nth;
-        past && fault.times.is_none_or(|times| seen < fault.nth + times)
+        hits
     }
 }
 
@@ -184,6 +224,24 @@ impl Fault {
                 .path
                 .as_deref()
                 .is_none_or(|glob| glob_matches(glob, path))
+    }
+
+    /// Whether it will never hit again.
+    pub fn is_spent(&self) -> bool {
+        self.times
+            .is_some_and(|times| self.seen + 1 >= self.nth + times)
+    }
+
+    /// The fault after one more match, and whether it hits that one.
+    fn counted(&self) -> (Self, bool) {
+        let seen = self.seen + 1;
+        let past = seen >= self.nth;
+        let hits = past && self.times.is_none_or(|times| seen < self.nth + times);
+        let counted = Self {
+            seen,
+            ..self.clone()
+        };
+        (counted, hits)
     }
 
     fn verdict(&self) -> Verdict {

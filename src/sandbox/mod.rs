@@ -3,9 +3,12 @@
 //!
 //! It must never import a client module (`oci`, `k8s`), nor be imported by
 //! one: both sides implement the protocol from its specification.
+pub mod client;
+pub mod daemon;
 pub mod faults;
 pub mod http;
 pub mod kube;
 pub mod oci;
+pub mod plan;
 pub mod store;
 pub mod world;

@@ -44,6 +44,8 @@ pub struct Change {
     pub revision: u64,
     /// The content before, if there was one.
     pub before: Option<Arc<Value>>,
+    /// The revision of the content before; 0 when there was none.
+    pub before_revision: u64,
     /// The content after; none for a delete.
     pub after: Option<Arc<Value>>,
 }
@@ -150,6 +152,25 @@ impl Store {
             .map(|t| rows_with_prefix(t, prefix))
             .unwrap_or_default();
         (rows, inner.revision)
+    }
+
+    /// The row of a table with the smallest key.
+    pub fn first(&self, table: &str) -> Option<(Arc<str>, Row)> {
+        first_row(&self.lock().tables, table)
+    }
+
+    /// Deletes every row of the tables that `doomed` names.
+    pub fn clear(&self, doomed: impl Fn(&str) -> bool) {
+        let names: Vec<_> = self.tables().into_iter().map(|(name, _)| name).collect();
+        let done: Result<(), std::convert::Infallible> = self.write(|tx| {
+            for table in names.iter().filter(|name| doomed(name)) {
+                for (key, _) in tx.list(table, "") {
+                    tx.delete(table, &key);
+                }
+            }
+            Ok(())
+        });
+        done.unwrap_or_else(|never| match never {});
     }
 
     /// The names of the tables that hold rows, with their row counts.
@@ -297,6 +318,11 @@ impl Transaction<'_> {
             .unwrap_or_default()
     }
 
+    /// The row of a table with the smallest key.
+    pub fn first(&self, table: &str) -> Option<(Arc<str>, Row)> {
+        first_row(&self.inner.tables, table)
+    }
+
     /// The revision that the next write of this transaction will get.
     pub fn next_revision(&self) -> u64 {
         self.inner.revision + 1
@@ -320,12 +346,13 @@ impl Transaction<'_> {
         let (table, key): (Arc<str>, Arc<str>) = (table.into(), key.into());
         let tables = &mut self.inner.tables;
         let before = put_row(tables, table.clone(), key.clone(), revision, after.clone());
-        let before = before.map(|row| row.value);
+        let before_revision = before.as_ref().map_or(0, |row| row.revision);
         self.writes.push(Change {
             table,
             key,
             revision,
-            before,
+            before: before.map(|row| row.value),
+            before_revision,
             after,
         });
         revision
@@ -333,12 +360,11 @@ impl Transaction<'_> {
 
     fn undo(&mut self) {
         for change in std::mem::take(&mut self.writes).into_iter().rev() {
-            let revision = change.revision.saturating_sub(1);
             put_row(
                 &mut self.inner.tables,
                 change.table,
                 change.key,
-                revision,
+                change.before_revision,
                 change.before,
             );
         }
@@ -366,6 +392,11 @@ fn put_row(
             held
         }
     }
+}
+
+fn first_row(tables: &BTreeMap<Arc<str>, Table>, table: &str) -> Option<(Arc<str>, Row)> {
+    let (key, row) = tables.get(table)?.first_key_value()?;
+    Some((key.clone(), row.clone()))
 }
 
 fn rows_with_prefix(table: &Table, prefix: &str) -> Vec<(Arc<str>, Row)> {
@@ -409,14 +440,15 @@ mod tests {
     #[test]
     fn a_failed_transaction_leaves_nothing() {
         let (_dir, store) = store();
-        store.put("t", "k", json!(1));
+        let revision = store.put("t", "k", json!(1));
         let failed: Result<(), &str> = store.write(|tx| {
             tx.put("t", "k", json!(2));
             tx.put("t", "new", json!(3));
             Err("no")
         });
         assert_eq!(failed, Err("no"));
-        assert_eq!(*store.get("t", "k").unwrap().value, json!(1));
+        let row = store.get("t", "k").unwrap();
+        assert_eq!((&*row.value, row.revision), (&json!(1), revision));
         assert!(store.get("t", "new").is_none());
     }
 

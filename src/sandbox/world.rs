@@ -29,20 +29,61 @@ pub struct World {
     pub faults: Faults,
     /// Who asked what.
     pub requests: RequestLog,
+    /// How old the world was when it was opened.
+    age_at_open: Duration,
+    /// How much of the clock had elapsed when it was opened.
+    elapsed_at_open: Duration,
 }
+
+const META: &str = "sandbox/world";
 
 impl World {
     /// Opens the world whose state is in `dir`.
+    ///
+    /// The seed is fixed when a world is made: an existing one keeps its own.
     pub fn open(dir: &Path, clock: Clock, seed: u64) -> std::io::Result<Self> {
         let store = Arc::new(Store::open(dir)?);
+        let seed = match store.get(META, "seed").and_then(|row| row.value.as_u64()) {
+            Some(seed) => seed,
+            None => {
+                store.put(META, "seed", json!(seed));
+                seed
+            }
+        };
         let requests = RequestLog::open(&dir.join("requests.jsonl"), clock.clone())?;
+        let wall = clock.now().as_millisecond();
+        let age_at_open = age_on_opening(&store, wall);
+        let anchor = json!({
+            "wallMs": wall,
+            "ageMs": u64::try_from(age_at_open.as_millis()).unwrap_or(u64::MAX),
+            "rate": clock.rate(),
+        });
+        store.put(META, "clock", anchor);
         Ok(Self {
             faults: Faults::new(store.clone()),
+            elapsed_at_open: clock.elapsed(),
+            age_at_open,
             store,
             clock,
             seed,
             requests,
         })
+    }
+
+    /// How long the world has existed, in its own time. It goes on while the
+    /// sandbox is not running, as Oracle's data centres do.
+    pub fn age(&self) -> Duration {
+        self.age_at_open + self.clock.elapsed().saturating_sub(self.elapsed_at_open)
+    }
+
+    /// The wall clock's time at an age of the world.
+    pub fn wall_at(&self, age: Duration) -> jiff::Timestamp {
+        let ago = self.age().as_secs_f64() - age.as_secs_f64();
+        let real = jiff::SignedDuration::try_from_secs_f64(ago / self.clock.rate());
+        let now = self.clock.now();
+        real.ok()
+            .and_then(|real| now.checked_sub(real).ok())
+            .unwrap_or(now)
     }
 
     /// A number drawn from the seed and a subject: the same for the same
@@ -78,6 +119,19 @@ impl World {
     }
 }
 
+/// The world's age now: its age when it was last opened, and what passed since
+/// at the rate of that time.
+fn age_on_opening(store: &Store, wall_ms: i64) -> Duration {
+    let Some(row) = store.get(META, "clock") else {
+        return Duration::ZERO;
+    };
+    let then = row.value["wallMs"].as_i64().unwrap_or(wall_ms);
+    let rate = row.value["rate"].as_f64().unwrap_or(1.0);
+    let age = Duration::from_millis(row.value["ageMs"].as_u64().unwrap_or(0));
+    let passed = Duration::from_millis(u64::try_from(wall_ms - then).unwrap_or(0));
+    age + passed.mul_f64(rate)
+}
+
 /// The log of every request: a file of JSON lines, one when a request starts
 /// and one when it is answered.
 #[derive(Debug)]
@@ -106,6 +160,11 @@ impl RequestLog {
             next: AtomicU64::new(lines as u64 + 1),
             clock,
         })
+    }
+
+    /// How many requests there were in the world's life.
+    pub fn count(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - 1
     }
 
     /// Notes that a request came in.

@@ -1,0 +1,274 @@
+//! `todoctl sandbox`: the embedded rehearsal world on its own.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::Settings;
+use crate::files;
+use crate::profile::Profile;
+use crate::sandbox::client::{self, ClientError, Wanted};
+use crate::sandbox::daemon::{self, ServeError};
+use crate::sandbox::faults::Fault;
+use crate::sandbox::plan::{self, FaultError};
+
+/// Arguments of `todoctl sandbox`.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Folder of the world [default: sandbox in todoctl's state folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the sandbox, unless it runs
+    Start(StartArgs),
+    /// Stop the sandbox; its world stays
+    Stop,
+    /// Show where the sandbox is and what is in it
+    Status,
+    /// Make something go wrong
+    Fault(FaultArgs),
+    /// Empty the world
+    Reset,
+    /// Serve a world in the foreground
+    #[command(hide = true)]
+    Serve(StartArgs),
+}
+
+#[derive(Debug, Args)]
+struct StartArgs {
+    /// What latencies and identifiers are drawn from [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How fast time passes: real, fast, or so many times [default: fast]
+    #[arg(long, value_name = "real|fast|N", value_parser = plan::parse_rate)]
+    clock: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = plan::help())]
+struct FaultArgs {
+    /// oci or kube; or list, or clear
+    system: String,
+    /// What happens
+    kind: Option<String>,
+    /// Its argument
+    arg: Vec<String>,
+    /// Only requests with this method and path, e.g. 'POST /20160918/vcns'
+    #[arg(long = "match", value_name = "METHOD PATH-GLOB")]
+    matching: Option<String>,
+    /// From the n-th match on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    nth: u64,
+    /// For so many matches [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    times: Option<u64>,
+}
+
+/// Why `todoctl sandbox` fails.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The sandbox cannot be reached or started.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The sandbox cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The fault makes no sense.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// There is no folder to keep the world in.
+    #[error("no folder to keep the world in")]
+    NoFolder(#[source] std::io::Error),
+}
+
+/// What the command has to say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// For people, line by line.
+    pub lines: Vec<String>,
+    /// For programs.
+    pub json: Value,
+}
+
+impl Said {
+    fn new(line: impl Into<String>, json: Value) -> Self {
+        Self {
+            lines: vec![line.into()],
+            json,
+        }
+    }
+}
+
+/// Where the sandbox lives when nobody says otherwise.
+pub fn default_state_dir() -> std::io::Result<PathBuf> {
+    Ok(files::state_dir()?.join("sandbox"))
+}
+
+/// Runs `todoctl sandbox`.
+pub async fn run(args: SandboxArgs, version: &str) -> Result<Said, SandboxError> {
+    let dir = match args.state_dir {
+        Some(dir) => dir,
+        None => default_state_dir().map_err(SandboxError::NoFolder)?,
+    };
+    let dir = std::path::absolute(dir).map_err(SandboxError::NoFolder)?;
+    match args.command {
+        Command::Start(start) => {
+            let wanted = Wanted {
+                state_dir: dir.clone(),
+                seed: start.seed,
+                rate: start.clock,
+                version: version.to_owned(),
+            };
+            client::ensure_running(&wanted).await?;
+            status(&dir).await
+        }
+        Command::Serve(start) => {
+            let options = daemon::Options {
+                state_dir: dir,
+                seed: start.seed.unwrap_or(1),
+                rate: start.clock.unwrap_or(client::FAST),
+                version: version.to_owned(),
+            };
+            daemon::serve(options).await?;
+            Ok(Said::new("sandbox stopped", json!({"running": false})))
+        }
+        Command::Stop => {
+            let stopped = client::stop(&dir).await?;
+            let line = if stopped {
+                "sandbox stopped"
+            } else {
+                "no sandbox is running"
+            };
+            Ok(Said::new(line, json!({ "stopped": stopped })))
+        }
+        Command::Status => status(&dir).await,
+        Command::Reset => {
+            client::reset(&dir).await?;
+            Ok(Said::new("the world is empty", json!({"reset": true})))
+        }
+        Command::Fault(fault) => faults(&dir, fault).await,
+    }
+}
+
+async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
+    let status = client::status(dir).await?;
+    if status["running"] != true {
+        let line = format!("no sandbox is running in {}", dir.display());
+        return Ok(Said::new(line, status));
+    }
+    let text = |field: &str| match &status[field] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut lines = vec![
+        format!(
+            "sandbox     running, pid {}, for {} s",
+            text("pid"),
+            text("uptimeSeconds")
+        ),
+        format!("OCI         {}", text("ociEndpoint")),
+        format!("OCI config  {}", text("ociConfig")),
+        format!("state       {}", text("stateDir")),
+        format!(
+            "seed        {}, clock {} times real",
+            text("seed"),
+            text("clockRate")
+        ),
+        format!("requests    {}", text("requests")),
+    ];
+    for (name, count) in status["rows"].as_object().into_iter().flatten() {
+        lines.push(format!("  {count:>4}  {name}"));
+    }
+    let count = status["faults"].as_array().map_or(0, Vec::len);
+    lines.push(format!("faults      {count}"));
+    Ok(Said {
+        lines,
+        json: status,
+    })
+}
+
+async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxError> {
+    match (args.system.as_str(), args.kind) {
+        ("list", None) => {
+            let faults = client::faults(dir).await?;
+            let mut lines: Vec<_> = faults.iter().map(plan::describe).collect();
+            if lines.is_empty() {
+                lines.push("no faults".to_owned());
+            }
+            Ok(Said {
+                lines,
+                json: json!(faults),
+            })
+        }
+        ("clear", None) => {
+            let cleared = client::clear_faults(dir).await?;
+            let line = format!("{cleared} faults cleared");
+            Ok(Said::new(line, json!({ "cleared": cleared })))
+        }
+        (system, kind) => {
+            let mut fault = plan::check(system, kind.as_deref(), &args.arg.join(" "))?;
+            (fault.method, fault.path) = plan::parse_match(args.matching.as_deref())?;
+            fault.nth = args.nth;
+            fault.times = args.times;
+            fault.id = client::add_fault(dir, &fault).await?;
+            Ok(Said::new(plan::describe(&fault), json!(fault)))
+        }
+    }
+}
+
+/// The fault as the plan keeps it, for callers that are not a command line.
+pub fn parse_fault(system: &str, kind: &str, arg: &str) -> Result<Fault, FaultError> {
+    plan::check(system, Some(kind), arg)
+}
+
+/// The command, with its data printed.
+pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Exit, CliError> {
+    let said = run(args, env!("CARGO_PKG_VERSION")).await?;
+    settings.ui.document(&said.json, || said.lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Starts the embedded world when the profile asks for it, and points the
+/// profile's endpoints and credentials at it. Below this line nothing knows
+/// that Oracle is not Oracle.
+pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Result<(), CliError> {
+    let Some(sandbox) = profile.sandbox else {
+        return Ok(());
+    };
+    let state_dir = settings.state_dir()?.join("sandbox");
+    let wanted = Wanted {
+        state_dir,
+        seed: Some(sandbox.seed),
+        rate: Some(sandbox.clock.rate()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let world = client::ensure_running(&wanted)
+        .await
+        .map_err(SandboxError::from)?;
+    profile.endpoints.oci = Some(world.oci_endpoint);
+    profile.endpoints.clock_rate = world.clock_rate;
+    if let Some(cloud) = &mut profile.cloud {
+        cloud.config_file = world.oci_config.display().to_string();
+        cloud.config_profile = "DEFAULT".to_owned();
+        cloud.region = None;
+    }
+    Ok(())
+}
+
+impl From<SandboxError> for CliError {
+    fn from(error: SandboxError) -> Self {
+        let this = match &error {
+            SandboxError::Fault(_) => Self::usage("no such fault"),
+            _ => Self::failed("the sandbox does not do it"),
+        };
+        this.caused_by(&error)
+    }
+}

@@ -1,0 +1,362 @@
+//! The sandbox's process: opens the world, serves it on loopback, and tells
+//! where in `sandbox.json`.
+//!
+//! Addresses are kept in the store, so that profiles, kubeconfigs and shells
+//! that know them stay right over a restart.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::faults::Fault;
+use super::http::{self as server, Handler, Reply, Request};
+use super::kube::Clusters;
+use super::oci::account::{self, Account};
+use super::oci::{Kind, Oci, animate};
+use super::world::World;
+use crate::clock::Clock;
+use crate::files::{self, Access, Lock};
+
+const PORTS: &str = "sandbox/ports";
+
+/// Where a running sandbox is: the content of `sandbox.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sandbox {
+    /// The process.
+    pub pid: u32,
+    /// The version of todoctl that it runs.
+    pub version: String,
+    /// The base URL of the OCI emulator, for every service.
+    pub oci_endpoint: String,
+    /// The base URL of the control interface.
+    pub control_endpoint: String,
+    /// What the control interface asks for as bearer token.
+    pub control_token: String,
+    /// The OCI configuration file of the emulated account.
+    pub oci_config: PathBuf,
+    /// The seed of the world.
+    pub seed: u64,
+    /// How many seconds pass in the world in a real one.
+    pub clock_rate: f64,
+    /// The folder of the world.
+    pub state_dir: PathBuf,
+}
+
+/// What to serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of the world.
+    pub state_dir: PathBuf,
+    /// The seed, for a world that does not exist yet.
+    pub seed: u64,
+    /// How fast its time passes.
+    pub rate: f64,
+    /// The version of todoctl.
+    pub version: String,
+}
+
+/// Why a sandbox cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another process serves this folder.
+    #[error("the sandbox in {} is already being served ({holder})", dir.display())]
+    Running {
+        /// The folder.
+        dir: PathBuf,
+        /// What the other process says about itself.
+        holder: String,
+    },
+    /// The state cannot be read or written, or no port can be had.
+    #[error("cannot serve the sandbox in {}", dir.display())]
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+/// The file that tells where a folder's sandbox is.
+pub fn sandbox_file(dir: &Path) -> PathBuf {
+    dir.join("sandbox.json")
+}
+
+/// The lock that a folder's sandbox holds while it lives.
+pub fn lock_file(dir: &Path) -> PathBuf {
+    dir.join("sandbox.lock")
+}
+
+/// Serves a world until it is told to stop or gets a signal.
+pub async fn serve(options: Options) -> Result<(), ServeError> {
+    let dir = options.state_dir.clone();
+    let fails = |source| ServeError::Io {
+        dir: dir.clone(),
+        source,
+    };
+    let note = format!("pid {}", std::process::id());
+    let _lock = match Lock::take(&lock_file(&dir), &note).map_err(fails)? {
+        Ok(lock) => lock,
+        Err(holder) => return Err(ServeError::Running { dir, holder }),
+    };
+    let stop = CancellationToken::new();
+    run(options, &stop).await.map_err(fails)?;
+    // The next one to look must not find a stale address.
+    match std::fs::remove_file(sandbox_file(&dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fails(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = std::path::absolute(&options.state_dir)?;
+    let clock = Clock::new(options.rate, stop.clone());
+    let world = Arc::new(World::open(&dir, clock, options.seed)?);
+    let account = Account::open(&world, &dir)?;
+    let oci_listener = listen(&world, "oci").await?;
+    let control_listener = listen(&world, "control").await?;
+    let tokens = Arc::new(animate::Tokens::new(world.clone()));
+    let clusters = Clusters::new(world.clone(), tokens);
+    clusters.start_all().await?;
+
+    let sandbox = Sandbox {
+        pid: std::process::id(),
+        version: options.version,
+        oci_endpoint: base_url(&oci_listener)?,
+        control_endpoint: base_url(&control_listener)?,
+        control_token: random_token()?,
+        oci_config: account::config_path(&dir),
+        seed: world.seed,
+        clock_rate: options.rate,
+        state_dir: dir.clone(),
+    };
+    let oci = Arc::new(Oci::new(world.clone(), account));
+    let control = Arc::new(Control {
+        world: world.clone(),
+        clusters: clusters.clone(),
+        sandbox: sandbox.clone(),
+        stop: stop.clone(),
+    });
+    let ticking = oci.clone();
+    tokio::spawn(async move { ticking.tick().await });
+    tokio::spawn(animate::run(world.clone(), clusters));
+    tokio::spawn(server::serve(
+        oci_listener,
+        None,
+        oci,
+        world.clone(),
+        stop.clone(),
+    ));
+    tokio::spawn(server::serve(
+        control_listener,
+        None,
+        control,
+        world,
+        stop.clone(),
+    ));
+
+    let text = serde_json::to_vec_pretty(&sandbox)?;
+    files::write_atomic(&sandbox_file(&dir), &text, Access::Private)?;
+    wait_for_end(stop).await?;
+    stop.cancel();
+    Ok(())
+}
+
+/// Binds the port that this listener had before, or a new one.
+async fn listen(world: &World, name: &str) -> io::Result<TcpListener> {
+    let before = world.store.get(PORTS, name);
+    let port = before.and_then(|row| u16::try_from(row.value.as_u64()?).ok());
+    let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let listener = match bind(port.unwrap_or(0)).await {
+        Ok(listener) => listener,
+        Err(_) => bind(0).await?,
+    };
+    let now = listener.local_addr()?.port();
+    if port != Some(now) {
+        world.store.put(PORTS, name, json!(now));
+    }
+    Ok(listener)
+}
+
+fn base_url(listener: &TcpListener) -> io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+fn random_token() -> io::Result<String> {
+    let mut bytes = [0_u8; 24];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut bytes)
+        .map_err(|_| io::Error::other("no randomness"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Waits for the control interface or a signal to end the process. A closed
+/// terminal does not: the sandbox outlives the command that started it.
+#[cfg(unix)]
+async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = tokio::signal::ctrl_c() => ended,
+    }
+}
+
+/// The control interface: what `todoctl sandbox` talks to.
+struct Control {
+    world: Arc<World>,
+    clusters: Arc<Clusters>,
+    sandbox: Sandbox,
+    stop: CancellationToken,
+}
+
+impl Handler for Control {
+    fn system(&self) -> &'static str {
+        "control"
+    }
+
+    fn is_logged(&self) -> bool {
+        false
+    }
+
+    async fn handle(&self, request: Request) -> Reply {
+        let bearer = format!("Bearer {}", self.sandbox.control_token);
+        if request.header("authorization") != Some(&*bearer) {
+            return problem(StatusCode::UNAUTHORIZED, "the control token is wrong");
+        }
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/status") => Reply::json(StatusCode::OK, &self.status()),
+            ("POST", "/stop") => {
+                self.stop_soon();
+                Reply::json(StatusCode::OK, &json!({"stopping": true}))
+            }
+            ("GET", "/faults") => Reply::json(StatusCode::OK, &self.world.faults.list()),
+            ("POST", "/faults") => self.add_fault(&request),
+            ("DELETE", "/faults") => {
+                let cleared = self.world.faults.clear();
+                Reply::json(StatusCode::OK, &json!({ "cleared": cleared }))
+            }
+            ("POST", "/reset") => match self.reset() {
+                Ok(()) => Reply::json(StatusCode::OK, &json!({"reset": true})),
+                Err(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
+            },
+            _ => problem(StatusCode::NOT_FOUND, "no such control command"),
+        }
+    }
+
+    fn fault(&self, status: StatusCode, _: &Request) -> Reply {
+        Reply::empty(status)
+    }
+}
+
+fn problem(status: StatusCode, why: &str) -> Reply {
+    Reply::json(status, &json!({ "error": why }))
+}
+
+impl Control {
+    fn status(&self) -> Value {
+        let world = &self.world;
+        let rows: serde_json::Map<String, Value> = live_rows(world)
+            .into_iter()
+            .map(|(name, count)| (name, count.into()))
+            .collect();
+        json!({
+            "running": true,
+            "pid": self.sandbox.pid,
+            "version": self.sandbox.version,
+            "uptimeSeconds": world.clock.real(world.clock.elapsed()).as_secs(),
+            "worldAgeSeconds": world.age().as_secs(),
+            "seed": self.sandbox.seed,
+            "clockRate": self.sandbox.clock_rate,
+            "ociEndpoint": self.sandbox.oci_endpoint,
+            "controlEndpoint": self.sandbox.control_endpoint,
+            "ociConfig": self.sandbox.oci_config,
+            "stateDir": self.sandbox.state_dir,
+            "rows": rows,
+            "requests": world.requests.count(),
+            "faults": world.faults.list(),
+        })
+    }
+
+    /// The answer is sent first: the listeners close with the token.
+    fn stop_soon(&self) {
+        let stop = self.stop.clone();
+        let clock = Clock::default();
+        tokio::spawn(async move {
+            let _ = clock.sleep(std::time::Duration::from_millis(50)).await;
+            stop.cancel();
+        });
+    }
+
+    fn add_fault(&self, request: &Request) -> Reply {
+        match serde_json::from_slice::<Fault>(&request.body) {
+            Ok(mut fault) => {
+                fault.since_ms = u64::try_from(self.world.age().as_millis()).unwrap_or(0);
+                let id = self.world.faults.add(fault);
+                Reply::json(StatusCode::OK, &json!({ "id": id }))
+            }
+            Err(why) => problem(StatusCode::BAD_REQUEST, &why.to_string()),
+        }
+    }
+
+    /// Everything goes but the account, the ports and the world's age.
+    fn reset(&self) -> io::Result<()> {
+        for (id, _) in self.world.store.list("oci/endpoints", "").0 {
+            self.clusters.remove(&id);
+        }
+        let kept = [
+            "sandbox/ports",
+            "sandbox/world",
+            "oci/account",
+            account::KEYS,
+        ];
+        self.world.store.clear(|table| !kept.contains(&table));
+        Account::open(&self.world, &self.sandbox.state_dir).map(drop)
+    }
+}
+
+/// How many things exist of every kind: ghosts, records of what happened and
+/// the emulator's own notes are not counted.
+pub fn live_rows(world: &World) -> Vec<(String, usize)> {
+    let mut counts = Vec::new();
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_record()) {
+        let rows = world.store.list(kind.table(), "").0;
+        let live = |row: &Value| {
+            row["gone"].is_null() && row["body"]["id"] != row["body"]["compartmentId"]
+        };
+        let count = rows.iter().filter(|(_, row)| live(&row.value)).count();
+        if count > 0 {
+            counts.push((kind.table().to_owned(), count));
+        }
+    }
+    let foreign = |name: &str| !name.starts_with("oci/") && !name.starts_with("sandbox/");
+    for (name, count) in world.store.tables() {
+        if foreign(&name) {
+            counts.push((name.to_string(), count));
+        }
+    }
+    counts
+}
