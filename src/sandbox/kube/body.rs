@@ -246,8 +246,11 @@ fn json_body(call: &Call, bytes: &[u8]) -> Outcome<Value> {
     })
 }
 
-fn yaml_body(_bytes: &[u8]) -> Outcome<Value> {
-    Err(Status::unsupported_media_type(FORMATS))
+fn yaml_body(bytes: &[u8]) -> Outcome<Value> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Status::bad_request("error parsing YAML: invalid UTF-8"))?;
+    crate::yaml::from_str(text, "body")
+        .map_err(|finding| Status::bad_request(format!("error parsing YAML: {}", finding.summary)))
 }
 
 /// The object's version and kind must be those of the path.
