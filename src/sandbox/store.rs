@@ -44,8 +44,6 @@ pub struct Change {
     pub revision: u64,
     /// The content before, if there was one.
     pub before: Option<Arc<Value>>,
-    /// The revision of the content before; 0 when there was none.
-    pub before_revision: u64,
     /// The content after; none for a delete.
     pub after: Option<Arc<Value>>,
 }
@@ -88,6 +86,8 @@ struct Line {
 pub struct Transaction<'a> {
     inner: &'a mut Inner,
     writes: Vec<Change>,
+    /// For each write, the revision of the row that it replaced.
+    replaced: Vec<u64>,
 }
 
 impl Store {
@@ -198,6 +198,7 @@ impl Store {
         let mut tx = Transaction {
             inner: &mut inner,
             writes: Vec::new(),
+            replaced: Vec::new(),
         };
         match change(&mut tx) {
             Ok(result) => {
@@ -346,25 +347,27 @@ impl Transaction<'_> {
         let (table, key): (Arc<str>, Arc<str>) = (table.into(), key.into());
         let tables = &mut self.inner.tables;
         let before = put_row(tables, table.clone(), key.clone(), revision, after.clone());
-        let before_revision = before.as_ref().map_or(0, |row| row.revision);
+        self.replaced
+            .push(before.as_ref().map_or(0, |row| row.revision));
         self.writes.push(Change {
             table,
             key,
             revision,
             before: before.map(|row| row.value),
-            before_revision,
             after,
         });
         revision
     }
 
     fn undo(&mut self) {
-        for change in std::mem::take(&mut self.writes).into_iter().rev() {
+        let writes = std::mem::take(&mut self.writes);
+        let replaced = std::mem::take(&mut self.replaced);
+        for (change, revision) in writes.into_iter().zip(replaced).rev() {
             put_row(
                 &mut self.inner.tables,
                 change.table,
                 change.key,
-                change.before_revision,
+                revision,
                 change.before,
             );
         }
