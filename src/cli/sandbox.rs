@@ -165,11 +165,19 @@ async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
         other => other.to_string(),
     };
     let mut lines = vec![
-        format!("sandbox     running, pid {}, for {} s", text("pid"), text("uptimeSeconds")),
+        format!(
+            "sandbox     running, pid {}, for {} s",
+            text("pid"),
+            text("uptimeSeconds")
+        ),
         format!("OCI         {}", text("ociEndpoint")),
         format!("OCI config  {}", text("ociConfig")),
         format!("state       {}", text("stateDir")),
-        format!("seed        {}, clock {} times real", text("seed"), text("clockRate")),
+        format!(
+            "seed        {}, clock {} times real",
+            text("seed"),
+            text("clockRate")
+        ),
         format!("requests    {}", text("requests")),
     ];
     for (name, count) in status["rows"].as_object().into_iter().flatten() {

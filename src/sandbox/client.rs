@@ -235,7 +235,10 @@ async fn lock_patiently(path: &Path, note: &str) -> Result<Lock, ClientError> {
         match Lock::take(path, note)? {
             Ok(lock) => return Ok(lock),
             Err(_) if deadline.passed() => {
-                let error = format!("another todoctl is starting the sandbox ({})", path.display());
+                let error = format!(
+                    "another todoctl is starting the sandbox ({})",
+                    path.display()
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, error).into());
             }
             Err(_) => clock.sleep(PAUSE).await.map_err(io::Error::other)?,
@@ -256,7 +259,10 @@ async fn pause_until(
             log: tail(&dir.join("sandbox.log")),
         });
     }
-    clock.sleep(PAUSE).await.map_err(|c| io::Error::other(c).into())
+    clock
+        .sleep(PAUSE)
+        .await
+        .map_err(|c| io::Error::other(c).into())
 }
 
 /// The last lines of a log, each on a line of its own.

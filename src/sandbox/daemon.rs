@@ -148,9 +148,21 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     });
     let ticking = oci.clone();
     tokio::spawn(async move { ticking.tick().await });
-    tokio::spawn(animate::run(world.clone(), clusters));
-    tokio::spawn(server::serve(oci_listener, None, oci, world.clone(), stop.clone()));
-    tokio::spawn(server::serve(control_listener, None, control, world, stop.clone()));
+    tokio::spawn(animate::run(world.clone(), oci.clone(), clusters));
+    tokio::spawn(server::serve(
+        oci_listener,
+        None,
+        oci,
+        world.clone(),
+        stop.clone(),
+    ));
+    tokio::spawn(server::serve(
+        control_listener,
+        None,
+        control,
+        world,
+        stop.clone(),
+    ));
 
     let text = serde_json::to_vec_pretty(&sandbox)?;
     files::write_atomic(&sandbox_file(&dir), &text, Access::Private)?;
@@ -315,7 +327,12 @@ impl Control {
         for (id, _) in self.world.store.list("oci/endpoints", "").0 {
             self.clusters.remove(&id);
         }
-        let kept = ["sandbox/ports", "sandbox/world", "oci/account", account::KEYS];
+        let kept = [
+            "sandbox/ports",
+            "sandbox/world",
+            "oci/account",
+            account::KEYS,
+        ];
         self.world.store.clear(|table| !kept.contains(&table));
         Account::open(&self.world, &self.sandbox.state_dir).map(drop)
     }
@@ -327,7 +344,9 @@ pub fn live_rows(world: &World) -> Vec<(String, usize)> {
     let mut counts = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_record()) {
         let rows = world.store.list(kind.table(), "").0;
-        let live = |row: &Value| row["gone"].is_null() && row["body"]["id"] != row["body"]["compartmentId"];
+        let live = |row: &Value| {
+            row["gone"].is_null() && row["body"]["id"] != row["body"]["compartmentId"]
+        };
         let count = rows.iter().filter(|(_, row)| live(&row.value)).count();
         if count > 0 {
             counts.push((kind.table().to_owned(), count));

@@ -88,7 +88,9 @@ pub fn check(system: &str, kind: Option<&str>, arg: &str) -> Result<Fault, Fault
 fn fits(kind: &str, arg: &str) -> bool {
     let number = |text: &str| text.trim().parse::<u64>().is_ok();
     match kind {
-        "status" => arg.parse().is_ok_and(|code: u16| (400..=599).contains(&code)),
+        "status" => arg
+            .parse()
+            .is_ok_and(|code: u16| (400..=599).contains(&code)),
         "delay" | "away" | "skew" => parse_duration(arg).is_some(),
         "out-of-capacity" => is_place(arg),
         "work-request" => match arg.split_once(' ') {
@@ -123,7 +125,9 @@ pub fn parse_match(text: Option<&str>) -> Result<(Option<String>, Option<String>
     let words: Vec<_> = text.split_whitespace().collect();
     let is_path = |word: &str| word.starts_with('/') || word.starts_with('*');
     match words.as_slice() {
-        [method, path] if method.chars().all(|c| c.is_ascii_alphabetic() || c == '*') && is_path(path) => {
+        [method, path]
+            if method.chars().all(|c| c.is_ascii_alphabetic() || c == '*') && is_path(path) =>
+        {
             Ok((Some(method.to_ascii_uppercase()), Some((*path).to_owned())))
         }
         [path] if is_path(path) => Ok((None, Some((*path).to_owned()))),
@@ -190,7 +194,10 @@ mod tests {
             ("oci", "work-request", "slow 2.5"),
             ("oci", "limit", "cluster-count 0"),
         ] {
-            assert!(check(system, Some(kind), arg).is_ok(), "{system} {kind} {arg}");
+            assert!(
+                check(system, Some(kind), arg).is_ok(),
+                "{system} {kind} {arg}"
+            );
         }
         for (system, kind, arg) in [
             ("oci", "status", "200"),
@@ -203,7 +210,10 @@ mod tests {
             ("kube", "quota", ""),
             ("moon", "drop", ""),
         ] {
-            assert!(check(system, Some(kind), arg).is_err(), "{system} {kind} {arg}");
+            assert!(
+                check(system, Some(kind), arg).is_err(),
+                "{system} {kind} {arg}"
+            );
         }
         let error = check("kube", Some("explode"), "").unwrap_err().to_string();
         assert!(error.contains("status, delay, drop"), "{error}");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::cluster::ENDPOINTS;
 use super::ledger::{Doc, Kind};
-use super::{auth, options};
+use super::{Oci, auth, options};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
 
@@ -50,11 +50,12 @@ impl Authenticator for Tokens {
 
 /// Keeps the Kubernetes emulator in step with the clusters and nodes of this
 /// one, until the world's clock is cancelled.
-pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
+pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
     let mut changes = world.store.subscribe();
     loop {
         // A failure here is tried again with the next change or in a while.
         let _ = step(&world, &clusters).await;
+        oci.control();
         let seen = *changes.borrow_and_update();
         loop {
             let pause = std::time::Duration::from_secs(5);
@@ -70,9 +71,11 @@ pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
 }
 
 fn concerns(world: &World, since: u64) -> bool {
-    let tables = [Kind::Cluster.table(), Kind::NodePool.table()];
+    let tables = [Kind::Cluster, Kind::NodePool, Kind::LoadBalancer].map(Kind::table);
     world.store.changes_since(since).map_or(true, |changes| {
-        changes.iter().any(|c| tables.contains(&&*c.table))
+        changes
+            .iter()
+            .any(|c| tables.contains(&&*c.table) || c.table.ends_with("/core/services"))
     })
 }
 
@@ -114,9 +117,8 @@ fn nodes(world: &World, clusters: &Arc<Clusters>) {
     let pools = live(world, Kind::NodePool);
     let mut present = BTreeSet::new();
     for pool in &pools {
-        let active = |node: &&Value| {
-            matches!(node["lifecycleState"].as_str(), Some("ACTIVE" | "DELETING"))
-        };
+        let active =
+            |node: &&Value| matches!(node["lifecycleState"].as_str(), Some("ACTIVE" | "DELETING"));
         for node in pool.array("nodes").iter().filter(active) {
             let id = node["id"].as_str().unwrap_or_default();
             present.insert(id.to_owned());

@@ -415,7 +415,7 @@ impl Ledger<'_, '_> {
 
     /// Lets an event happen `ms` from now.
     pub(super) fn after(&mut self, ms: u64, event: Event) {
-        events::schedule(self.tx, self.age + ms, event);
+        events::schedule(self.tx, self.age + ms, &event);
     }
 
     /// Whether a fault of the plan hits now, and its argument.

@@ -15,7 +15,12 @@ const LARGEST_PAGE: usize = 1000;
 
 /// Lists a compartment's resources of a kind. `filters` are the query
 /// parameters that must equal the field of the same name.
-pub(super) fn list(books: &mut Ledger<'_, '_>, call: &Call<'_>, kind: Kind, filters: &[&str]) -> Outcome {
+pub(super) fn list(
+    books: &mut Ledger<'_, '_>,
+    call: &Call<'_>,
+    kind: Kind,
+    filters: &[&str],
+) -> Outcome {
     let docs = select(books, call, kind, filters)?;
     let rows = docs.into_iter().map(|doc| doc.body.into()).collect();
     page(books, call, rows)

@@ -150,7 +150,10 @@ fn private_ip(vnic: &Doc) -> Value {
 }
 
 /// Reserves a public address.
-pub(crate) fn create_public(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_public(
+    books: &mut Ledger<'_, '_>,
+    input: &Input<'_>,
+) -> Result<Doc, ApiError> {
     let lifetime = input.need("lifetime")?;
     if !matches!(lifetime, "RESERVED" | "EPHEMERAL") {
         return Err(ApiError::invalid("lifetime must be RESERVED or EPHEMERAL"));

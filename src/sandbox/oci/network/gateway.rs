@@ -29,7 +29,10 @@ pub(crate) fn services(books: &Ledger<'_, '_>) -> [Value; 2] {
 }
 
 /// Makes an internet gateway: one per VCN.
-pub(crate) fn create_internet(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_internet(
+    books: &mut Ledger<'_, '_>,
+    input: &Input<'_>,
+) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let enabled = input
         .flag("isEnabled")?
@@ -69,7 +72,10 @@ pub(crate) fn create_nat(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Resul
 }
 
 /// Makes a service gateway: one per VCN.
-pub(crate) fn create_service(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_service(
+    books: &mut Ledger<'_, '_>,
+    input: &Input<'_>,
+) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let services = chosen(books, input.need_array("services")?)?;
     let most = limits::value(books, "service-gateway-count");

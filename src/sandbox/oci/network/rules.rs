@@ -21,7 +21,10 @@ pub(crate) enum Direction {
 }
 
 /// Makes a route table.
-pub(crate) fn create_route_table(books: &mut Ledger<'_, '_>, input: &Input<'_>) -> Result<Doc, ApiError> {
+pub(crate) fn create_route_table(
+    books: &mut Ledger<'_, '_>,
+    input: &Input<'_>,
+) -> Result<Doc, ApiError> {
     let vcn = parent(books, input)?;
     let rules = route_rules(books, input.need_array("routeRules")?, vcn.id())?;
     let mut body = common(books, input, "routetable")?;

@@ -135,7 +135,11 @@ fn associate(
 }
 
 /// Changes a subnet.
-pub(crate) fn update(books: &Ledger<'_, '_>, input: &Input<'_>, doc: &mut Doc) -> Result<(), ApiError> {
+pub(crate) fn update(
+    books: &Ledger<'_, '_>,
+    input: &Input<'_>,
+    doc: &mut Doc,
+) -> Result<(), ApiError> {
     let vcn = doc.str("vcnId").to_owned();
     if let Some(cidr) = input
         .text("cidrBlock")?
