@@ -20,7 +20,7 @@ use super::http::{self as server, Handler, Reply, Request};
 use super::kube::Clusters;
 use super::oci::account::{self, Account};
 use super::oci::{Kind, Oci, animate};
-use super::world::World;
+use super::world::{World, hex};
 use crate::clock::Clock;
 use crate::files::{self, Access, Lock};
 
@@ -196,7 +196,7 @@ fn random_token() -> io::Result<String> {
     let random = ring::rand::SystemRandom::new();
     ring::rand::SecureRandom::fill(&random, &mut bytes)
         .map_err(|_| io::Error::other("no randomness"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// Waits for the control interface or a signal to end the process. A closed

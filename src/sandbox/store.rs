@@ -223,7 +223,10 @@ impl Store {
     /// Deletes one row.
     pub fn delete(&self, table: &str, key: &str) {
         let done: Result<_, std::convert::Infallible> = self.write(|tx| Ok(tx.delete(table, key)));
-        done.map(drop).unwrap_or_else(|never| match never {});
+        match done {
+            Ok(_) => {}
+            Err(never) => match never {},
+        }
     }
 
     /// The changes after `revision`, oldest first.
@@ -249,6 +252,10 @@ impl Store {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "the sandbox must not go on with rows that it would forget"
+    )]
     fn commit(&self, inner: &mut Inner, writes: Vec<Change>) {
         if writes.is_empty() {
             return;
@@ -287,6 +294,17 @@ impl Store {
                 text.push(b'\n');
             }
         }
+        // Deleted rows are gone from the rows, but their revisions are spent.
+        let last = Line {
+            w: vec![(
+                "sandbox/revision".into(),
+                "last".into(),
+                inner.revision,
+                None,
+            )],
+        };
+        serde_json::to_writer(&mut text, &last)?;
+        text.push(b'\n');
         files::write_atomic(&self.path, &text, Access::Private)?;
         inner.log = files::open_append(&self.path)?;
         inner.log_bytes = text.len() as u64;
@@ -381,20 +399,16 @@ fn put_row(
     revision: u64,
     value: Option<Arc<Value>>,
 ) -> Option<Row> {
-    match value {
-        Some(value) => tables
-            .entry(table)
-            .or_default()
-            .insert(key, Row { value, revision }),
-        None => {
-            let rows = tables.get_mut(&table)?;
-            let held = rows.remove(&key);
-            if rows.is_empty() {
-                tables.remove(&table);
-            }
-            held
-        }
+    if let Some(value) = value {
+        let rows = tables.entry(table).or_default();
+        return rows.insert(key, Row { value, revision });
     }
+    let rows = tables.get_mut(&table)?;
+    let held = rows.remove(&key);
+    if rows.is_empty() {
+        tables.remove(&table);
+    }
+    held
 }
 
 fn first_row(tables: &BTreeMap<Arc<str>, Table>, table: &str) -> Option<(Arc<str>, Row)> {

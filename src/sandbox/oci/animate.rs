@@ -60,7 +60,7 @@ pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
         loop {
             let pause = std::time::Duration::from_secs(5);
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
                 slept = world.clock.sleep(pause) => if slept.is_err() { return } else { break },
             }
             if concerns(&world, seen) {

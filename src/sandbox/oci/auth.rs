@@ -53,7 +53,7 @@ struct Signature {
     key_id: String,
     algorithm: String,
     headers: Vec<String>,
-    signature: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// Checks a request's signature against the raw target; returns the key's
@@ -181,14 +181,14 @@ impl Signature {
                     parsed.headers = value.split(' ').map(str::to_ascii_lowercase).collect();
                 }
                 "signature" => {
-                    parsed.signature = STANDARD.decode(value).map_err(|_| AuthError::Header)?;
+                    parsed.bytes = STANDARD.decode(value).map_err(|_| AuthError::Header)?;
                 }
                 _ => {}
             }
             rest = after;
         }
         let complete = !parsed.key_id.is_empty()
-            && !parsed.signature.is_empty()
+            && !parsed.bytes.is_empty()
             && parsed.algorithm == "rsa-sha256";
         complete.then_some(parsed).ok_or(AuthError::Header)
     }
@@ -198,7 +198,7 @@ impl Signature {
         let key = row.value["publicKey"].as_str().unwrap_or_default();
         let key = STANDARD.decode(key).map_err(|_| AuthError::UnknownKey)?;
         UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key)
-            .verify(text.as_bytes(), &self.signature)
+            .verify(text.as_bytes(), &self.bytes)
             .map_err(|_| AuthError::Signature)
     }
 }
@@ -463,7 +463,7 @@ mod tests {
         let (_dir, store) = store();
         let good = token(TOKEN_SIGNATURE);
         let digest = ring::digest::digest(&ring::digest::SHA256, good.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let hex = crate::sandbox::world::hex(digest.as_ref());
         assert_eq!(
             hex,
             "1311659e5d9bfe151af329e9da8e97d2be621bd619edd6c7d83a39c2953240c1"

@@ -1,4 +1,4 @@
-//! The cluster's cloud controller: for every Service of type LoadBalancer it
+//! The cluster's cloud controller: for every Service of type `LoadBalancer` it
 //! makes a load balancer, opens the security lists for it, and writes its
 //! address into the Service; with the Service it takes all of that away.
 //!

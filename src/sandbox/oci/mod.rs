@@ -109,7 +109,7 @@ impl Oci {
             });
             tokio::select! {
                 slept = self.world.clock.sleep(wait) => if slept.is_err() { return },
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
             }
         }
     }

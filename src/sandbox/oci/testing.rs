@@ -207,6 +207,10 @@ impl Bench {
     }
 
     /// Something in the tenancy's root compartment.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers write the fields as literals"
+    )]
     pub(crate) fn here(&self, fields: Value) -> Value {
         let mut body = json!({"compartmentId": self.account.tenancy});
         let fields = fields.as_object().cloned().unwrap();
