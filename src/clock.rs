@@ -149,6 +149,20 @@ impl Deadline {
     pub fn passed(&self) -> bool {
         self.remaining().is_zero()
     }
+
+    /// Pauses before the next look at a condition, or says why there is none.
+    /// `last` is what was seen. A loop around it does what [`wait_until`] does
+    /// where a closure that borrows would make the future impossible to spawn.
+    pub async fn pause<E>(&self, last: String, pause: Duration) -> Result<(), WaitError<E>> {
+        if self.passed() {
+            return Err(WaitError::TimedOut {
+                waited: self.waited(),
+                last,
+            });
+        }
+        let pause = pause.min(self.remaining().max(Duration::from_millis(1)));
+        Ok(self.clock.sleep(pause).await?)
+    }
 }
 
 /// Exponential back-off with full jitter in its upper half.
@@ -221,15 +235,7 @@ where
             Look::Done(value) => return Ok(value),
             Look::Wait(last, pause) => (last, pause),
         };
-        if deadline.passed() {
-            return Err(WaitError::TimedOut {
-                waited: deadline.waited(),
-                last,
-            });
-        }
-        clock
-            .sleep(pause.min(deadline.remaining().max(Duration::from_millis(1))))
-            .await?;
+        deadline.pause(last, pause).await?;
     }
 }
 

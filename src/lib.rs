@@ -7,6 +7,7 @@
 
 // Floor 0: words. No input or output.
 pub mod finding;
+pub mod manifest;
 pub mod names;
 pub mod secret;
 

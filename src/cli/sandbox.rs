@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::error::CliError;
+use super::exit::Exit;
+use super::settings::Settings;
 use crate::files;
+use crate::profile::Profile;
 use crate::sandbox::client::{self, ClientError, Wanted};
 use crate::sandbox::daemon::{self, ServeError};
 use crate::sandbox::faults::Fault;
@@ -223,4 +227,48 @@ async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxE
 /// The fault as the plan keeps it, for callers that are not a command line.
 pub fn parse_fault(system: &str, kind: &str, arg: &str) -> Result<Fault, FaultError> {
     plan::check(system, Some(kind), arg)
+}
+
+/// The command, with its data printed.
+pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Exit, CliError> {
+    let said = run(args, env!("CARGO_PKG_VERSION")).await?;
+    settings.ui.document(&said.json, || said.lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Starts the embedded world when the profile asks for it, and points the
+/// profile's endpoints and credentials at it. Below this line nothing knows
+/// that Oracle is not Oracle.
+pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Result<(), CliError> {
+    let Some(sandbox) = profile.sandbox else {
+        return Ok(());
+    };
+    let state_dir = settings.state_dir()?.join("sandbox");
+    let wanted = Wanted {
+        state_dir,
+        seed: Some(sandbox.seed),
+        rate: Some(sandbox.clock.rate()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let world = client::ensure_running(&wanted)
+        .await
+        .map_err(SandboxError::from)?;
+    profile.endpoints.oci = Some(world.oci_endpoint);
+    profile.endpoints.clock_rate = world.clock_rate;
+    if let Some(cloud) = &mut profile.cloud {
+        cloud.config_file = world.oci_config.display().to_string();
+        cloud.config_profile = "DEFAULT".to_owned();
+        cloud.region = None;
+    }
+    Ok(())
+}
+
+impl From<SandboxError> for CliError {
+    fn from(error: SandboxError) -> Self {
+        let this = match &error {
+            SandboxError::Fault(_) => Self::usage("no such fault"),
+            _ => Self::failed("the sandbox does not do it"),
+        };
+        this.caused_by(&error)
+    }
 }

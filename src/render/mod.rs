@@ -1,1 +1,262 @@
-//! (being written)
+//! Rendering: embedded handlebars templates become Kubernetes manifests with
+//! our owner labels.
+//!
+//! No network and no files: the templates are in the binary. Helm charts are
+//! another language; see `helm`. Secret values never pass through a template:
+//! [`secrets`] builds their manifests in code.
+
+mod engine;
+mod secrets;
+pub mod templates;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use self::engine::Engine;
+pub use self::engine::RenderError;
+pub use self::secrets::{APP_SECRETS, DAPR_STATE, KAFKA_CREDENTIALS, secrets};
+pub use crate::manifest::Manifest;
+use crate::profile::{KafkaProvider, Profile, SaslMechanism};
+use crate::secret::Secret;
+
+/// What rendering needs beyond the profile: what earlier steps learned.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// `HOST:PORT` of the Kafka brokers. Empty means the profile's own.
+    pub brokers: Vec<String>,
+    /// How the app logs in to Kafka. Absent means the profile's own way.
+    pub kafka_login: Option<KafkaLogin>,
+}
+
+/// A way to log in to Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaLogin {
+    /// The SASL mechanism; not [`SaslMechanism::None`].
+    pub mechanism: SaslMechanism,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Every manifest of the platform that holds no secret, in the order of
+/// creation: the namespace, the Dapr components, and what lets the app read
+/// its own secrets.
+pub fn manifests(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, RenderError> {
+    let engine = Engine::new()?;
+    let namespace = profile.app.namespace.as_str();
+    let mut out = engine.manifests("namespace", &NamespaceContext { namespace })?;
+    let names = &profile.dapr.components;
+    let scopes: BTreeSet<&str> = profile
+        .app
+        .services
+        .iter()
+        .filter_map(|service| service.dapr.as_ref())
+        .map(|dapr| dapr.app_id.as_str())
+        .collect();
+    out.extend(engine.manifests(
+        "dapr/secret-reader",
+        &SecretContext {
+            namespace,
+            secret: APP_SECRETS,
+        },
+    )?);
+    let component = |name| ComponentContext {
+        name,
+        namespace,
+        scopes: &scopes,
+    };
+    out.extend(engine.manifests(
+        "dapr/secretstore-kubernetes",
+        &component(names.secrets.as_str()),
+    )?);
+    out.extend(engine.manifests(
+        "dapr/state-postgresql",
+        &StateContext {
+            component: component(names.state.as_str()),
+            secret: DAPR_STATE,
+        },
+    )?);
+    let pubsub = kafka(profile, inputs, component(names.pubsub.as_str()))?;
+    out.extend(engine.manifests("dapr/pubsub-kafka", &pubsub)?);
+    Ok(owned(out, profile))
+}
+
+/// The Component resource definition, for a cluster without Dapr.
+pub fn component_crd(profile: &Profile) -> Result<Vec<Manifest>, RenderError> {
+    let rendered = Engine::new()?.manifests("dapr/component-crd", &Nothing {})?;
+    Ok(owned(rendered, profile))
+}
+
+/// The manifests with owner labels, in the order of creation.
+fn owned(manifests: Vec<Manifest>, profile: &Profile) -> Vec<Manifest> {
+    let mut manifests: Vec<Manifest> = manifests
+        .into_iter()
+        .map(|manifest| manifest.owned_by(profile.deployment.as_str()))
+        .collect();
+    manifests.sort_by_key(Manifest::rank);
+    manifests
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct NamespaceContext<'a> {
+    namespace: &'a str,
+}
+
+#[derive(Serialize)]
+struct SecretContext<'a> {
+    namespace: &'a str,
+    secret: &'a str,
+}
+
+#[derive(Serialize)]
+struct ComponentContext<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    scopes: &'a BTreeSet<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StateContext<'a> {
+    #[serde(flatten)]
+    component: ComponentContext<'a>,
+    secret: &'a str,
+}
+
+#[derive(Serialize)]
+struct KafkaContext<'a> {
+    #[serde(flatten)]
+    component: ComponentContext<'a>,
+    brokers: Vec<String>,
+    auth_type: &'static str,
+    disable_tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<LoginContext>,
+}
+
+#[derive(Serialize)]
+struct LoginContext {
+    secret: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mechanism: Option<&'static str>,
+}
+
+fn kafka<'a>(
+    profile: &Profile,
+    inputs: &Inputs,
+    component: ComponentContext<'a>,
+) -> Result<KafkaContext<'a>, RenderError> {
+    let mechanism = mechanism(profile, inputs);
+    let login = (mechanism != SaslMechanism::None).then_some(LoginContext {
+        secret: KAFKA_CREDENTIALS,
+        mechanism: dapr_mechanism(mechanism),
+    });
+    Ok(KafkaContext {
+        component,
+        brokers: brokers(profile, inputs)?,
+        auth_type: if login.is_some() { "password" } else { "none" },
+        disable_tls: !profile.kafka.tls && profile.kafka.provider != KafkaProvider::RedpandaCloud,
+        login,
+    })
+}
+
+fn mechanism(profile: &Profile, inputs: &Inputs) -> SaslMechanism {
+    inputs
+        .kafka_login
+        .as_ref()
+        .map_or(profile.kafka.auth.mechanism, |login| login.mechanism)
+}
+
+/// Dapr knows SCRAM by other names than Kafka, and takes every text that it
+/// does not know for PLAIN.
+fn dapr_mechanism(mechanism: SaslMechanism) -> Option<&'static str> {
+    match mechanism {
+        SaslMechanism::ScramSha256 => Some("SHA-256"),
+        SaslMechanism::ScramSha512 => Some("SHA-512"),
+        SaslMechanism::None | SaslMechanism::Plain => None,
+    }
+}
+
+fn brokers(profile: &Profile, inputs: &Inputs) -> Result<Vec<String>, RenderError> {
+    let given = [&inputs.brokers, &profile.kafka.brokers]
+        .into_iter()
+        .find(|brokers| !brokers.is_empty());
+    match (given, profile.kafka.provider) {
+        (Some(brokers), _) => Ok(brokers.clone()),
+        // Strimzi names the bootstrap service after its Kafka resource, and
+        // that one is named after the deployment.
+        (None, KafkaProvider::Strimzi) => Ok(vec![format!(
+            "{}-kafka-bootstrap.{}.svc:9092",
+            profile.deployment, profile.app.namespace
+        )]),
+        (None, _) => Err(RenderError::NoBrokers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(sets: &[&str]) -> Profile {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        crate::profile::load("sandbox", &sets).unwrap().profile
+    }
+
+    fn printed(manifests: &[Manifest]) -> String {
+        let values: Vec<_> = manifests.iter().map(Manifest::printable).collect();
+        crate::yaml::documents_to_string(&values).unwrap()
+    }
+
+    #[test]
+    fn the_platform_of_the_sandbox() {
+        let manifests = manifests(&profile(&[]), &Inputs::default()).unwrap();
+        insta::assert_snapshot!(printed(&manifests));
+    }
+
+    #[test]
+    fn a_login_becomes_secret_references_in_daprs_words() {
+        let inputs = Inputs {
+            brokers: vec!["a.example:9092".to_owned(), "b.example:9092".to_owned()],
+            kafka_login: Some(KafkaLogin {
+                mechanism: SaslMechanism::ScramSha512,
+                username: "app".to_owned(),
+                password: Secret::new("hunter2hunter2"),
+            }),
+        };
+        let profile = profile(&["kafka.tls=true"]);
+        let manifests = manifests(&profile, &inputs).unwrap();
+        let pubsub = manifests
+            .iter()
+            .find(|m| m.name() == "kafka-pubsub")
+            .unwrap();
+        insta::assert_snapshot!(printed(std::slice::from_ref(pubsub)));
+    }
+
+    #[test]
+    fn an_unknown_broker_is_an_error() {
+        let profile = profile(&[
+            "kafka.provider=redpanda-cloud",
+            "kafka.redpanda_cloud={client_id: i, client_secret: s, region: r}",
+        ]);
+        assert!(matches!(
+            manifests(&profile, &Inputs::default()),
+            Err(RenderError::NoBrokers)
+        ));
+    }
+
+    #[test]
+    fn every_object_carries_its_owner() {
+        let profile = profile(&["deployment=team"]);
+        let all = manifests(&profile, &Inputs::default())
+            .unwrap()
+            .into_iter()
+            .chain(component_crd(&profile).unwrap());
+        for manifest in all {
+            assert_eq!(manifest.label(crate::manifest::OWNER_LABEL), Some("team"));
+        }
+    }
+}

@@ -1,1 +1,55 @@
-//! (being written)
+//! The steps of a deployment, by phase, and the graph between them.
+//!
+//! A profile becomes a graph in [`graph`]; the engine does the rest. A step
+//! finds its thing by two tags (`todoctl=<deployment>` and
+//! `todoctl-step=<step>`), so that nothing is lost when the journal is.
+
+mod cluster;
+mod compartment;
+mod cx;
+mod fault;
+pub mod guard;
+mod leftovers;
+mod network;
+mod node_pool;
+mod owned;
+mod placement;
+mod platform;
+pub mod survey;
+mod tags;
+
+pub use cluster::{Access, ClusterLive};
+pub use compartment::CompartmentLive;
+pub use cx::{Cloud, Cx, CxError};
+pub use node_pool::NodePoolLive;
+pub use owned::Live;
+
+use crate::plan::{Graph, GraphError};
+use crate::profile::Profile;
+use crate::render::RenderError;
+
+/// A profile's steps cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StepsError {
+    /// They do not fit together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A manifest cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+/// The steps that a profile asks for.
+pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
+    let mut graph = Graph::default();
+    let access = match &profile.cloud {
+        Some(cloud) => {
+            let compartment = graph.add(compartment::CompartmentStep)?;
+            let network = network::add(&mut graph, cloud, &compartment)?;
+            cluster::add(&mut graph, &compartment, &network)?
+        }
+        None => graph.add(cluster::ContextAccess)?,
+    };
+    platform::add(&mut graph, profile, &access)?;
+    Ok(graph)
+}

@@ -1,0 +1,124 @@
+//! `todoctl plan`: what `up` would change.
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::args::PlanArgs;
+use super::error::{CliError, Result};
+use super::exit::Exit;
+use super::session::{Purpose, Session};
+use super::settings::Settings;
+use super::summary::{bill_text, obstacles_text};
+use crate::files::{self, Access};
+use crate::plan::{Action, Plan, SavedPlan};
+use crate::steps::guard::{self, Verdict};
+use crate::ui::plan_text;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema: &'static str,
+    deployment: &'a str,
+    profile: &'a str,
+    changes: bool,
+    #[serde(flatten)]
+    plan: &'a Plan,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<&'a guard::Bill>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    obstacles: &'a [crate::finding::Finding],
+}
+
+/// Shows the plan, and saves it when asked to.
+pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
+    let settings = &settings.with_sets(&args.image);
+    let session = Session::open(settings, cancel, Purpose::Build).await?;
+    if args.dot {
+        settings.ui.data(&session.engine.graph().dot())?;
+        return Ok(Exit::Done);
+    }
+    let plan = session.plan().await?;
+    let verdict = judge(&session, &plan).await?;
+    show(settings, &session, &plan, verdict.as_ref())?;
+    if let Some(file) = &args.save {
+        let saved = saved(settings, &session, &plan);
+        let text = serde_json::to_vec_pretty(&saved)
+            .map_err(|error| CliError::failed("cannot save the plan").caused_by(&error))?;
+        files::write_atomic(file, &text, Access::Private).map_err(|error| {
+            CliError::failed(format!("cannot save the plan to {}", file.display()))
+                .caused_by(&error)
+        })?;
+        settings.ui.say(&format!(
+            "Apply exactly this with: todoctl up {}",
+            file.display()
+        ));
+    }
+    Ok(if args.exit_code && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
+}
+
+/// Prints a plan with its bill.
+pub fn show(
+    settings: &Settings,
+    session: &Session,
+    plan: &Plan,
+    verdict: Option<&Verdict>,
+) -> Result<()> {
+    let document = Document {
+        schema: "todoctl/plan/v1",
+        deployment: session.profile.deployment.as_str(),
+        profile: &settings.profile,
+        changes: !plan.is_empty(),
+        plan,
+        bill: verdict.map(|verdict| &verdict.bill),
+        obstacles: verdict
+            .map(|verdict| verdict.obstacles.as_slice())
+            .unwrap_or_default(),
+    };
+    settings.ui.document(&document, || {
+        let mut text = plan_text(plan, settings.ui.paint());
+        if let Some(verdict) = verdict {
+            text += "\n";
+            text += &bill_text(&verdict.bill, settings.ui.paint());
+            text += &obstacles_text(&verdict.obstacles);
+        }
+        text
+    })?;
+    Ok(())
+}
+
+/// Asks the guard, when the plan makes or changes something at Oracle.
+pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
+    let Some(cloud) = session.cx.cloud_if_any() else {
+        return Ok(None);
+    };
+    let at_oracle = |id: &str| !id.starts_with("platform/");
+    if !plan.pending().any(|step| at_oracle(step.id.as_str())) {
+        return Ok(None);
+    }
+    let compartment = plan
+        .steps
+        .iter()
+        .find(|step| step.id.as_str() == "account/compartment")
+        .and_then(|step| step.live.as_ref()?.get("id")?.as_str().map(str::to_owned));
+    let creates_cluster = plan
+        .pending()
+        .any(|s| s.id.as_str() == "cluster/cluster" && s.change.action == Action::Create);
+    let ours: Vec<_> = compartment.into_iter().collect();
+    Ok(Some(guard::judge(cloud, &ours, creates_cluster).await?))
+}
+
+fn saved(settings: &Settings, session: &Session, plan: &Plan) -> SavedPlan {
+    SavedPlan {
+        schema: SavedPlan::SCHEMA.to_owned(),
+        created: session.clock.now().to_string(),
+        profile: settings.profile.clone(),
+        set: settings.sets.clone(),
+        profile_digest: session.digest.clone(),
+        deployment: session.profile.deployment.to_string(),
+        steps: SavedPlan::steps_of(plan),
+    }
+}

@@ -1,0 +1,136 @@
+//! `todoctl status`: one screen of what exists.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Result;
+use super::exit::Exit;
+use super::session::{Purpose, Session};
+use super::settings::Settings;
+use crate::plan::{Action, Plan};
+use crate::steps::{Access, ClusterLive, NodePoolLive};
+
+/// What there is to say.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    schema: &'static str,
+    deployment: String,
+    profile: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterFacts>,
+    namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<usize>,
+    journal: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterFacts {
+    id: String,
+    version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    nodes_ready: usize,
+}
+
+/// Looks and tells.
+pub async fn run(settings: &Settings, cancel: CancellationToken) -> Result {
+    let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+    let plan = session.plan().await?;
+    let facts = facts(settings, &session, Some(&plan));
+    settings.ui.document(&facts, || text(&facts))?;
+    Ok(Exit::Done)
+}
+
+/// Collects the facts: from a plan just made, or else from the journal and
+/// what the run has learned.
+pub fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Facts {
+    let live = |id: &str| -> Option<serde_json::Value> {
+        let id = id.parse().ok()?;
+        match plan {
+            Some(plan) => plan.step(&id)?.live.clone(),
+            None => session.journal.record(&id)?.live,
+        }
+    };
+    let read = |id: &str| live(id);
+    let cluster: Option<ClusterLive> = typed(read("cluster/cluster"));
+    let pool: Option<NodePoolLive> = typed(read("cluster/node-pool"));
+    let access: Option<Access> = typed(read("cluster/access"));
+    let wanted = |plan: &Plan| {
+        plan.pending()
+            .filter(|step| step.change.action != Action::None)
+            .count()
+    };
+    Facts {
+        schema: "todoctl/status/v1",
+        deployment: session.profile.deployment.to_string(),
+        profile: settings.profile.clone(),
+        region: session
+            .cx
+            .cloud_if_any()
+            .map(|cloud| cloud.client.region().name().to_owned()),
+        cluster: cluster.map(|cluster| ClusterFacts {
+            server: access.map(|a| a.server).or_else(|| {
+                (!cluster.endpoint.is_empty()).then(|| format!("https://{}", cluster.endpoint))
+            }),
+            id: cluster.id,
+            version: cluster.version,
+            nodes_ready: pool.map_or(0, |pool| pool.ready),
+        }),
+        namespace: session.profile.app.namespace.to_string(),
+        pending: plan.map(wanted),
+        journal: settings.shown(session.journal.path()),
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(live: Option<serde_json::Value>) -> Option<T> {
+    serde_json::from_value(live?).ok()
+}
+
+/// The facts for people.
+pub fn text(facts: &Facts) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<11} {value}");
+    };
+    line(
+        "Deployment",
+        &format!("{} (profile {})", facts.deployment, facts.profile),
+    );
+    if let Some(region) = &facts.region {
+        line("Region", region);
+    }
+    match &facts.cluster {
+        Some(cluster) => {
+            line(
+                "Cluster",
+                &format!("{}, {} nodes ready", cluster.version, cluster.nodes_ready),
+            );
+            if let Some(server) = &cluster.server {
+                line("API", server);
+            }
+            line("Namespace", &facts.namespace);
+        }
+        None if facts.region.is_some() => line("Cluster", "none"),
+        None => line("Namespace", &facts.namespace),
+    }
+    if let Some(pending) = facts.pending.filter(|n| *n > 0) {
+        line(
+            "Pending",
+            &format!("{pending} change(s), see `todoctl plan`"),
+        );
+    }
+    line("Journal", &facts.journal);
+    let next = match facts.cluster.is_some() || facts.region.is_none() {
+        true => "todoctl kubeconfig --write, then kubectl get nodes",
+        false => "todoctl up",
+    };
+    line("Next", next);
+    text
+}

@@ -1,0 +1,143 @@
+//! A scripted API server for tests: it expects requests in order and gives the
+//! answers that it was told.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::{Kube, Patience};
+use crate::clock::Clock;
+
+/// What a request gets.
+enum Answer {
+    Json(u16, Value),
+    Drop,
+    Silence,
+}
+
+/// A request as the server saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) request: String,
+    pub(super) query: String,
+    pub(super) body: Value,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Script {
+    answers: Arc<Mutex<VecDeque<(String, Answer)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+pub(super) fn ok(body: &Value) -> (u16, Value) {
+    (200, body.clone())
+}
+
+pub(super) fn json_status(code: u16, reason: &str, message: &str) -> (u16, Value) {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": code, "reason": reason, "message": message
+    });
+    (code, body)
+}
+
+impl Script {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    fn then(self, request: &str, answer: Answer) -> Self {
+        self.answers
+            .lock()
+            .unwrap()
+            .push_back((request.to_owned(), answer));
+        self
+    }
+
+    /// The next request must be this one, and gets this answer.
+    pub(super) fn answer(self, request: &str, (code, body): (u16, Value)) -> Self {
+        self.then(request, Answer::Json(code, body))
+    }
+
+    pub(super) fn drop_connection(self, request: &str) -> Self {
+        self.then(request, Answer::Drop)
+    }
+
+    pub(super) fn silence(self, request: &str) -> Self {
+        self.then(request, Answer::Silence)
+    }
+
+    /// The two requests of aggregated discovery, with the given resources:
+    /// group, version, kind, plural, scope.
+    pub(super) fn discovery(self, resources: &[(&str, &str, &str, &str, &str)]) -> Self {
+        let list = |core: bool| {
+            let items: Vec<Value> = resources
+                .iter()
+                .filter(|(group, ..)| group.is_empty() == core)
+                .map(|(group, version, kind, plural, scope)| {
+                    json!({
+                        "metadata": if core { json!({}) } else { json!({"name": group}) },
+                        "versions": [{"version": version, "resources": [{
+                            "resource": plural, "scope": scope, "singularResource": plural,
+                            "responseKind": {"group": group, "version": version, "kind": kind},
+                            "verbs": ["get", "list", "patch", "delete"]
+                        }]}]
+                    })
+                })
+                .collect();
+            ok(&json!({
+                "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
+                "metadata": {}, "items": items
+            }))
+        };
+        self.answer("GET /apis", list(false))
+            .answer("GET /api", list(true))
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// A client of this server, and the server to ask afterwards.
+    pub(super) fn kube(self) -> (Kube, Self) {
+        let script = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let script = script.clone();
+            async move { script.serve(request).await }
+        });
+        let client = kube::Client::new(service, "default");
+        // Minutes of waiting pass in milliseconds.
+        let clock = Clock::new(10_000.0, tokio_util::sync::CancellationToken::new());
+        let kube = Kube::new(client, clock, Patience::default());
+        (kube, self)
+    }
+
+    async fn serve(self, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let name = format!("{} {}", parts.method, parts.uri.path());
+        self.seen.lock().unwrap().push(Seen {
+            request: name.clone(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        });
+        let next = self.answers.lock().unwrap().pop_front();
+        let Some((expected, answer)) = next else {
+            panic!("the script is over, but here comes {name}")
+        };
+        assert_eq!(name, expected);
+        match answer {
+            Answer::Drop => Err(std::io::ErrorKind::ConnectionReset.into()),
+            Answer::Silence => std::future::pending().await,
+            Answer::Json(code, body) => {
+                let mut response = Response::new(Body::from(body.to_string().into_bytes()));
+                *response.status_mut() = StatusCode::from_u16(code).unwrap();
+                Ok(response)
+            }
+        }
+    }
+}

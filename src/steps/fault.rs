@@ -1,0 +1,78 @@
+//! Remote errors as step errors.
+
+use crate::clock::WaitError;
+use crate::k8s::{self, K8sError};
+use crate::oci::{self, OciError};
+use crate::plan::{Class, StepError};
+
+impl From<OciError> for StepError {
+    fn from(error: OciError) -> Self {
+        let class = match &error.class {
+            oci::Class::Transient | oci::Class::Throttled | oci::Class::NotYetVisible => {
+                Class::Transient
+            }
+            oci::Class::Quota | oci::Class::Limit => Class::Quota,
+            oci::Class::Capacity => Class::Capacity,
+            oci::Class::Denied | oci::Class::NotAuthenticated { .. } | oci::Class::NotFound => {
+                Class::Denied
+            }
+            oci::Class::Conflict | oci::Class::Precondition => Class::Conflict,
+            oci::Class::Invalid | oci::Class::WrongRegion => Class::Invalid,
+            oci::Class::Timeout => Class::Timeout,
+            oci::Class::Tls | oci::Class::Connect => Class::Unreachable,
+            oci::Class::Cancelled => Class::Interrupted,
+            _ => Class::Bug,
+        };
+        let hint = error.hint();
+        let mut step =
+            Self::new(class, error.to_string()).with_request_id(error.request_id.clone());
+        if let Some(hint) = hint {
+            step = step.with_hint(hint);
+        }
+        match std::error::Error::source(&error) {
+            // The text of the error itself is the message already.
+            Some(source) => step.caused_by(source.to_string()),
+            None => step,
+        }
+    }
+}
+
+/// A wait that ended without what it waited for.
+pub(super) fn waited<E: Into<StepError>>(what: &str, error: WaitError<E>) -> StepError {
+    match error {
+        WaitError::Failed(error) => error.into(),
+        WaitError::Cancelled(cancelled) => cancelled.into(),
+        WaitError::TimedOut { waited, last } => StepError::new(
+            Class::Timeout,
+            format!(
+                "{what} did not happen within {}; last seen: {last}",
+                crate::clock::human(waited)
+            ),
+        )
+        .with_hint("run the same command again: it goes on from here"),
+    }
+}
+
+impl From<K8sError> for StepError {
+    fn from(error: K8sError) -> Self {
+        let class = match error.class() {
+            k8s::Class::Denied => Class::Denied,
+            k8s::Class::Conflict => Class::Conflict,
+            k8s::Class::Invalid | k8s::Class::NotFound => Class::Invalid,
+            k8s::Class::Timeout => Class::Timeout,
+            k8s::Class::Unreachable => Class::Unreachable,
+            k8s::Class::Cancelled => Class::Interrupted,
+            k8s::Class::Transient => Class::Transient,
+            _ => Class::Bug,
+        };
+        let hint = error.hint();
+        let mut step = Self::new(class, error.to_string());
+        if let Some(hint) = hint {
+            step = step.with_hint(hint);
+        }
+        match std::error::Error::source(&error) {
+            Some(source) => step.caused_by(source.to_string()),
+            None => step,
+        }
+    }
+}

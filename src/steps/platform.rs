@@ -1,0 +1,298 @@
+//! What the app needs inside the cluster: its namespace, its secrets, the
+//! Dapr components. One step an object, applied server-side as field manager
+//! `todoctl`, and a step that removes what is no longer wanted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::StepsError;
+use super::cluster::Access;
+use super::cx::Cx;
+use crate::k8s::{ApplyOptions, Kube, ObjectRef};
+use crate::manifest::Manifest;
+use crate::names::StepId;
+use crate::plan::{
+    Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
+};
+use crate::profile::Profile;
+use crate::render;
+
+/// The kinds that this phase makes, and so may have to remove.
+const KINDS: [(&str, &str); 4] = [
+    ("dapr.io/v1alpha1", "Component"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("v1", "Secret"),
+];
+/// Definitions are established within a second or two.
+const ESTABLISHED_WITHIN: Duration = Duration::from_mins(2);
+/// A namespace goes once everything in it has gone.
+const GONE_WITHIN: Duration = Duration::from_mins(10);
+
+/// Adds the platform's steps.
+pub(super) fn add(
+    graph: &mut Graph<Cx>,
+    profile: &Profile,
+    access: &Handle<Access>,
+) -> Result<(), StepsError> {
+    let manifests = wanted(profile)?;
+    let keep: Vec<ObjectRef> = manifests.iter().map(ObjectRef::from).collect();
+    let mut first: Vec<StepId> = Vec::new();
+    let mut all = Vec::new();
+    for manifest in manifests {
+        let leads = matches!(manifest.kind(), "Namespace" | "CustomResourceDefinition");
+        let after = if leads { Vec::new() } else { first.clone() };
+        let step = ObjectStep {
+            manifest,
+            access: access.clone(),
+            after,
+        };
+        let handle = graph.add(step)?;
+        if leads {
+            first.push(handle.id().clone());
+        }
+        all.push(handle.id().clone());
+    }
+    graph.add(PruneStep {
+        access: access.clone(),
+        after: all,
+        keep,
+    })?;
+    Ok(())
+}
+
+/// All objects of this phase, in the order of creation.
+fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
+    let inputs = render::Inputs::default();
+    let mut all = render::component_crd(profile)?;
+    all.extend(render::manifests(profile, &inputs)?);
+    all.extend(render::secrets(profile, &inputs)?);
+    all.sort_by_key(Manifest::rank);
+    Ok(all)
+}
+
+/// An object in the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ObjectLive {
+    /// What it is: `Component todo/statestore`.
+    object: String,
+    /// In which fields it differs from what it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    differs: Vec<FieldChange>,
+}
+
+/// Applies one object.
+struct ObjectStep {
+    manifest: Manifest,
+    access: Handle<Access>,
+    after: Vec<StepId>,
+}
+
+impl ObjectStep {
+    async fn kube(&self, cx: &StepCx<Cx>) -> Result<Kube, StepError> {
+        let access = cx.input(&self.access)?;
+        cx.cx.cluster.get(cx, &access).await
+    }
+}
+
+impl Step<Cx> for ObjectStep {
+    type Live = ObjectLive;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "Kubernetes names obey the rule of step names"
+    )]
+    fn id(&self) -> StepId {
+        let kind = match self.manifest.kind() {
+            "CustomResourceDefinition" => "crd".to_owned(),
+            kind => kind.to_lowercase(),
+        };
+        let name = self.manifest.name().replace('.', "-");
+        format!("platform/{kind}-{name}")
+            .parse()
+            .expect("invariant: object names are valid names")
+    }
+
+    fn title(&self) -> String {
+        self.manifest.to_string()
+    }
+
+    fn needs(&self) -> Vec<StepId> {
+        let mut needs = vec![self.access.id().clone()];
+        needs.extend(self.after.iter().cloned());
+        needs
+    }
+
+    fn system(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn quiet_limit(&self) -> Duration {
+        GONE_WITHIN + Duration::from_mins(1)
+    }
+
+    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ObjectLive>, StepError> {
+        let Some(access) = cx.known(&self.access) else {
+            return Ok(None);
+        };
+        let compared = async {
+            let kube = cx.cx.cluster.get(cx, &access).await?;
+            Ok::<_, StepError>(kube.compare(&self.manifest).await?)
+        };
+        let compared = match compared.await {
+            // What a cluster holds that cannot be reached goes with it.
+            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => None,
+            other => other?,
+        };
+        let object = self.manifest.to_string();
+        Ok(compared.map(|changes| ObjectLive {
+            object,
+            differs: changes
+                .into_iter()
+                .map(|change| FieldChange {
+                    path: change.path,
+                    before: change.before.map(Planned::Value),
+                    after: change.after.map(Planned::Value),
+                })
+                .collect(),
+        }))
+    }
+
+    fn plan(&self, _: &Cx, _: &Inputs, live: Option<&ObjectLive>) -> Change {
+        match live {
+            None => Change::create(&summary(&self.manifest)),
+            Some(live) if live.differs.is_empty() => Change::none(),
+            Some(live) => Change {
+                action: Action::Update,
+                fields: live.differs.clone(),
+                reason: None,
+            },
+        }
+    }
+
+    async fn apply(&self, cx: &StepCx<Cx>, _: Option<ObjectLive>) -> Result<ObjectLive, StepError> {
+        let kube = self.kube(cx).await?;
+        cx.progress("applying it");
+        kube.apply(&self.manifest, ApplyOptions::default()).await?;
+        if self.manifest.kind() == "CustomResourceDefinition" {
+            cx.progress("waiting until the cluster serves it");
+            kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)
+                .await?;
+        }
+        Ok(ObjectLive {
+            object: self.manifest.to_string(),
+            differs: Vec::new(),
+        })
+    }
+
+    async fn destroy(&self, cx: &StepCx<Cx>, _: ObjectLive) -> Result<(), StepError> {
+        let kube = self.kube(cx).await?;
+        let object = ObjectRef::from(&self.manifest);
+        kube.delete_owned(&object, cx.cx.deployment.as_str())
+            .await?;
+        if matches!(
+            self.manifest.kind(),
+            "Namespace" | "CustomResourceDefinition"
+        ) {
+            cx.progress("waiting until all that is in it is gone");
+            kube.wait_until_gone(&object, GONE_WITHIN).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a plan shows of a new object: all of it but what every object has, and
+/// no schema.
+fn summary(manifest: &Manifest) -> serde_json::Value {
+    let mut body = manifest.printable();
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+        if manifest.kind() == "CustomResourceDefinition" {
+            fields.clear();
+        }
+    }
+    body
+}
+
+/// Objects that carry the deployment's label and that nothing asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stale {
+    objects: Vec<String>,
+}
+
+/// Removes what left the profile.
+struct PruneStep {
+    access: Handle<Access>,
+    after: Vec<StepId>,
+    keep: Vec<ObjectRef>,
+}
+
+impl PruneStep {
+    async fn stale(&self, cx: &StepCx<Cx>) -> Result<Vec<ObjectRef>, StepError> {
+        let access = cx.input(&self.access)?;
+        let kube = cx.cx.cluster.get(cx, &access).await?;
+        let owned = kube.list_owned(&KINDS, cx.cx.deployment.as_str()).await?;
+        let all = owned.iter().map(ObjectRef::from);
+        Ok(all.filter(|object| !self.keep.contains(object)).collect())
+    }
+}
+
+impl Step<Cx> for PruneStep {
+    type Live = Stale;
+
+    fn id(&self) -> StepId {
+        super::owned::tags_step("platform/prune")
+    }
+
+    fn title(&self) -> String {
+        "objects that are no longer wanted".to_owned()
+    }
+
+    fn needs(&self) -> Vec<StepId> {
+        let mut needs = vec![self.access.id().clone()];
+        needs.extend(self.after.iter().cloned());
+        needs
+    }
+
+    fn system(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<Stale>, StepError> {
+        // A teardown removes the namespace with all that is in it.
+        if cx.cx.teardown || cx.known(&self.access).is_none() {
+            return Ok(None);
+        }
+        let stale = self.stale(cx).await?;
+        let objects: Vec<_> = stale.iter().map(ToString::to_string).collect();
+        Ok((!objects.is_empty()).then_some(Stale { objects }))
+    }
+
+    fn plan(&self, _: &Cx, _: &Inputs, live: Option<&Stale>) -> Change {
+        match live {
+            Some(stale) => Change::delete(format!(
+                "the profile no longer asks for {}",
+                stale.objects.join(", ")
+            )),
+            None => Change::none(),
+        }
+    }
+
+    async fn apply(&self, _: &StepCx<Cx>, live: Option<Stale>) -> Result<Stale, StepError> {
+        Ok(live.unwrap_or(Stale {
+            objects: Vec::new(),
+        }))
+    }
+
+    async fn destroy(&self, cx: &StepCx<Cx>, _: Stale) -> Result<(), StepError> {
+        let access = cx.input(&self.access)?;
+        let kube = cx.cx.cluster.get(cx, &access).await?;
+        for object in self.stale(cx).await? {
+            cx.progress(&format!("deleting {object}"));
+            kube.delete_owned(&object, cx.cx.deployment.as_str())
+                .await?;
+        }
+        Ok(())
+    }
+}
