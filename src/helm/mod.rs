@@ -7,9 +7,18 @@
 //!
 //! Nothing here does network or file input or output: `lookup` is a hook.
 
+pub mod engine;
+pub mod error;
+mod funcs;
+pub mod glob;
 pub mod gofmt;
 pub mod gotime;
+mod json;
+mod methods;
 pub mod object;
 pub mod semver;
+mod template;
 pub mod value;
 pub mod yaml11;
+
+pub use template::ParseError;
