@@ -516,3 +516,6 @@ impl From<ExecError> for TemplateError {
         Self::Exec(Box::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests;
