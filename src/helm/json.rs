@@ -191,18 +191,13 @@ impl Parser<'_> {
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, String> {
-        for (i, expected) in word.char_indices() {
-            match self.bump() {
-                Some(c) if c == expected => {}
-                Some(c) => {
-                    return Err(invalid(
-                        c,
-                        &format!("in literal {word} (expecting '{expected}')"),
-                    ));
-                }
-                None => return Err(END.to_owned()),
+        for expected in word.chars() {
+            // Go reads a blank at the end.
+            let c = self.bump().unwrap_or(' ');
+            if c != expected {
+                let context = format!("in literal {word} (expecting '{expected}')");
+                return Err(invalid(c, &context));
             }
-            let _ = i;
         }
         Ok(value)
     }
@@ -217,10 +212,8 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<Value, String> {
         let start = self.at;
-        let missing = |parser: &Self, context: &str| match parser.peek() {
-            None => Err(END.to_owned()),
-            Some(c) => Err(invalid(c, context)),
-        };
+        let missing =
+            |parser: &Self, context: &str| Err(invalid(parser.peek().unwrap_or(' '), context));
         if self.peek() == Some('-') {
             self.at += 1;
         }

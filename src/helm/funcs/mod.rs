@@ -249,13 +249,6 @@ impl Args {
         }
     }
 
-    pub(crate) fn float(&mut self) -> f64 {
-        match self.any() {
-            Value::Float(f) => f,
-            _ => 0.0,
-        }
-    }
-
     pub(crate) fn bool(&mut self) -> bool {
         matches!(self.any(), Value::Bool(true))
     }
