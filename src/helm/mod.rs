@@ -1,1 +1,15 @@
-//! (being written)
+//! The chart engine: Go's `text/template` with Helm's functions, byte for byte.
+//!
+//! The template language is specified by the documentation of Go's packages
+//! `text/template`, `fmt` and `strconv`; the functions by Helm 4's template
+//! guide and by sprig 3.3. Values are Go-like ([`value`]): maps are shared by
+//! reference, integers and floats stay apart, because charts depend on both.
+//!
+//! Nothing here does network or file input or output: `lookup` is a hook.
+
+pub mod gofmt;
+pub mod gotime;
+pub mod object;
+pub mod semver;
+pub mod value;
+pub mod yaml11;
