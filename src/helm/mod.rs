@@ -13,3 +13,5 @@ pub mod object;
 pub mod semver;
 pub mod value;
 pub mod yaml11;
+pub mod chart;
+pub mod values;
