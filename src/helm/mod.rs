@@ -7,11 +7,14 @@
 //!
 //! Nothing here does network or file input or output: `lookup` is a hook.
 
+pub mod capabilities;
+pub mod chart;
+pub mod dependency;
 pub mod gofmt;
 pub mod gotime;
+pub mod manifest;
 pub mod object;
 pub mod semver;
 pub mod value;
-pub mod yaml11;
-pub mod chart;
 pub mod values;
+pub mod yaml11;

@@ -78,10 +78,7 @@ impl Budget {
         if bytes > MAX_FILE_BYTES {
             return Err(ArchiveError::FileTooLarge(name.to_owned()));
         }
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or(ArchiveError::TooLarge)?;
+        self.left = self.left.checked_sub(bytes).ok_or(ArchiveError::TooLarge)?;
         Ok(())
     }
 }

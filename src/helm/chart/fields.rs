@@ -30,6 +30,11 @@ impl Fields {
         }
     }
 
+    /// Any value, nil when absent.
+    pub fn value(&self, name: &str) -> Value {
+        self.get(name)
+    }
+
     fn get(&self, name: &str) -> Value {
         if let Some(value) = self.0.get(name) {
             return value;

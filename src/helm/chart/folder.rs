@@ -14,7 +14,7 @@ use super::{ChartError, ChartFile};
 const MAX_DEPTH: usize = 64;
 
 /// Reads the files of a chart folder.
-pub fn read(root: &Path, budget: &mut Budget) -> Result<Vec<ChartFile>, ChartError> {
+pub(super) fn read(root: &Path, budget: &mut Budget) -> Result<Vec<ChartFile>, ChartError> {
     let ignore = root.join(".helmignore");
     let rules = match fs::read(&ignore) {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
@@ -138,7 +138,10 @@ mod tests {
         use std::os::unix::fs::symlink;
         let dir = tree(&[("Chart.yaml", ""), ("real/a.txt", "")]);
         symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
-        assert_eq!(names(dir.path()), ["Chart.yaml", "link/a.txt", "real/a.txt"]);
+        assert_eq!(
+            names(dir.path()),
+            ["Chart.yaml", "link/a.txt", "real/a.txt"]
+        );
         symlink(dir.path(), dir.path().join("real/up")).unwrap();
         let result = read(dir.path(), &mut Budget::default());
         assert!(matches!(result, Err(ChartError::Loop(_))));

@@ -199,7 +199,11 @@ mod tests {
             (json!({"a": 1}), json!({"a": null}), json!({})),
             (json!({}), json!({"a": null}), json!({"a": null})),
             (json!({"a": null}), json!({}), json!({})),
-            (json!({"a": {"b": null, "c": 1}}), json!({}), json!({"a": {"c": 1.0}})),
+            (
+                json!({"a": {"b": null, "c": 1}}),
+                json!({}),
+                json!({"a": {"c": 1.0}}),
+            ),
             (
                 json!({"a": {"b": 1, "c": 1}}),
                 json!({"a": {"b": null}}),

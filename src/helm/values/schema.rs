@@ -89,10 +89,7 @@ fn draft(schema: &Json) -> Draft {
 struct NoNetwork;
 
 impl Retrieve for NoNetwork {
-    fn retrieve(
-        &self,
-        _: &Uri<String>,
-    ) -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
+    fn retrieve(&self, _: &Uri<String>) -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Json::Bool(true))
     }
 }
@@ -106,16 +103,16 @@ fn describe(error: &ValidationError<'_>, depth: usize, lines: &mut Vec<String>) 
 fn message(error: &ValidationError<'_>) -> String {
     match error.kind() {
         Kind::Required { property } => {
-            format!("missing property '{}'", property.as_str().unwrap_or_default())
+            format!(
+                "missing property '{}'",
+                property.as_str().unwrap_or_default()
+            )
         }
         Kind::Type { kind } => {
             let got = type_of(error.instance());
             format!("got {got}, want {}", wanted(kind))
         }
-        Kind::AdditionalProperties { unexpected } => {
-            let names: Vec<String> = unexpected.iter().map(|n| format!("'{n}'")).collect();
-            format!("additional properties {} not allowed", names.join(", "))
-        }
+        Kind::AdditionalProperties { unexpected } => additional(unexpected.iter()),
         Kind::Enum { options } => {
             let options = options.as_array().map_or(&[][..], Vec::as_slice);
             let options: Vec<String> = options.iter().map(quoted).collect();
@@ -136,14 +133,12 @@ fn message(error: &ValidationError<'_>) -> String {
         Kind::Maximum { limit } => {
             format!("maximum: got {}, want {limit}", number(error.instance()))
         }
-        Kind::MinLength { limit } => format!(
-            "minLength: got {}, want {limit}",
-            length(error.instance())
-        ),
-        Kind::MaxLength { limit } => format!(
-            "maxLength: got {}, want {limit}",
-            length(error.instance())
-        ),
+        Kind::MinLength { limit } => {
+            format!("minLength: got {}, want {limit}", length(error.instance()))
+        }
+        Kind::MaxLength { limit } => {
+            format!("maxLength: got {}, want {limit}", length(error.instance()))
+        }
         Kind::MinItems { limit } => {
             format!("minItems: got {}, want {limit}", length(error.instance()))
         }
@@ -154,9 +149,25 @@ fn message(error: &ValidationError<'_>) -> String {
         Kind::OneOfNotValid { .. } => "'oneOf' failed, none matched".to_owned(),
         Kind::OneOfMultipleValid { .. } => "'oneOf' failed, more than one matched".to_owned(),
         Kind::Not { .. } => "'not' failed".to_owned(),
-        Kind::FalseSchema => "false schema".to_owned(),
+        // Without any property of its own, a schema that allows none is false.
+        Kind::FalseSchema => match error.instance() {
+            Json::Object(fields)
+                if error
+                    .schema_path()
+                    .to_string()
+                    .ends_with("/additionalProperties") =>
+            {
+                additional(fields.keys())
+            }
+            _ => "false schema".to_owned(),
+        },
         _ => error.to_string(),
     }
+}
+
+fn additional<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
+    format!("additional properties {} not allowed", names.join(", "))
 }
 
 fn wanted(kind: &jsonschema::error::TypeKind) -> String {

@@ -389,7 +389,9 @@ fn put(data: &Map, key: String, value: Value) {
 
 fn put_at(list: &mut Vec<Value>, index: usize, value: Value) -> Result<(), SetError> {
     if index > MAX_INDEX {
-        return Err(SetError::HighIndex(i64::try_from(index).unwrap_or(i64::MAX)));
+        return Err(SetError::HighIndex(
+            i64::try_from(index).unwrap_or(i64::MAX),
+        ));
     }
     if list.len() <= index {
         list.resize(index + 1, Value::Nil);
@@ -437,10 +439,19 @@ mod tests {
             ("b=true,c=FALSE", json!({"b": true, "c": false})),
             ("c=null,d=Null", json!({"c": null, "d": null})),
             ("d=0,h=-3,p=+5", json!({"d": 0, "h": -3, "p": 5})),
-            ("e=007,z=00,f=1.5", json!({"e": "007", "z": "00", "f": "1.5"})),
-            ("e=1e3,x=0x10,u=1_000", json!({"e": "1e3", "x": "0x10", "u": "1_000"})),
+            (
+                "e=007,z=00,f=1.5",
+                json!({"e": "007", "z": "00", "f": "1.5"}),
+            ),
+            (
+                "e=1e3,x=0x10,u=1_000",
+                json!({"e": "1e3", "x": "0x10", "u": "1_000"}),
+            ),
             ("n=nil,t=~", json!({"n": "nil", "t": "~"})),
-            ("big=9223372036854775808", json!({"big": "9223372036854775808"})),
+            (
+                "big=9223372036854775808",
+                json!({"big": "9223372036854775808"}),
+            ),
             ("k=", json!({"k": ""})),
             ("k=,l=1", json!({"k": "", "l": 1})),
             ("a={}", json!({"a": [""]})),
@@ -501,8 +512,14 @@ mod tests {
     #[test]
     fn json_takes_pairs_and_whole_objects() {
         let cases = [
-            (r#"a={"b":[1,"x"]},c=null"#, json!({"a": {"b": [1.0, "x"]}, "c": null})),
-            (r#"a.b[1]="x" , c=2"#, json!({"a": {"b": [null, "x"]}, "c": 2.0})),
+            (
+                r#"a={"b":[1,"x"]},c=null"#,
+                json!({"a": {"b": [1.0, "x"]}, "c": null}),
+            ),
+            (
+                r#"a.b[1]="x" ,c=2"#,
+                json!({"a": {"b": [null, "x"]}, "c": 2.0}),
+            ),
             ("a=,b=1", json!({"a": null, "b": 1.0})),
             ("a=", json!({"a": null})),
             (r#" {"a":{"b":1}} "#, json!({"a": {"b": 1.0}})),
@@ -557,7 +574,8 @@ mod tests {
         fn a_literal_comes_back_as_given(value in "\\PC{0,40}") {
             let base = Map::new();
             literal(&format!("k={value}"), &base).unwrap();
-            prop_assert_eq!(base.get("k").unwrap().as_str(), Some(value.as_str()));
+            let got = base.get("k").unwrap();
+            prop_assert_eq!(got.as_str(), Some(value.as_str()));
         }
     }
 }
