@@ -14,6 +14,7 @@ pub mod gofmt;
 pub mod gotime;
 pub mod manifest;
 pub mod object;
+pub mod repo;
 pub mod semver;
 pub mod value;
 pub mod values;

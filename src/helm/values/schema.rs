@@ -150,7 +150,7 @@ fn message(error: &ValidationError<'_>) -> String {
         Kind::OneOfMultipleValid { .. } => "'oneOf' failed, more than one matched".to_owned(),
         Kind::Not { .. } => "'not' failed".to_owned(),
         // Without any property of its own, a schema that allows none is false.
-        Kind::FalseSchema => match error.instance() {
+        Kind::FalseSchema => match error.instance().as_ref() {
             Json::Object(fields)
                 if error
                     .schema_path()
