@@ -9,6 +9,7 @@
 
 pub mod capabilities;
 pub mod chart;
+pub mod context;
 pub mod dependency;
 pub mod gofmt;
 pub mod gotime;

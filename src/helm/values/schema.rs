@@ -59,7 +59,7 @@ fn against(schema: &[u8], values: &Json) -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     let mut lines: Vec<String> = Vec::new();
     for error in validator.iter_errors(values) {
-        describe(&error, 0, &mut lines);
+        describe(&error, values, 0, &mut lines);
     }
     if lines.is_empty() {
         Ok(())
@@ -94,13 +94,22 @@ impl Retrieve for NoNetwork {
     }
 }
 
-fn describe(error: &ValidationError<'_>, depth: usize, lines: &mut Vec<String>) {
+/// One finding and, indented below it, those that led to it.
+fn describe(error: &ValidationError<'_>, values: &Json, depth: usize, lines: &mut Vec<String>) {
     let at = error.instance_path().to_string();
     let indent = "  ".repeat(depth);
-    lines.push(format!("{indent}- at '{at}': {}", message(error)));
+    let line = format!("{indent}- at '{at}': {}", message(error, values));
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
+    if let Kind::AnyOf { context } | Kind::OneOfNotValid { context } = error.kind() {
+        for inner in context.iter().flatten() {
+            describe(inner, values, depth + 1, lines);
+        }
+    }
 }
 
-fn message(error: &ValidationError<'_>) -> String {
+fn message(error: &ValidationError<'_>, values: &Json) -> String {
     match error.kind() {
         Kind::Required { property } => {
             format!(
@@ -150,19 +159,19 @@ fn message(error: &ValidationError<'_>) -> String {
         Kind::OneOfMultipleValid { .. } => "'oneOf' failed, more than one matched".to_owned(),
         Kind::Not { .. } => "'not' failed".to_owned(),
         // Without any property of its own, a schema that allows none is false.
-        Kind::FalseSchema => match error.instance().as_ref() {
-            Json::Object(fields)
-                if error
-                    .schema_path()
-                    .to_string()
-                    .ends_with("/additionalProperties") =>
-            {
-                additional(fields.keys())
-            }
-            _ => "false schema".to_owned(),
-        },
+        Kind::FalseSchema if at_additional(error) => {
+            let object = values.pointer(error.instance_path().as_str());
+            let fields = object.and_then(Json::as_object);
+            additional(fields.into_iter().flat_map(serde_json::Map::keys))
+        }
+        Kind::FalseSchema => "false schema".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn at_additional(error: &ValidationError<'_>) -> bool {
+    let path = error.schema_path().to_string();
+    path.ends_with("/additionalProperties")
 }
 
 fn additional<'a>(names: impl Iterator<Item = &'a String>) -> String {
