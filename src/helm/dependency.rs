@@ -151,6 +151,9 @@ fn import(chart: &mut Chart) -> Result<(), CoalesceError> {
                 Import::Table { child, parent } => (child.clone(), parent.as_str()),
             };
             if let Some(found) = table(&values, &format!("{}.{child}", need.name)) {
+                // The imported tables are the child's own, which a later
+                // import may add to, as in helm; an empty one is not.
+                let found = if found.is_empty() { Map::new() } else { found };
                 tables(&imported, &at_path(parent, found), Nulls::Keep);
             }
         }

@@ -130,20 +130,27 @@ fn globals_into(child: &Map, parent: &Map) {
     child.set("global", below);
 }
 
-/// Merges `lower` into `upper`, the upper winning.
+/// Merges `lower` into `upper`, the upper winning. As in helm, a null of the
+/// upper's shows in the lower map, too: it matters where maps are shared, as
+/// in imported values.
 pub fn tables(upper: &Map, lower: &Map, nulls: Nulls) {
+    for (key, high) in upper.entries() {
+        if !high.is_nil() {
+            continue;
+        }
+        let had = lower.get(&key).is_some_and(|low| !low.is_nil());
+        lower.set(&key, Value::Nil);
+        if had && nulls == Nulls::Apply {
+            upper.remove(&key);
+            // Not to be filled in again below.
+            lower.remove(&key);
+        }
+    }
     for (key, low) in lower.entries() {
-        match upper.get(&key) {
-            None => upper.set(key, low),
-            Some(Value::Nil) if nulls == Nulls::Apply && !low.is_nil() => {
-                upper.remove(&key);
-            }
-            Some(Value::Map(high)) => {
-                if let Value::Map(low) = low {
-                    tables(&high, &low, nulls);
-                }
-            }
-            Some(_) => {}
+        match (upper.get(&key), low) {
+            (None, low) => upper.set(key, low),
+            (Some(Value::Map(high)), Value::Map(low)) => tables(&high, &low, nulls),
+            _ => {}
         }
     }
 }
