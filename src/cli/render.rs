@@ -17,6 +17,10 @@ use crate::helm::repo::{Puller, RepoError};
 use crate::helm::values::Layers;
 
 /// Print what a chart renders to
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 #[derive(Debug, Clone, Default, Args)]
 pub struct RenderArgs {
     /// A folder, a .tgz, REPO/NAME or oci://… instead of the profile's releases
@@ -156,7 +160,7 @@ pub async fn run(
     args: &RenderArgs,
     repositories: BTreeMap<String, String>,
 ) -> Result<Output, RenderCommandError> {
-    let rendered = render_chart(args, repositories).await?;
+    let result = render_chart(args, repositories).await?;
     let print = PrintOptions {
         include_crds: args.include_crds,
         skip_tests: args.skip_tests,
@@ -164,8 +168,8 @@ pub async fn run(
         show_only: args.show_only.clone(),
     };
     match &args.output_dir {
-        None => Ok(Output::Text(rendered.text(&print)?)),
-        Some(folder) => write(&rendered.output_files(&print), folder).map(Output::Files),
+        None => Ok(Output::Text(result.text(&print)?)),
+        Some(folder) => write(&result.output_files(&print), folder).map(Output::Files),
     }
 }
 
@@ -203,8 +207,8 @@ async fn load(
         ChartRef::Repository(wanted) => {
             let cache = Cache::standard().map_err(RepoError::Cache)?;
             let puller = Puller::new(Arc::new(Http::new()?), cache);
-            let pulled = puller.pull(&wanted).await?;
-            Ok(Chart::from_archive(&pulled.packed)?)
+            let archive = puller.pull(&wanted).await?.packed;
+            Ok(Chart::from_archive(&archive)?)
         }
     }
 }

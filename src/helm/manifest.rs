@@ -78,6 +78,8 @@ pub struct Document {
     pub path: String,
     /// The text.
     pub content: String,
+    /// The line of the template's output that it begins on, from 0.
+    pub line: usize,
     /// What the document says it is; empty when it is only a comment.
     pub kind: String,
     /// Its API version.
@@ -97,6 +99,8 @@ pub struct Hook {
     pub path: String,
     /// The text.
     pub manifest: String,
+    /// The line of the template's output that it begins on, from 0.
+    pub line: usize,
     /// When it runs.
     pub events: Vec<HookEvent>,
     /// Lower ones run first.
@@ -157,7 +161,8 @@ pub fn sort(
             continue;
         }
         for content in split(text, generation) {
-            place(path, content, &mut sorted)?;
+            let line = line_of(text, content);
+            place(path, content, line, &mut sorted)?;
         }
     }
     sorted
@@ -237,7 +242,14 @@ fn split_trimmed(text: &str) -> Vec<&str> {
         .collect()
 }
 
-fn place(path: &str, content: &str, sorted: &mut Sorted) -> Result<(), ManifestError> {
+/// The line on which a piece of a text begins.
+fn line_of(text: &str, piece: &str) -> usize {
+    let start = piece.as_ptr().addr() - text.as_ptr().addr();
+    text.get(..start)
+        .map_or(0, |before| before.matches('\n').count())
+}
+
+fn place(path: &str, content: &str, line: usize, sorted: &mut Sorted) -> Result<(), ManifestError> {
     let head = yaml11::parse(content.as_bytes()).map_err(|source| ManifestError::Yaml {
         path: path.to_owned(),
         source,
@@ -250,6 +262,7 @@ fn place(path: &str, content: &str, sorted: &mut Sorted) -> Result<(), ManifestE
         sorted.documents.push(Document {
             path: path.to_owned(),
             content: content.to_owned(),
+            line,
             kind: head.kind,
             api_version: head.api_version,
             name: head.name,
@@ -268,6 +281,7 @@ fn place(path: &str, content: &str, sorted: &mut Sorted) -> Result<(), ManifestE
     sorted.hooks.push(Hook {
         path: path.to_owned(),
         manifest: content.to_owned(),
+        line,
         events,
         weight: head
             .annotation("helm.sh/hook-weight")
@@ -525,6 +539,7 @@ mod tests {
             kind: "Job".to_owned(),
             path: String::new(),
             manifest: String::new(),
+            line: 0,
             events: vec![HookEvent::PreInstall],
             weight,
             delete_policies: Vec::new(),

@@ -296,9 +296,9 @@ impl Rendered {
 
     fn printed_hooks(&self, options: &PrintOptions) -> impl Iterator<Item = &Hook> {
         let (skip_tests, no_hooks) = (options.skip_tests, options.no_hooks);
-        self.hooks.iter().filter(move |hook| {
-            !no_hooks && !(skip_tests && hook.events.contains(&HookEvent::Test))
-        })
+        self.hooks
+            .iter()
+            .filter(move |hook| !(no_hooks || skip_tests && hook.events.contains(&HookEvent::Test)))
     }
 }
 

@@ -40,11 +40,11 @@ impl Fetch for Http {
             limit,
         } = request;
         let unreachable = |source: reqwest::Error| FetchError::Unreachable {
-            url: url.clone(),
+            url: Box::new(url.clone()),
             source: Box::new(source.without_url()),
         };
         let too_large = || FetchError::TooLarge {
-            url: url.clone(),
+            url: Box::new(url.clone()),
             limit,
         };
         let sent = self.client.get(url.clone()).headers(headers).send().await;

@@ -13,7 +13,7 @@ pub mod index;
 pub mod oci;
 pub mod reference;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ pub enum FetchError {
     #[error("cannot reach {url}")]
     Unreachable {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -79,7 +79,7 @@ pub enum FetchError {
     #[error("{url} is larger than {limit} bytes")]
     TooLarge {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The limit.
         limit: u64,
     },
@@ -110,7 +110,7 @@ pub enum RepoError {
     #[error("{url} answered {status}")]
     Status {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The HTTP status.
         status: u16,
     },
@@ -262,16 +262,16 @@ impl Puller {
             return Ok(pulled);
         }
         if self.offline {
-            return self.from_cache(wanted, None);
+            return self.pull_cached(wanted, None);
         }
         let found = if wanted.repository.starts_with("oci://") {
-            self.from_registry(wanted).await
+            self.pull_registry(wanted).await
         } else {
-            self.from_http(wanted).await
+            self.pull_http(wanted).await
         };
         let pulled = match found {
             Err(RepoError::Fetch(source @ FetchError::Unreachable { .. })) => {
-                return self.from_cache(wanted, Some(source));
+                return self.pull_cached(wanted, Some(source));
             }
             other => other?,
         };
@@ -304,7 +304,11 @@ impl Puller {
     }
 
     /// The best cached version, or an error that tells what is cached.
-    fn from_cache(&self, wanted: &Wanted, source: Option<FetchError>) -> Result<Pulled, RepoError> {
+    fn pull_cached(
+        &self,
+        wanted: &Wanted,
+        source: Option<FetchError>,
+    ) -> Result<Pulled, RepoError> {
         let versions = self.cache.versions(&wanted.repository, &wanted.name)?;
         let names = versions.iter().map(|pin| pin.version.as_str());
         let chosen = index::choose(names, &wanted.version).and_then(|version| {
@@ -332,7 +336,7 @@ impl Puller {
         })
     }
 
-    async fn from_http(&self, wanted: &Wanted) -> Result<Pulled, RepoError> {
+    async fn pull_http(&self, wanted: &Wanted) -> Result<Pulled, RepoError> {
         let address = || RepoError::Address(wanted.repository.clone());
         let base = Url::parse(&wanted.repository).map_err(|_| address())?;
         if !matches!(base.scheme(), "http" | "https") {
@@ -348,20 +352,19 @@ impl Puller {
             .find(&wanted.name, &wanted.version)
             .map_err(in_index)?;
         let announced = entry.digest.as_deref().map(full_digest);
-        let packed = match announced
-            .as_deref()
-            .map(|d| self.cache.read(d))
-            .transpose()?
-        {
-            Some(Some(packed)) => packed,
-            _ => {
-                let url = entry.url(&base).map_err(in_index)?;
-                let packed = self.ok(url.clone(), &base, MAX_CHART).await?;
-                if let Some(expected) = &announced {
-                    same_digest(url.as_str(), expected, &digest_of(&packed))?;
-                }
-                packed
+        let cached = match &announced {
+            Some(digest) => self.cache.read(digest)?,
+            None => None,
+        };
+        let packed = if let Some(packed) = cached {
+            packed
+        } else {
+            let url = entry.url(&base).map_err(in_index)?;
+            let packed = self.ok(url.clone(), &base, MAX_CHART).await?;
+            if let Some(expected) = &announced {
+                same_digest(url.as_str(), expected, &digest_of(&packed))?;
             }
+            packed
         };
         let pin = Pin {
             repository: wanted.repository.clone(),
@@ -372,7 +375,7 @@ impl Puller {
         Ok(Pulled { pin, packed })
     }
 
-    async fn from_registry(&self, wanted: &Wanted) -> Result<Pulled, RepoError> {
+    async fn pull_registry(&self, wanted: &Wanted) -> Result<Pulled, RepoError> {
         let reference = format!(
             "{}/{}",
             wanted.repository.trim_end_matches('/'),
@@ -417,7 +420,7 @@ impl Puller {
             Ok(response.body)
         } else {
             Err(RepoError::Status {
-                url,
+                url: Box::new(url),
                 status: response.status,
             })
         }
@@ -438,7 +441,8 @@ pub fn digest_of(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut text = String::from("sha256:");
     for byte in digest.as_ref() {
-        text.push_str(&format!("{byte:02x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }

@@ -136,12 +136,14 @@ impl<'a> Registry<'a> {
     /// The version that a range picks, and its chart layer. A range that is
     /// `@` and a manifest's digest picks that manifest.
     pub async fn resolve(&self, range: &str) -> Result<(String, Layer), RepoError> {
-        let (tag, version, digest) = match range.strip_prefix('@') {
-            Some(digest) => (digest.to_owned(), None, Some(digest.to_owned())),
-            None => {
-                let version = self.version(range).await?;
-                (version.replace('+', "_"), Some(version), None)
-            }
+        let digest = range.strip_prefix('@').map(str::to_owned);
+        let version = match digest {
+            Some(_) => None,
+            None => Some(self.version(range).await?),
+        };
+        let tag = match (&digest, &version) {
+            (Some(digest), _) => digest.clone(),
+            (None, version) => version.as_deref().unwrap_or_default().replace('+', "_"),
         };
         let url = self.url(&format!("manifests/{tag}"))?;
         let response = self

@@ -52,7 +52,7 @@ impl Fetch for Script {
         let Some((status, headers, body)) = self.answers.get(&url) else {
             if url.contains("down.example.com") {
                 return Err(FetchError::Unreachable {
-                    url: request.url,
+                    url: Box::new(request.url),
                     source: "no route".into(),
                 });
             }
@@ -64,7 +64,7 @@ impl Fetch for Script {
         };
         if body.len() as u64 > request.limit {
             return Err(FetchError::TooLarge {
-                url: request.url,
+                url: Box::new(request.url),
                 limit: request.limit,
             });
         }

@@ -187,8 +187,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn map(value: serde_json::Value) -> Map {
-        Value::from_json(&value).as_map().unwrap().clone()
+    fn map(value: &serde_json::Value) -> Map {
+        Value::from_json(value).as_map().unwrap().clone()
     }
 
     fn no_files(_: &Path) -> std::io::Result<Vec<u8>> {
@@ -200,8 +200,8 @@ mod tests {
         let strings = |items: &[&str]| items.iter().map(ToString::to_string).collect();
         let layers = Layers {
             documents: vec![
-                map(json!({"a": 0, "b": {"x": 1, "y": 1}, "l": [1]})),
-                map(json!({"b": {"y": 2}})),
+                map(&json!({"a": 0, "b": {"x": 1, "y": 1}, "l": [1]})),
+                map(&json!({"b": {"y": 2}})),
             ],
             literals: strings(&["a=lit,eral"]),
             strings: strings(&["s=1", "a=2"]),
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn paths_lead_to_tables_or_to_scalars() {
-        let values = map(json!({"a": {"b": {"c": 1}}, "n": null}));
+        let values = map(&json!({"a": {"b": {"c": 1}}, "n": null}));
         assert!(table(&values, "a.b").is_some());
         assert!(table(&values, "a.b.c").is_none());
         assert!(scalar(&values, "a.b.c").is_some());

@@ -1,5 +1,7 @@
 //! `values.schema.json`: each chart's values against its own schema.
 
+use std::fmt::Write as _;
+
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Draft, Retrieve, Uri, ValidationError};
 use serde_json::Value as Json;
@@ -39,11 +41,13 @@ fn chart_into(chart: &Chart, values: &Map, findings: &mut String) {
             None | Some(Value::Nil) => {}
             Some(Value::Map(inner)) => chart_into(child, &inner, findings),
             Some(other) => {
-                findings.push_str(&format!(
-                    "{}:\ninvalid type for values: expected object (map), got {}\n",
+                // Writing to a string cannot fail.
+                let _ = writeln!(
+                    findings,
+                    "{}:\ninvalid type for values: expected object (map), got {}",
                     child.name(),
                     other.type_name()
-                ));
+                );
             }
         }
     }
