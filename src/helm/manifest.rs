@@ -532,6 +532,72 @@ mod tests {
         assert_eq!(a, b);
     }
 
+    fn sorted(files: &[(&str, &str)]) -> Sorted {
+        let files = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
+        sort(&files, Generation::Current).unwrap()
+    }
+
+    #[test]
+    fn files_sort_by_path_documents_by_place_and_all_by_kind() {
+        let sorted = sorted(&[
+            (
+                "c/templates/b.yaml",
+                "kind: Service\n---\nkind: Secret\n---\n# note\n",
+            ),
+            (
+                "c/charts/s/templates/z.yaml",
+                "kind: Service\nmetadata:\n  name: s\n",
+            ),
+            ("c/templates/_p.yaml", "kind: Pod"),
+        ]);
+        let found: Vec<(&str, &str, usize)> = sorted
+            .documents
+            .iter()
+            .map(|d| (d.path.as_str(), d.kind.as_str(), d.line))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("c/templates/b.yaml", "Secret", 2),
+                ("c/charts/s/templates/z.yaml", "Service", 0),
+                ("c/templates/b.yaml", "Service", 0),
+                ("c/templates/b.yaml", "", 4),
+            ]
+        );
+        assert_eq!(sorted.documents[1].name, "s");
+    }
+
+    #[test]
+    fn hooks_leave_the_manifest_and_unknown_ones_disappear() {
+        let object = |annotations: &str| {
+            format!("kind: Job\nmetadata:\n  name: j\n  annotations:\n{annotations}")
+        };
+        let hook = object(
+            "    helm.sh/hook: Pre-Install, test-success\n    helm.sh/hook-weight: \"-5\"\n    helm.sh/hook-delete-policy: hook-succeeded, Hook-Failed\n",
+        );
+        let unknown = object("    helm.sh/hook: crd-install,pre-install\n");
+        let plain = object("    other: \"1\"\n    helm.sh/hook-weight: \"3\"\n");
+        let sorted = sorted(&[("a", &hook), ("b", &unknown), ("c", &plain)]);
+        assert_eq!(sorted.documents.len(), 1);
+        assert_eq!(sorted.hooks.len(), 1);
+        let hook = &sorted.hooks[0];
+        assert_eq!(hook.events, [HookEvent::PreInstall, HookEvent::Test]);
+        assert_eq!(hook.weight, -5);
+        assert_eq!(hook.delete_policies, ["hook-succeeded", "hook-failed"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_with_its_template() {
+        for text in ["just text", "- a list", "a: [", "metadata: 3"] {
+            let files = [("c/templates/x".to_owned(), text.to_owned())].into();
+            let error = sort(&files, Generation::Current).unwrap_err();
+            assert_eq!(error.to_string(), "YAML parse error on c/templates/x");
+        }
+    }
+
     #[test]
     fn hooks_run_by_weight_then_by_name() {
         let hook = |name: &str, weight: i64| Hook {

@@ -344,3 +344,149 @@ fn sub_chart(
     });
     Chart::assemble(inside.collect(), budget, depth).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::archive::tests::pack;
+    use super::*;
+    use crate::helm::values::to_json;
+    use serde_json::json;
+
+    fn files(files: &[(&str, &str)]) -> Vec<ChartFile> {
+        files
+            .iter()
+            .map(|(name, text)| ChartFile {
+                name: (*name).to_owned(),
+                data: Bytes::copy_from_slice(text.as_bytes()),
+            })
+            .collect()
+    }
+
+    fn load(list: &[(&str, &str)]) -> Result<Chart, String> {
+        Chart::from_files(files(list)).map_err(|error| {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(inner) = source {
+                text = format!("{text}: {inner}");
+                source = inner.source();
+            }
+            text
+        })
+    }
+
+    const CHART: (&str, &str) = ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n");
+
+    #[test]
+    fn every_file_finds_its_place() {
+        let chart = load(&[
+            CHART,
+            ("values.yaml", "a: {x: 1}\n---\na: {z: 2}\n"),
+            ("values.schema.json", "{}"),
+            (
+                "Chart.lock",
+                "digest: sha256:1\ngenerated: 2020-01-01T00:00:00Z\n",
+            ),
+            ("templates/a.yaml", ""),
+            ("templates/sub/b.txt", ""),
+            ("crds/x.YAML", ""),
+            ("crds/x.txt", ""),
+            ("README.md", ""),
+            ("charts/s/Chart.yaml", "name: s\nversion: 1\n"),
+            ("charts/s/crds/y.json", ""),
+            ("charts/s-1.tgz.prov", ""),
+            ("charts/_ignored/x", ""),
+            ("charts/.hidden", ""),
+        ])
+        .unwrap();
+        assert_eq!(
+            to_json(&super::super::value::Value::Map(chart.values.clone())),
+            json!({"a": {"x": 1.0, "z": 2.0}})
+        );
+        assert_eq!(chart.templates.len(), 2);
+        let names: Vec<&str> = chart.files.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "crds/x.YAML",
+                "crds/x.txt",
+                "README.md",
+                "charts/s-1.tgz.prov"
+            ]
+        );
+        assert_eq!(chart.lock.as_ref().unwrap().digest, "sha256:1");
+        assert_eq!(chart.dependencies.len(), 1);
+        let crds: Vec<String> = chart.crds("c").into_iter().map(|c| c.name).collect();
+        assert_eq!(crds, ["c/crds/x.YAML", "c/charts/s/crds/y.json"]);
+    }
+
+    #[test]
+    fn the_old_requirements_file_is_read() {
+        let chart = load(&[
+            ("Chart.yaml", "name: c\nversion: 1.0.0\n"),
+            (
+                "requirements.yaml",
+                "dependencies:\n- name: x\n  version: 1.x\n",
+            ),
+            ("requirements.lock", "digest: d\n"),
+        ])
+        .unwrap();
+        assert_eq!(chart.metadata.needs()[0].name, "x");
+        assert_eq!(chart.files.len(), 2);
+        assert!(chart.lock.is_some());
+    }
+
+    #[test]
+    fn packed_charts_nest() {
+        let inner = pack(&[("s/Chart.yaml", b"name: s\nversion: 1.0.0\n")]);
+        let outer = pack(&[
+            ("c/Chart.yaml", CHART.1.as_bytes()),
+            ("c/charts/s-1.0.0.tgz", &inner),
+        ]);
+        let chart = Chart::from_archive(&outer).unwrap();
+        assert_eq!(chart.dependencies[0].name(), "s");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_file() {
+        let cases: [(&[(&str, &str)], &str); 7] = [
+            (&[("values.yaml", "")], "Chart.yaml file is missing"),
+            (&[("Chart.yaml", "a: [")], "cannot load Chart.yaml: "),
+            (
+                &[("Chart.yaml", "name: c\n")],
+                "chart.metadata.version is required",
+            ),
+            (
+                &[CHART, ("values.yaml", "- 1")],
+                "cannot load values.yaml: values must be a mapping",
+            ),
+            (
+                &[CHART, ("values.yaml", "a: b: c")],
+                "cannot load values.yaml: cannot unmarshal",
+            ),
+            (
+                &[CHART, ("charts/x/a", "")],
+                "cannot load sub-chart x of c: Chart.yaml file is missing",
+            ),
+            (
+                &[CHART, ("charts/x.tgz", "no")],
+                "cannot load sub-chart x.tgz of c: not a readable",
+            ),
+        ];
+        for (list, want) in cases {
+            let error = load(list).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_chart_that_nests_for_ever_is_refused() {
+        let mut name = String::new();
+        let mut list = Vec::new();
+        for _ in 0..40 {
+            list.push(format!("{name}Chart.yaml"));
+            name.push_str("charts/c/");
+        }
+        let list: Vec<(&str, &str)> = list.iter().map(|n| (n.as_str(), CHART.1)).collect();
+        assert!(load(&list).unwrap_err().contains("nested more than"));
+    }
+}
