@@ -4,27 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::chart::metadata::{Dependency, Import, Metadata};
 use super::chart::{Chart, ChartFile};
+use super::engine::TemplateSource;
 use super::object::{Capabilities, Object};
 use super::value::{List, ListType, Map, MapType, Str, Value};
 use super::values::table;
-
-/// A template and what it is rendered with.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The path with the path of its chart, such as
-    /// `dapr/charts/dapr_rbac/templates/x.yaml`.
-    pub name: String,
-    /// The template's text.
-    pub text: Bytes,
-    /// The folder of its chart's templates.
-    pub base_path: String,
-    /// The chart's context, shared by all its templates.
-    pub data: Map,
-}
 
 /// What a release is, as templates see it.
 #[derive(Debug, Clone)]
@@ -46,7 +31,7 @@ pub fn sources(
     values: &Map,
     release: &Release,
     capabilities: &Arc<Capabilities>,
-) -> Vec<Source> {
+) -> Vec<TemplateSource> {
     let shared = Shared {
         release: release_map(release),
         capabilities: Value::Obj(Object::Capabilities(capabilities.clone())),
@@ -68,7 +53,7 @@ fn chart_into(
     is_root: bool,
     values: Map,
     shared: &Shared,
-    found: &mut Vec<Source>,
+    found: &mut Vec<TemplateSource>,
 ) -> Map {
     let data = Map::new();
     let metadata = metadata_map(&chart.metadata);
@@ -92,11 +77,11 @@ fn chart_into(
         if chart.metadata.is_library() && !base.starts_with('_') {
             continue;
         }
-        found.push(Source {
+        found.push(TemplateSource {
             name: format!("{path}/{}", file.name),
-            text: file.data.clone(),
+            text: String::from_utf8_lossy(&file.data).into_owned(),
             base_path: base_path.clone(),
-            data: data.clone(),
+            context: data.clone(),
         });
     }
     data
@@ -195,6 +180,7 @@ fn text_map<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Valu
 mod tests {
     use super::super::capabilities;
     use super::*;
+    use bytes::Bytes;
 
     fn file(name: &str, text: &str) -> ChartFile {
         ChartFile {
@@ -203,7 +189,7 @@ mod tests {
         }
     }
 
-    fn sources_of(files: Vec<ChartFile>) -> Vec<Source> {
+    fn sources_of(files: Vec<ChartFile>) -> Vec<TemplateSource> {
         let chart = Chart::from_files(files).unwrap();
         let release = Release {
             name: "r".to_owned(),
@@ -231,12 +217,12 @@ mod tests {
             ["top/charts/sub/templates/b.yaml", "top/templates/a.yaml"]
         );
         assert_eq!(found[0].base_path, "top/charts/sub/templates");
-        let own = found[0].data.get_map("Values").unwrap();
+        let own = found[0].context.get_map("Values").unwrap();
         own.set("x", true);
-        let seen = found[1].data.get_map("Values").unwrap();
+        let seen = found[1].context.get_map("Values").unwrap();
         assert!(seen.get_map("sub").unwrap().contains("x"));
-        let context = found[1].data.get_map("Subcharts").unwrap();
-        assert!(context.get_map("sub").unwrap().same(&found[0].data));
+        let context = found[1].context.get_map("Subcharts").unwrap();
+        assert!(context.get_map("sub").unwrap().same(&found[0].context));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::capabilities::{self, InvalidKubeVersion};
 use super::chart::{Chart, CrdFile};
 use super::context::{self, Release};
 use super::dependency::{self, Missing};
-use super::engine::{self, EngineError, Lookup};
+use super::engine::{Engine, Lookup, Options, SourceMark};
+use super::error::TemplateError;
 use super::manifest::{self, Document, Generation, Hook, HookEvent, ManifestError, Sorted};
 use super::object::Capabilities;
 use super::value::{Map, MapType};
@@ -19,6 +20,10 @@ use super::values::schema::{self, SchemaError};
 use super::values::{Layers, ValuesError};
 
 /// What a chart is rendered for.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, as in helm"
+)]
 #[derive(Clone)]
 pub struct RenderOptions {
     /// The release's name.
@@ -45,6 +50,8 @@ pub struct RenderOptions {
     pub sub_chart_notes: bool,
     /// How files are cut into documents.
     pub generation: Generation,
+    /// Keeps track of the template line of every part of the output.
+    pub source_map: bool,
 }
 
 impl Default for RenderOptions {
@@ -62,6 +69,7 @@ impl Default for RenderOptions {
             skip_schema: false,
             sub_chart_notes: false,
             generation: Generation::Current,
+            source_map: false,
         }
     }
 }
@@ -85,6 +93,8 @@ pub struct Rendered {
     pub crds: Vec<CrdFile>,
     /// What each template gave, before it was cut and sorted.
     pub files: BTreeMap<String, String>,
+    /// Where the parts of each file come from, when asked for.
+    pub source_marks: BTreeMap<String, Vec<SourceMark>>,
     generation: Generation,
 }
 
@@ -124,7 +134,7 @@ pub enum RenderError {
     Schema(#[from] SchemaError),
     /// A template failed.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Template(#[from] TemplateError),
     /// What a template gave is no manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -169,7 +179,16 @@ pub fn render_with(
     };
     let seen = values.deep_copy().retyped(MapType::Values);
     let sources = context::sources(&chart, &seen, &release, &capabilities);
-    let mut files = engine::render(sources, options.lookup.as_deref())?;
+    let engine = Engine::new(Options {
+        lookup: options
+            .lookup
+            .clone()
+            .map(|lookup| Box::new(Shared(lookup)) as _),
+        source_map: options.source_map,
+        ..Options::default()
+    });
+    let output = engine.render_mapped(&sources)?;
+    let mut files = output.files;
     let notes = take_notes(&mut files, chart.name(), options.sub_chart_notes);
     let Sorted { documents, hooks } = manifest::sort(&files, options.generation)?;
     Ok(Rendered {
@@ -181,8 +200,24 @@ pub fn render_with(
         hooks,
         notes,
         files,
+        source_marks: output.sources,
         generation: options.generation,
     })
+}
+
+/// The engine wants a hook of its own.
+struct Shared(Arc<dyn Lookup>);
+
+impl Lookup for Shared {
+    fn lookup(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<serde_json::Value, String> {
+        self.0.lookup(api_version, kind, namespace, name)
+    }
 }
 
 fn check_release_name(name: &str) -> Result<(), RenderError> {

@@ -137,7 +137,7 @@ pub fn read(text: &[u8]) -> Result<Map, ValuesError> {
 }
 
 /// Splits at lines that hold `---` and nothing else.
-fn documents(text: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn documents(text: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut at = 0;
