@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::files::{self, Access};
 use crate::helm::chart::{Chart, ChartError};
-use crate::helm::manifest::ManifestError;
+use crate::helm::manifest::{Generation, ManifestError};
 use crate::helm::render::{PrintOptions, RenderError, RenderOptions, Rendered, render};
 use crate::helm::repo::cache::Cache;
 use crate::helm::repo::http::Http;
@@ -59,6 +59,9 @@ pub struct RenderArgs {
     /// Do without values.schema.json
     #[arg(long)]
     pub skip_schema_validation: bool,
+    /// Trim documents as helm 3 and helm before 4.2.4 do
+    #[arg(long)]
+    pub trim_documents: bool,
     /// Write files below this folder instead of printing
     #[arg(long, value_name = "FOLDER")]
     pub output_dir: Option<PathBuf>,
@@ -187,6 +190,11 @@ pub async fn render_chart(
         kube_version: args.kube_version.clone(),
         api_versions: args.api_versions.clone(),
         skip_schema: args.skip_schema_validation,
+        generation: if args.trim_documents {
+            Generation::Trimmed
+        } else {
+            Generation::Current
+        },
         ..RenderOptions::default()
     };
     Ok(render(chart, &options)?)

@@ -18,7 +18,9 @@ pub enum Generation {
     /// document keeps its final newlines.
     #[default]
     Current,
-    /// Helm 3 and helm 4 before 4.2.4: documents are trimmed on both sides.
+    /// Helm 3: documents are trimmed on both sides, and webhook configurations
+    /// have no place in the order of kinds. (Helm 4 before 4.2.4 trims, too,
+    /// but has the place.)
     Trimmed,
 }
 
@@ -165,12 +167,13 @@ pub fn sort(
             place(path, content, line, &mut sorted)?;
         }
     }
-    sorted
-        .documents
-        .sort_by(|a, b| install_order(&a.kind).cmp(&install_order(&b.kind)));
-    sorted
-        .hooks
-        .sort_by(|a, b| install_order(&a.kind).cmp(&install_order(&b.kind)));
+    let kinds = match generation {
+        Generation::Current => INSTALL,
+        Generation::Trimmed => INSTALL_WITHOUT_WEBHOOKS,
+    };
+    let by_kind = |a: &str, b: &str| order(kinds, a).cmp(&order(kinds, b));
+    sorted.documents.sort_by(|a, b| by_kind(&a.kind, &b.kind));
+    sorted.hooks.sort_by(|a, b| by_kind(&a.kind, &b.kind));
     Ok(sorted)
 }
 
@@ -362,6 +365,9 @@ const INSTALL: &[&str] = &[
     "MutatingWebhookConfiguration",
     "ValidatingWebhookConfiguration",
 ];
+
+/// The order of helm 3, which ends before the two kinds of webhooks.
+const INSTALL_WITHOUT_WEBHOOKS: &[&str] = INSTALL.split_at(INSTALL.len() - 2).0;
 
 /// The order in which kinds are removed.
 const UNINSTALL: &[&str] = &[
