@@ -108,14 +108,17 @@ pub struct List(Arc<ListCell>);
 struct ListCell {
     ty: ListType,
     items: Vec<Value>,
+    nil: bool,
 }
 
 /// A map shared by reference.
 #[derive(Clone)]
-pub struct Map(Arc<MapCell>);
+pub struct Map {
+    ty: MapType,
+    cell: Arc<MapCell>,
+}
 
 struct MapCell {
-    ty: MapType,
     entries: RwLock<BTreeMap<Str, Value>>,
 }
 
@@ -127,7 +130,25 @@ impl List {
 
     /// A list of a given type. The items must fit the type.
     pub fn typed(ty: ListType, items: Vec<Value>) -> Self {
-        Self(Arc::new(ListCell { ty, items }))
+        Self(Arc::new(ListCell {
+            ty,
+            items,
+            nil: false,
+        }))
+    }
+
+    /// A nil slice: empty, and null in JSON.
+    pub fn nil(ty: ListType) -> Self {
+        Self(Arc::new(ListCell {
+            ty,
+            items: Vec::new(),
+            nil: true,
+        }))
+    }
+
+    /// Whether this is a nil slice.
+    pub fn is_nil(&self) -> bool {
+        self.0.nil
     }
 
     /// A list of type `[]string`.
@@ -174,15 +195,32 @@ impl Map {
 
     /// A map of a given type. The entries must fit the type.
     pub fn typed(ty: MapType, entries: BTreeMap<Str, Value>) -> Self {
-        Self(Arc::new(MapCell {
+        Self {
             ty,
-            entries: RwLock::new(entries),
-        }))
+            cell: Arc::new(MapCell {
+                entries: RwLock::new(entries),
+            }),
+        }
     }
 
     /// The map's type.
     pub fn ty(&self) -> MapType {
-        self.0.ty
+        self.ty
+    }
+
+    /// The same map, seen as `map[string]interface {}`.
+    #[must_use]
+    pub fn as_any(&self) -> Self {
+        self.seen_as(MapType::Any)
+    }
+
+    /// The same map, seen as another type: changes are shared.
+    #[must_use]
+    pub fn seen_as(&self, ty: MapType) -> Self {
+        Self {
+            ty,
+            cell: self.cell.clone(),
+        }
     }
 
     /// The same entries in a new map of another type; nested maps are shared.
@@ -194,7 +232,7 @@ impl Map {
     /// Calls `f` with the entries. `f` must not change this map.
     pub fn read<R>(&self, f: impl FnOnce(&BTreeMap<Str, Value>) -> R) -> R {
         f(&self
-            .0
+            .cell
             .entries
             .read()
             .unwrap_or_else(PoisonError::into_inner))
@@ -222,7 +260,7 @@ impl Map {
     pub fn set(&self, key: impl IntoKey, value: impl Into<Value>) {
         let value = value.into();
         let old = self
-            .0
+            .cell
             .entries
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -233,7 +271,7 @@ impl Map {
 
     /// Removes a key from this map and returns what was there.
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<Value> {
-        self.0
+        self.cell
             .entries
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -267,7 +305,7 @@ impl Map {
 
     /// Whether both are the same map in memory.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.cell, &other.cell)
     }
 
     /// A copy that shares nothing with this map.

@@ -287,11 +287,13 @@ impl Printer<'_> {
             return;
         }
         match value {
-            Value::Nil if depth > 0 || verb == 'v' => self.out.extend_from_slice(if self.flags.sharp_v {
-                b"interface {}(nil)"
-            } else {
-                b"<nil>"
-            }),
+            Value::Nil if depth > 0 || verb == 'v' => {
+                self.out.extend_from_slice(if self.flags.sharp_v {
+                    b"interface {}(nil)"
+                } else {
+                    b"<nil>"
+                })
+            }
             Value::Nil => self.bad_verb(value, verb, depth),
             Value::Bool(b) => match verb {
                 't' | 'v' => self.pad(if *b { b"true" } else { b"false" }),

@@ -17,7 +17,9 @@ use std::fmt;
 use super::value::Value;
 
 pub use compose::{Located, PathPart};
-pub use emitter::{to_yaml, to_yaml_pretty};
+pub use emitter::{ToYamlError, to_yaml, to_yaml_pretty};
+pub(crate) use plain::Plain;
+pub use plain::PlainError;
 
 /// Why a text is not YAML, in go-yaml's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

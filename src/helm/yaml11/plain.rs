@@ -58,6 +58,7 @@ impl Plain {
             Value::Bytes(bytes) => {
                 Self::Str(base64::engine::general_purpose::STANDARD.encode(bytes))
             }
+            Value::List(list) if list.is_nil() => Self::Null,
             Value::List(list) => Self::List(
                 list.items()
                     .iter()
