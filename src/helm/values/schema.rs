@@ -54,7 +54,8 @@ fn chart_into(chart: &Chart, values: &Map, findings: &mut String) {
 }
 
 fn against(schema: &[u8], values: &Json) -> Result<(), String> {
-    let schema: Json = serde_json::from_slice(schema).map_err(|e| e.to_string())?;
+    let mut schema: Json = serde_json::from_slice(schema).map_err(|e| e.to_string())?;
+    satisfy_remote(&mut schema);
     let validator = jsonschema::options()
         .with_draft(draft(&schema))
         .with_base_uri("file:///values.schema.json")
@@ -62,8 +63,18 @@ fn against(schema: &[u8], values: &Json) -> Result<(), String> {
         .build(&schema)
         .map_err(|e| e.to_string())?;
     let mut lines: Vec<String> = Vec::new();
-    for error in validator.iter_errors(values) {
-        describe(&error, values, 0, &mut lines);
+    let errors: Vec<ValidationError<'_>> = validator.iter_errors(values).collect();
+    // A value of the wrong type is told once, whatever else it breaks.
+    let mistyped: Vec<String> = errors
+        .iter()
+        .filter(|error| matches!(error.kind(), Kind::Type { .. }))
+        .map(|error| error.instance_path().to_string())
+        .collect();
+    for error in &errors {
+        let is_type = matches!(error.kind(), Kind::Type { .. });
+        if is_type || !mistyped.contains(&error.instance_path().to_string()) {
+            describe(error, values, 0, &mut lines);
+        }
     }
     if lines.is_empty() {
         Ok(())
@@ -88,8 +99,24 @@ fn draft(schema: &Json) -> Draft {
     }
 }
 
-/// Schemas elsewhere are not fetched while rendering; what they would say is
+/// Schemas elsewhere are not fetched while rendering: what they would say is
 /// taken as satisfied.
+fn satisfy_remote(schema: &mut Json) {
+    match schema {
+        Json::Object(fields) => {
+            let remote = fields.get("$ref").and_then(Json::as_str);
+            if remote.is_some_and(|uri| !uri.starts_with('#') && uri.contains("://")) {
+                *schema = Json::Bool(true);
+                return;
+            }
+            fields.values_mut().for_each(satisfy_remote);
+        }
+        Json::Array(items) => items.iter_mut().for_each(satisfy_remote),
+        _ => {}
+    }
+}
+
+/// For references that are neither here nor plainly remote.
 struct NoNetwork;
 
 impl Retrieve for NoNetwork {
