@@ -17,7 +17,7 @@ use super::origin::setter;
 use super::{Dependence, Object, WhyError, leaf_text, leaves_of, path_text, value_at};
 
 /// More values than that are not tried.
-const MAX_TRIALS: usize = 600;
+const MAX_TRIALS: usize = 400;
 
 /// Something that can be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum Cause {
     Value(Vec<PathPart>, String),
     ReleaseName(String),
     Namespace(String),
+    ChartName(String),
     ChartVersion(String),
     AppVersion(String),
 }
@@ -42,6 +43,7 @@ impl Cause {
             Self::Value(path, text) => (format!(".Values.{}", path_text(path)), text),
             Self::ReleaseName(text) => (".Release.Name".to_owned(), text),
             Self::Namespace(text) => (".Release.Namespace".to_owned(), text),
+            Self::ChartName(text) => (".Chart.Name".to_owned(), text),
             Self::ChartVersion(text) => (".Chart.Version".to_owned(), text),
             Self::AppVersion(text) => (".Chart.AppVersion".to_owned(), text),
         };
@@ -156,6 +158,12 @@ impl<'a> Trial<'a> {
         let cause = Cause::Namespace(self.release.namespace.clone());
         self.note(found, cause, fields);
 
+        let mut named = chart.clone();
+        named.metadata.name.push_str("-x");
+        let fields = self.fields(&named, values, &self.release);
+        let cause = Cause::ChartName(chart.name().to_owned());
+        self.note(found, cause, fields);
+
         let mut bumped = chart.clone();
         "99.98.97".clone_into(&mut bumped.metadata.version);
         let fields = self.fields(&bumped, values, &self.release);
@@ -206,11 +214,14 @@ impl<'a> Trial<'a> {
     fn fields(&self, chart: &Chart, values: &Map, release: &Release) -> Option<Fields> {
         let seen = values.deep_copy().retyped(MapType::Values);
         let mut sources = context::sources(chart, &seen, release, &self.capabilities);
+        // The path begins with the chart's name, which a trial may change.
+        let (_, inner) = self.object.path.split_once('/')?;
+        let path = format!("{}/{inner}", chart.name());
         if !self.whole {
-            sources.retain(|source| self.is_needed(source));
+            sources.retain(|source| is_needed(source, &path));
         }
         let files = self.engine.render(&sources).ok()?;
-        let output = files.get(&self.object.path)?;
+        let output = files.get(&path)?;
         let documents = split(output, super::super::manifest::Generation::Current);
         let same = documents.iter().find(|d| is_object(d, self.object));
         // A name that changed is the same object in the same place.
@@ -226,11 +237,6 @@ impl<'a> Trial<'a> {
         }))
     }
 
-    fn is_needed(&self, source: &TemplateSource) -> bool {
-        let base = source.name.rsplit('/').next().unwrap_or(&source.name);
-        base.starts_with('_') || source.name == self.object.path
-    }
-
     /// The values that templates may have used for the object: those whose
     /// first key some needed template names. What the object's own template
     /// names comes first.
@@ -244,7 +250,7 @@ impl<'a> Trial<'a> {
         );
         let (own, others): (Vec<_>, Vec<_>) = sources
             .iter()
-            .filter(|source| self.whole || self.is_needed(source))
+            .filter(|source| self.whole || is_needed(source, &self.object.path))
             .partition(|source| source.name == self.object.path);
         let own: String = own.iter().map(|s| s.text.as_str()).collect();
         let others: String = others.iter().map(|s| s.text.as_str()).collect();
@@ -279,6 +285,11 @@ impl<'a> Trial<'a> {
             .skip(1)
             .collect()
     }
+}
+
+fn is_needed(source: &TemplateSource, path: &str) -> bool {
+    let base = source.name.rsplit('/').next().unwrap_or(&source.name);
+    base.starts_with('_') || source.name == path
 }
 
 /// How likely a value matters, 0 being the most; `None` when it cannot.
