@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::chart::fields::{Fields, WrongType};
 use super::chart::glob::{BadPattern, Pattern};
+use super::kinds;
 use super::value::Value;
 use super::yaml11::{self, YamlError};
 
@@ -167,11 +168,10 @@ pub fn sort(
             place(path, content, line, &mut sorted)?;
         }
     }
-    let kinds = match generation {
-        Generation::Current => INSTALL,
-        Generation::Trimmed => INSTALL_WITHOUT_WEBHOOKS,
+    let by_kind = |a: &str, b: &str| match generation {
+        Generation::Current => kinds::install(a).cmp(&kinds::install(b)),
+        Generation::Trimmed => kinds::install_helm3(a).cmp(&kinds::install_helm3(b)),
     };
-    let by_kind = |a: &str, b: &str| order(kinds, a).cmp(&order(kinds, b));
     sorted.documents.sort_by(|a, b| by_kind(&a.kind, &b.kind));
     sorted.hooks.sort_by(|a, b| by_kind(&a.kind, &b.kind));
     Ok(sorted)
@@ -324,110 +324,6 @@ impl Head {
     }
 }
 
-/// The order in which kinds are installed.
-const INSTALL: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-];
-
-/// The order of helm 3, which ends before the two kinds of webhooks.
-const INSTALL_WITHOUT_WEBHOOKS: &[&str] = INSTALL.split_at(INSTALL.len() - 2).0;
-
-/// The order in which kinds are removed.
-const UNINSTALL: &[&str] = &[
-    "ValidatingWebhookConfiguration",
-    "MutatingWebhookConfiguration",
-    "APIService",
-    "Ingress",
-    "IngressClass",
-    "Service",
-    "CronJob",
-    "Job",
-    "StatefulSet",
-    "HorizontalPodAutoscaler",
-    "Deployment",
-    "ReplicaSet",
-    "ReplicationController",
-    "Pod",
-    "DaemonSet",
-    "RoleBindingList",
-    "RoleBinding",
-    "RoleList",
-    "Role",
-    "ClusterRoleBindingList",
-    "ClusterRoleBinding",
-    "ClusterRoleList",
-    "ClusterRole",
-    "CustomResourceDefinition",
-    "PersistentVolumeClaim",
-    "PersistentVolume",
-    "StorageClass",
-    "ConfigMap",
-    "SecretList",
-    "Secret",
-    "ServiceAccount",
-    "PodDisruptionBudget",
-    "PodSecurityPolicy",
-    "LimitRange",
-    "ResourceQuota",
-    "NetworkPolicy",
-    "Namespace",
-    "PriorityClass",
-];
-
-/// A sort key for installing: known kinds in order, then the others by name.
-pub fn install_order(kind: &str) -> (usize, &str) {
-    order(INSTALL, kind)
-}
-
-/// A sort key for uninstalling.
-pub fn uninstall_order(kind: &str) -> (usize, &str) {
-    order(UNINSTALL, kind)
-}
-
-fn order<'a>(kinds: &[&str], kind: &'a str) -> (usize, &'a str) {
-    match kinds.iter().position(|known| *known == kind) {
-        Some(place) => (place, ""),
-        None => (kinds.len(), kind),
-    }
-}
-
 /// The hooks of one moment in the order in which they run: by weight, then by
 /// name, then as listed.
 pub fn hooks_for(hooks: &[Hook], event: HookEvent) -> Vec<&Hook> {
@@ -517,25 +413,6 @@ mod tests {
             assert_eq!(split(text, Generation::Current), current, "{text:?}");
             assert_eq!(split(text, Generation::Trimmed), trimmed, "{text:?}");
         }
-    }
-
-    #[test]
-    fn kinds_sort_in_both_directions_and_unknown_ones_come_last() {
-        let mut kinds = ["Zebra", "Deployment", "", "Ape", "Namespace", "Service"];
-        kinds.sort_by(|a, b| install_order(a).cmp(&install_order(b)));
-        assert_eq!(
-            kinds,
-            ["Namespace", "Service", "Deployment", "", "Ape", "Zebra"]
-        );
-        kinds.sort_by(|a, b| uninstall_order(a).cmp(&uninstall_order(b)));
-        assert_eq!(
-            kinds,
-            ["Service", "Deployment", "Namespace", "", "Ape", "Zebra"]
-        );
-        let (mut a, mut b) = (INSTALL.to_vec(), UNINSTALL.to_vec());
-        a.sort_unstable();
-        b.sort_unstable();
-        assert_eq!(a, b);
     }
 
     fn sorted(files: &[(&str, &str)]) -> Sorted {

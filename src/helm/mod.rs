@@ -18,6 +18,7 @@ pub mod glob;
 pub mod gofmt;
 pub mod gotime;
 mod json;
+pub mod kinds;
 pub mod manifest;
 mod methods;
 pub mod object;

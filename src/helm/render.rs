@@ -3,6 +3,7 @@
 //! `helm template` prints.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -140,10 +141,20 @@ pub enum RenderError {
     Manifest(#[from] ManifestError),
 }
 
-/// Renders a chart. Files that the values name are read from the disk.
+/// Renders a chart. Files that the values name are read from the disk; `-` is
+/// the standard input.
 pub fn render(chart: Chart, options: &RenderOptions) -> Result<Rendered, RenderError> {
-    let user_values = options.values.merge(&|path: &Path| std::fs::read(path))?;
+    let user_values = options.values.merge(&read_file)?;
     render_with(chart, user_values, options)
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if path != Path::new("-") {
+        return std::fs::read(path);
+    }
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Renders a chart with values that are brought together already; those of

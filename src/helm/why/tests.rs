@@ -80,11 +80,11 @@ fn names(field: &Explanation) -> Vec<&str> {
     field.depends_on.iter().map(|d| d.name.as_str()).collect()
 }
 
-fn default_at(line: usize) -> Option<Setter> {
-    Some(Setter::Default(Place {
+fn default_at(line: usize) -> Setter {
+    Setter::Default(Place {
         file: "c/values.yaml".to_owned(),
         line,
-    }))
+    })
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn every_leaf_has_its_template_line_and_its_values() {
 
     let replicas = field(&answer, "spec.replicas");
     assert_eq!(names(replicas), [".Values.replicas"]);
-    assert_eq!(replicas.depends_on[0].setter, default_at(2));
+    assert_eq!(replicas.depends_on[0].setter, Some(default_at(2)));
     assert!(replicas.depends_on[0].shown);
     assert_eq!(names(field(&answer, "metadata.name")), [".Release.Name"]);
     assert!(names(field(&answer, "metadata.labels.fixed")).is_empty());
@@ -116,10 +116,10 @@ fn every_leaf_has_its_template_line_and_its_values() {
         ]
     );
     let cpu = field(&answer, &format!("{container}.resources.limits.cpu"));
-    assert_eq!(cpu.depends_on[0].setter, default_at(8));
+    assert_eq!(cpu.depends_on[0].setter, Some(default_at(8)));
     let second = field(&answer, &format!("{container}.args[1]"));
     assert_eq!(names(second), [".Values.args[1]"]);
-    assert_eq!(second.depends_on[0].setter, default_at(11));
+    assert_eq!(second.depends_on[0].setter, Some(default_at(11)));
     let conditions: Vec<&str> = answer.conditions.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(conditions, [".Values.enabled"]);
 }
