@@ -256,6 +256,8 @@ pub(crate) struct Run<'e> {
     steps: u64,
     memory: usize,
     included: HashMap<Str, usize>,
+    /// How many `include` and `tpl` calls are open.
+    nesting: usize,
     parsed: HashMap<Str, Vec<Arc<Tree>>>,
     marks: Vec<RawMark>,
     /// Compiled expressions.
@@ -265,6 +267,10 @@ pub(crate) struct Run<'e> {
 /// An include may nest this often by one name.
 const MAX_INCLUDES: usize = 1000;
 
+/// All `include` and `tpl` calls together may nest this deep. An error names
+/// every level, so this bounds the error as well.
+const MAX_NESTING: usize = 1100;
+
 impl<'e> Run<'e> {
     fn new(options: &'e Options) -> Self {
         Self {
@@ -273,6 +279,7 @@ impl<'e> Run<'e> {
             steps: 0,
             memory: 0,
             included: HashMap::new(),
+            nesting: 0,
             parsed: HashMap::new(),
             marks: Vec::new(),
             regexes: HashMap::new(),
@@ -431,11 +438,14 @@ impl<'e> Run<'e> {
     }
 
     fn nested(&mut self, scope: &Scope<'_>, tree: &Tree, data: Value) -> Result<Vec<u8>, FnError> {
-        if !self.stack.has_room() {
+        if self.nesting >= MAX_NESTING || !self.stack.has_room() {
             return Err(FnError::text("exceeded maximum template depth"));
         }
         let mut out = Vec::new();
-        match exec::execute(self, scope, tree, data, &mut out, false) {
+        self.nesting += 1;
+        let result = exec::execute(self, scope, tree, data, &mut out, false);
+        self.nesting -= 1;
+        match result {
             Ok(()) => Ok(out),
             Err(fault) => Err(match *fault {
                 Fault::Exec(error) => FnError::Cause(Cause::Exec(*error)),
@@ -516,3 +526,6 @@ impl From<ExecError> for TemplateError {
         Self::Exec(Box::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

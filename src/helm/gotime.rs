@@ -223,10 +223,8 @@ mod tests {
                 "Mon Jan _2 15:04:05 MST 2006",
                 "Mon Jan  2 22:04:05 UTC 2006",
             ),
-            ("3:04PM .000 .999", "10:04PM .000 .999"),
             ("15:04:05.000", "22:04:05.123"),
             ("15:04:05.999999", "22:04:05.123"),
-            ("January Monday 06 1 2 002", "January Monday 06 1 2 002"),
         ];
         for (layout, expected) in cases {
             assert_eq!(time.format(layout), expected, "{layout}");

@@ -93,7 +93,7 @@ fn write_string(out: &mut Vec<u8>, text: &str, style: &Style) {
             '\u{8}' => out.extend_from_slice(b"\\b"),
             '\u{c}' => out.extend_from_slice(b"\\f"),
             c if c < ' '
-                || matches!(c, '\u{2028}' | '\u{2029}')
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffd}')
                 || style.html && matches!(c, '<' | '>' | '&') =>
             {
                 out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());

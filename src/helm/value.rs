@@ -115,6 +115,7 @@ struct ListCell {
 #[derive(Clone)]
 pub struct Map {
     ty: MapType,
+    nil: bool,
     cell: Arc<MapCell>,
 }
 
@@ -197,10 +198,24 @@ impl Map {
     pub fn typed(ty: MapType, entries: BTreeMap<Str, Value>) -> Self {
         Self {
             ty,
+            nil: false,
             cell: Arc::new(MapCell {
                 entries: RwLock::new(entries),
             }),
         }
+    }
+
+    /// A nil map: empty, null in JSON, and not to be written to.
+    pub fn nil() -> Self {
+        Self {
+            nil: true,
+            ..Self::new()
+        }
+    }
+
+    /// Whether this is a nil map.
+    pub fn is_nil(&self) -> bool {
+        self.nil
     }
 
     /// The map's type.
@@ -219,6 +234,7 @@ impl Map {
     pub fn seen_as(&self, ty: MapType) -> Self {
         Self {
             ty,
+            nil: self.nil,
             cell: self.cell.clone(),
         }
     }

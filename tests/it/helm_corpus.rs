@@ -28,6 +28,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
+/// Chart defaults that are null count for nothing.
+fn without_nulls(map: &Map) {
+    for (key, value) in map.entries() {
+        match value {
+            Value::Nil => {
+                map.remove(&key);
+            }
+            Value::Map(inner) => without_nulls(&inner),
+            _ => {}
+        }
+    }
+}
+
 fn read_yaml(path: &Path) -> Map {
     let text = fs::read(path).unwrap_or_default();
     match yaml11::parse(&text).unwrap() {
@@ -56,9 +69,11 @@ impl Chart {
         let metadata = read_yaml(&dir.join("Chart.yaml"));
         let mut paths = Vec::new();
         walk(dir, &mut paths);
+        let values = read_yaml(&dir.join("values.yaml"));
+        without_nulls(&values);
         let mut chart = Self {
             name: metadata.get("name").unwrap().as_str().unwrap().to_owned(),
-            values: read_yaml(&dir.join("values.yaml")),
+            values,
             metadata,
             templates: Vec::new(),
             files: BTreeMap::new(),

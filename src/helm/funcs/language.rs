@@ -107,6 +107,7 @@ fn is_nil(value: &Value) -> bool {
     match value {
         Value::Nil => true,
         Value::List(list) => list.is_nil(),
+        Value::Map(map) => map.is_nil(),
         _ => false,
     }
 }
@@ -139,7 +140,11 @@ fn eq_one(a: &Value, b: &Value) -> Result<bool, FnError> {
 }
 
 fn eq_others(a: &Value, b: &Value) -> Result<bool, FnError> {
-    let text = |v: &Value| String::from_utf8_lossy(&gofmt::sprint_value(v)).into_owned();
+    // Go prints the value with the verb for strings.
+    let text = |v: &Value| {
+        let shown = gofmt::sprintf(b"%s", std::slice::from_ref(v), 4096);
+        String::from_utf8_lossy(&shown.unwrap_or_default()).into_owned()
+    };
     if !a.is_nil() && !b.is_nil() && a.kind_name() != b.kind_name() {
         return Err(FnError::text(format!(
             "non-comparable types {}: {}, {}: {}",
@@ -196,7 +201,9 @@ fn len(_: &mut Run<'_>, values: Vec<Value>) -> Returned {
         Value::Str(s) | Value::Bytes(s) => Ok(count(s.len())),
         Value::List(list) => Ok(count(list.items().len())),
         Value::Map(map) => Ok(count(map.len())),
-        Value::Nil => Err(FnError::text("len of nil pointer")),
+        Value::Nil => Err(FnError::text(
+            "reflect: call of reflect.Value.Type on zero Value",
+        )),
         other => Err(FnError::text(format!("len of type {}", other.type_name()))),
     }
 }
@@ -333,10 +340,8 @@ fn js(text: &[u8]) -> Vec<u8> {
 fn call(_: &mut Run<'_>, values: Vec<Value>) -> Returned {
     match Args::new(values).any() {
         Value::Nil => Err(FnError::text("call of nil")),
-        other => Err(FnError::text(format!(
-            "non-function of type {}",
-            other.type_name()
-        ))),
+        // The evaluator names the expression in its own error.
+        _ => Err(FnError::text("call of a value that is no function")),
     }
 }
 

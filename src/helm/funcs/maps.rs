@@ -72,7 +72,7 @@ fn returned(map: &Map) -> Value {
 fn set(_: &mut Run<'_>, values: Vec<Value>) -> Returned {
     let mut args = Args::new(values);
     let (map, key, value) = (args.map(), args.bytes(), args.any());
-    let Some(map) = map else {
+    let Some(map) = map.filter(|map| !map.is_nil()) else {
         return Err(FnError::text("assignment to entry in nil map"));
     };
     map.set(key, value);

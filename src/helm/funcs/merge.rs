@@ -17,7 +17,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 fn merge_all(values: Vec<Value>, overwrite: bool) -> Returned {
     let mut values = values.into_iter();
     let target = match values.next() {
-        Some(Value::Map(map)) => map,
+        Some(Value::Map(map)) if !map.is_nil() => map,
         _ => Map::new(),
     };
     for source in values {

@@ -7,6 +7,7 @@ mod certs;
 mod convert;
 mod crypto;
 mod dates;
+mod der;
 mod encoding;
 mod language;
 mod lists;
@@ -283,4 +284,12 @@ impl Args {
             _ => super::gotime::Time::utc(super::gotime::ZERO_UNIX, 0).into(),
         }
     }
+}
+
+/// The names of all functions, in order.
+#[cfg(test)]
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = BY_NAME.keys().copied().collect();
+    names.sort_unstable();
+    names
 }

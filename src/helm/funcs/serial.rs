@@ -89,7 +89,7 @@ fn mismatch(value: &Value, wanted: &str) -> String {
 fn map_or_error(parsed: Result<Value, String>) -> Value {
     match parsed {
         Ok(Value::Map(map)) => Value::Map(map),
-        Ok(Value::Nil) => Value::Map(Map::new()),
+        Ok(Value::Nil) => Value::Map(Map::nil()),
         Ok(other) => error_map(&mismatch(&other, "map[string]interface {}")),
         Err(error) => error_map(&error),
     }
@@ -98,7 +98,9 @@ fn map_or_error(parsed: Result<Value, String>) -> Value {
 fn list_or_error(parsed: Result<Value, String>) -> Value {
     match parsed {
         Ok(Value::List(list)) => Value::List(list),
-        Ok(Value::Nil) => Value::list(Vec::new()),
+        Ok(Value::Nil) => Value::List(crate::helm::value::List::nil(
+            crate::helm::value::ListType::Any,
+        )),
         Ok(other) => Value::list(vec![Value::from(mismatch(&other, "[]interface {}"))]),
         Err(error) => Value::list(vec![Value::from(error)]),
     }

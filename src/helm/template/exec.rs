@@ -346,10 +346,10 @@ impl<'t> Frame<'t, '_, '_> {
         let pipe = &branch.pipe;
         match (pipe.decl.as_slice(), pipe.assign) {
             ([], _) => {}
-            ([only], true) => self.assign(only, item.clone()),
+            ([only], true) => self.assign(only, item.clone())?,
             ([first, second, ..], true) => {
-                self.assign(first, index);
-                self.assign(second, item.clone());
+                self.assign(first, index)?;
+                self.assign(second, item.clone())?;
             }
             ([_], false) => self.set_top(mark, 1, item.clone()),
             ([_, _, ..], false) => {
@@ -369,9 +369,13 @@ impl<'t> Frame<'t, '_, '_> {
         }
     }
 
-    fn assign(&mut self, name: &str, held: Held) {
-        if let Some((_, slot)) = self.vars.iter_mut().rev().find(|(n, _)| **n == *name) {
-            *slot = held;
+    fn assign(&mut self, name: &str, held: Held) -> Result<()> {
+        match self.vars.iter_mut().rev().find(|(n, _)| **n == *name) {
+            Some((_, slot)) => {
+                *slot = held;
+                Ok(())
+            }
+            None => self.fail(format!("undefined variable: {name}")),
         }
     }
 
@@ -420,7 +424,7 @@ impl<'t> Frame<'t, '_, '_> {
         for name in &pipe.decl {
             let held = Held::plain(value.clone());
             if pipe.assign {
-                self.assign(name, held);
+                self.assign(name, held)?;
             } else {
                 self.vars.push((name.clone(), held));
             }
@@ -656,6 +660,13 @@ impl<'t> Frame<'t, '_, '_> {
         self.arguments(run, dot, function, args, last, &mut values)?;
         let before = self.at;
         self.at = at;
+        if function.name == "call"
+            && let Some(value) = values.first().filter(|value| !value.is_nil())
+        {
+            let name = args.first().map(shown).unwrap_or_default();
+            let text = format!("non-function {name} of type {}", value.type_name());
+            return self.fail_with("error calling call: ".to_owned(), Some(Cause::Text(text)));
+        }
         let value = self.invoke(run, function, values)?;
         self.at = before;
         Ok(Held::iface(value))

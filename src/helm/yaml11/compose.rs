@@ -215,7 +215,7 @@ impl<'a> Composer<'a> {
         }
         let (anchor, tag) = self.properties()?;
         let decorated = anchor.is_some() || tag.is_some();
-        let plain_tag = tag.clone().filter(|t| t != "!").unwrap_or_default();
+        let plain_tag = tag.clone().unwrap_or_default();
         // The place is taken first, so that an anchor is known inside its own
         // node, as an error.
         let place = self.empty(self.token.line);
@@ -225,7 +225,7 @@ impl<'a> Composer<'a> {
         let content = match &self.token.kind {
             Kind::BlockEntry if indentless => self.indentless_sequence()?,
             Kind::Scalar { text, plain } => {
-                let implicit = *plain && tag.is_none() || tag.as_deref() == Some("!");
+                let implicit = *plain && tag.is_none();
                 let text = text.clone();
                 self.advance()?;
                 Content::Scalar { text, implicit }

@@ -65,6 +65,7 @@ impl Plain {
                     .map(|item| Self::at(item, depth + 1))
                     .collect::<Result<_, _>>()?,
             ),
+            Value::Map(map) if map.is_nil() => Self::Null,
             Value::Map(map) => Self::Map(
                 map.entries()
                     .iter()
