@@ -27,6 +27,8 @@ use self::error::{CliError, Result};
 use self::settings::Settings;
 use crate::ui::Ui;
 
+pub mod render;
+
 /// Runs todoctl with the process's arguments and environment.
 pub fn main() -> ExitCode {
     let mut cli = match Cli::try_parse() {

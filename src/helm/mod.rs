@@ -7,6 +7,10 @@
 //!
 //! Nothing here does network or file input or output: `lookup` is a hook.
 
+pub mod capabilities;
+pub mod chart;
+pub mod context;
+pub mod dependency;
 pub mod engine;
 pub mod error;
 mod funcs;
@@ -14,11 +18,17 @@ pub mod glob;
 pub mod gofmt;
 pub mod gotime;
 mod json;
+pub mod kinds;
+pub mod manifest;
 mod methods;
 pub mod object;
+pub mod render;
+pub mod repo;
 pub mod semver;
 mod template;
 pub mod value;
+pub mod values;
+pub mod why;
 pub mod yaml11;
 
 pub use template::ParseError;
