@@ -15,6 +15,7 @@ use crate::helm::repo::http::Http;
 use crate::helm::repo::reference::{ChartRef, Hints, ReferenceError};
 use crate::helm::repo::{Puller, RepoError};
 use crate::helm::values::Layers;
+use crate::helm::why::{Answer, Question, WhyError, explain};
 
 /// Print what a chart renders to
 #[expect(
@@ -79,8 +80,8 @@ pub struct ValueArgs {
     /// A values file; later ones win
     #[arg(short = 'f', long = "values", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// A value, as in helm: path=value,path=value
-    #[arg(id = "set_values", long = "set", value_name = "PATH=VALUE")]
+    /// The global `--set`, which names the chart's values here.
+    #[arg(skip)]
     pub set: Vec<String>,
     /// A value that is text whatever it looks like
     #[arg(long, value_name = "PATH=TEXT")]
@@ -182,7 +183,32 @@ pub async fn render_chart(
     repositories: BTreeMap<String, String>,
 ) -> Result<Rendered, RenderCommandError> {
     let chart = load(args, repositories).await?;
-    let options = RenderOptions {
+    Ok(render(chart, &options(args))?)
+}
+
+/// Explains an object of the arguments' chart.
+pub async fn why(
+    args: &RenderArgs,
+    repositories: BTreeMap<String, String>,
+    question: &Question,
+) -> Result<Answer, WhyCommandError> {
+    let chart = load(args, repositories).await?;
+    Ok(explain(chart, &options(args), question)?)
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum WhyCommandError {
+    /// The chart cannot be had.
+    #[error(transparent)]
+    Chart(#[from] RenderCommandError),
+    /// The chart does not say.
+    #[error(transparent)]
+    Why(#[from] WhyError),
+}
+
+fn options(args: &RenderArgs) -> RenderOptions {
+    RenderOptions {
         release_name: args.release.clone(),
         namespace: args.namespace.clone(),
         is_upgrade: args.is_upgrade,
@@ -196,8 +222,7 @@ pub async fn render_chart(
             Generation::Current
         },
         ..RenderOptions::default()
-    };
-    Ok(render(chart, &options)?)
+    }
 }
 
 async fn load(
