@@ -45,7 +45,6 @@ pub(crate) enum Param {
     Reflect,
     Str,
     Int,
-    Int64,
     Uint32,
     Float,
     Bool,

@@ -801,7 +801,7 @@ impl<'t> Frame<'t, '_, '_> {
                 Some(n) => Ok(Value::Obj(Object::Duration(n))),
                 None => found("integer"),
             },
-            (Param::Int | Param::Int64 | Param::Duration, _) => found("integer"),
+            (Param::Int | Param::Duration, _) => found("integer"),
             (Param::Uint32, ExprKind::Number(number)) => match number.uint {
                 Some(n) => Ok(Value::Uint(n & 0xffff_ffff, UintKind::Uint32)),
                 None => found("unsigned integer"),
