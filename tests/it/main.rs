@@ -1,1 +1,5 @@
+//! Behaviour tests: one binary, a file for each behaviour.
 
+mod docs;
+mod install;
+mod tidy;
