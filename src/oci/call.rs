@@ -236,7 +236,8 @@ impl<'c> Request<'c> {
             .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         call.headers
             .insert(CLIENT_RETRIES, HeaderValue::from_static("true"));
-        if let Ok(id) = HeaderValue::from_str(&request_id()) {
+        let id = request_id();
+        if let Ok(id) = HeaderValue::from_str(&id) {
             call.headers.insert(REQUEST_ID, id);
         }
         call.repeatable = self.repeatable;
@@ -250,7 +251,7 @@ impl<'c> Request<'c> {
             mode: client.mode(),
             now: client.clock().now(),
         };
-        let (answer, tries) = result.map_err(|e| OciError::from_net(about, e))?;
+        let (answer, tries) = result.map_err(|e| OciError::from_net(about, e, id))?;
         if !answer.status.is_success() {
             return Err(OciError::from_answer(about, &answer, tries));
         }
@@ -547,7 +548,8 @@ mod tests {
     async fn a_new_compartment_is_waited_for_only_after_its_creation() {
         let unseen = error(404, "NotAuthorizedOrNotFound", "Authorization failed");
         let server = Server::start([unseen.clone(), unseen, reply(200, VCN)]).await;
-        let clock = fast_clock();
+        // Real waiting counts in the window, so it must not pass too fast.
+        let clock = crate::clock::Clock::new(60.0, tokio_util::sync::CancellationToken::new());
         let client = client(&server, clock.clone());
         let refused = client.network().create(&body(), "t").await.unwrap_err();
         assert_eq!(refused.class, Class::Denied);
