@@ -13,7 +13,10 @@ fn checksum(content: &str) -> String {
 
 const CONTENT: &str = "#!/bin/sh\necho todoctl 0.0.0\n";
 
-#[expect(clippy::disallowed_types, reason = "the script is run as a user runs it")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the script is run as a user runs it"
+)]
 fn install(dir: &Path, args: &[&str]) -> (bool, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/install.sh");
     let output = std::process::Command::new("sh")
@@ -66,7 +69,14 @@ fn a_local_file_is_installed_when_its_checksum_fits() {
 fn a_checksum_on_the_command_line_does_too() {
     let dir = release();
     let sum = checksum(CONTENT);
-    let args = ["--from", "todoctl-linux", "--sha256", &sum, "--prefix", "opt"];
+    let args = [
+        "--from",
+        "todoctl-linux",
+        "--sha256",
+        &sum,
+        "--prefix",
+        "opt",
+    ];
     let (good, said) = install(dir.path(), &args);
     assert!(good, "{said}");
     assert!(dir.path().join("opt/bin/todoctl").exists());
@@ -93,7 +103,13 @@ fn a_dry_run_only_says_what_it_would_do() {
     let dir = release();
     let sum = checksum(CONTENT);
     let args = [
-        "--dry-run", "--from", "todoctl-linux", "--sha256", &sum, "--prefix", "opt",
+        "--dry-run",
+        "--from",
+        "todoctl-linux",
+        "--sha256",
+        &sum,
+        "--prefix",
+        "opt",
     ];
     let (good, said) = install(dir.path(), &args);
     assert!(good, "{said}");
