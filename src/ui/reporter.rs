@@ -177,7 +177,7 @@ impl Shared {
     fn ended(&self, title: &str, end: &StepEnd, took: Duration) -> String {
         let paint = self.ui.paint_stderr();
         let took = human(took);
-        let title: String = title.chars().take(TITLE).collect();
+        let title = cut(title, TITLE);
         match end {
             StepEnd::Done { action } => {
                 let word = paint.apply(Style::Good, &format!("{:<9}", action.done()));
@@ -234,7 +234,7 @@ impl Running {
             .percent
             .map(|p| format!(" {p:>3}%"))
             .unwrap_or_default();
-        format!("{:<30} {elapsed:>6}{percent}", self.title)
+        format!("{:<30} {elapsed:>6}{percent}", cut(&self.title, 30))
     }
 
     fn draw(&self, now: Duration) {
@@ -243,4 +243,13 @@ impl Running {
             bar.set_message(self.message.clone());
         }
     }
+}
+
+/// A text of at most `width` characters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
