@@ -311,13 +311,7 @@ pub(super) async fn destroy<C: Send + Sync + 'static>(
 ) -> RunReport {
     let started = engine.clock.elapsed();
     let done: Arc<Shared<Done>> = Arc::default();
-    let there = plan
-        .steps
-        .iter()
-        .filter(|entry| entry.live.is_some() && !entry.kept)
-        .filter(|entry| engine.graph.step(&entry.id).is_some_and(|step| !step.only_reads()))
-        .map(|entry| entry.id.clone())
-        .collect();
+    let there = engine.doomed(plan).map(|entry| entry.id.clone()).collect();
     let blocked = destroy_steps(engine, plan, &there, &done).await;
     let mut report = finish(engine, plan, &done, blocked, started);
     report.steps.retain(|step| {

@@ -199,7 +199,9 @@ pub async fn judge(
 /// What the user may not see cannot be counted; it is not theirs to spend.
 fn visible<T>(listed: Result<Vec<T>, OciError>) -> Result<Vec<T>, OciError> {
     match listed {
-        Err(error) if matches!(error.class, oci::Class::NotFound | oci::Class::Denied) => Ok(Vec::new()),
+        Err(error) if matches!(error.class, oci::Class::NotFound | oci::Class::Denied) => {
+            Ok(Vec::new())
+        }
         other => other,
     }
 }
@@ -215,9 +217,7 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
     for id in compartments.iter().filter(|id| !ours.contains(id)) {
         let (compute, storage) = (client.compute(), client.storage());
         let (instances, volumes, boot_volumes, balancers) = tokio::try_join!(
-            async {
-                Ok::<_, StepError>(visible(compute.instances(id).await)?)
-            },
+            async { Ok::<_, StepError>(visible(compute.instances(id).await)?) },
             async { Ok(visible(storage.volumes(id).await)?) },
             async { Ok(visible(super::leftovers::boot_volumes(client, id).await)?) },
             async { Ok(visible(client.balancers().list(id).await)?) },

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::cluster::ENDPOINTS;
 use super::ledger::{Doc, Kind};
-use super::{auth, options};
+use super::{Oci, auth, options};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
 
@@ -50,16 +50,17 @@ impl Authenticator for Tokens {
 
 /// Keeps the Kubernetes emulator in step with the clusters and nodes of this
 /// one, until the world's clock is cancelled.
-pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
+pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
     let mut changes = world.store.subscribe();
     loop {
         // A failure here is tried again with the next change or in a while.
         let _ = step(&world, &clusters).await;
+        oci.control();
         let seen = *changes.borrow_and_update();
         loop {
             let pause = std::time::Duration::from_secs(5);
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
                 slept = world.clock.sleep(pause) => if slept.is_err() { return } else { break },
             }
             if concerns(&world, seen) {
@@ -70,9 +71,11 @@ pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
 }
 
 fn concerns(world: &World, since: u64) -> bool {
-    let tables = [Kind::Cluster.table(), Kind::NodePool.table()];
+    let tables = [Kind::Cluster, Kind::NodePool, Kind::LoadBalancer].map(Kind::table);
     world.store.changes_since(since).map_or(true, |changes| {
-        changes.iter().any(|c| tables.contains(&&*c.table))
+        changes
+            .iter()
+            .any(|c| tables.contains(&&*c.table) || c.table.ends_with("/core/services"))
     })
 }
 
