@@ -143,11 +143,11 @@ fn table(command: &Command, above: &[&Command]) -> String {
 fn row(arg: &Arg) -> String {
     let values = arg.get_value_names().unwrap_or_default();
     let takes = arg.get_action().takes_values();
-    let values: String = values
-        .iter()
-        .filter(|_| takes)
-        .map(|name| format!(" {name}"))
-        .collect();
+    let values = if takes {
+        values.join(" ")
+    } else {
+        String::new()
+    };
     let names: Vec<String> = [
         arg.get_short().map(|short| format!("-{short}")),
         arg.get_long().map(|long| format!("--{long}")),
@@ -155,10 +155,7 @@ fn row(arg: &Arg) -> String {
     .into_iter()
     .flatten()
     .collect();
-    let name = match names.is_empty() {
-        true => values.trim_start().to_owned(),
-        false => names.join(", ") + &values,
-    };
+    let name = format!("{} {values}", names.join(", "));
     let mut meaning = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let possible: Vec<String> = arg
         .get_possible_values()
@@ -176,7 +173,7 @@ fn row(arg: &Arg) -> String {
     if let Some(variable) = arg.get_env() {
         let _ = write!(meaning, " (environment `{}`)", variable.to_string_lossy());
     }
-    format!("| `{}` | {} |\n", cell(&name), cell(&meaning))
+    format!("| `{}` | {} |\n", cell(name.trim()), cell(&meaning))
 }
 
 /// Text inside a cell of a table.
@@ -224,10 +221,6 @@ impl Home {
 
     /// Runs a command line without a shell; returns its exit code and what it
     /// printed.
-    #[expect(
-        clippy::disallowed_types,
-        reason = "the commands of the documents are run as a user runs them"
-    )]
     fn run(&self, line: &str) -> (i32, String) {
         let line = line.replacen("cargo run --release --", "todoctl", 1);
         let mut words = words(&line).into_iter();

@@ -15,20 +15,12 @@ const LONG_FILES: &[(&str, &str)] = &[
         "the one way of a call: sign, send, tell failures apart, page",
     ),
     (
-        "src/sandbox/kube/catalog.rs",
-        "one table: the kinds that the API serves",
-    ),
-    (
-        "src/sandbox/kube/write.rs",
-        "one path for every write, from admission to the store",
+        "src/sandbox/oci/tests.rs",
+        "the emulator's rules, one test each",
     ),
     (
         "src/steps/cluster.rs",
         "the cluster, its access and its nodes wait on each other",
-    ),
-    (
-        "src/steps/node_pool.rs",
-        "a pool and its way around missing capacity",
     ),
 ];
 
