@@ -280,16 +280,16 @@ fn shown(page: &str) -> Vec<Shown> {
                 exit.map_or(0, |code| code.parse().unwrap())
             });
         } else if let Some(exit) = block {
-            match line.strip_prefix("$ ") {
-                Some(command) => all.push(Shown {
+            if let Some(command) = line.strip_prefix("$ ") {
+                all.push(Shown {
                     command: command.to_owned(),
                     exit,
                     lines: Vec::new(),
-                }),
-                None => {
-                    let last = all.last_mut().expect("a console block begins with `$ `");
-                    last.lines.push(line.to_owned());
-                }
+                });
+            } else {
+                let last = all.last_mut();
+                let last = last.expect("a console block begins with `$ `");
+                last.lines.push(line.to_owned());
             }
         }
     }
