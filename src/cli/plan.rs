@@ -30,7 +30,7 @@ struct Document<'a> {
 }
 
 /// Shows the plan, and saves it when asked to.
-pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
+pub(super) async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
     let settings = &settings.with_sets(&args.image);
     let session = Session::open(settings, cancel, Purpose::Build).await?;
     if args.dot {
@@ -61,7 +61,7 @@ pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken
 }
 
 /// Prints a plan with its bill.
-pub fn show(
+pub(super) fn show(
     settings: &Settings,
     session: &Session,
     plan: &Plan,
@@ -91,7 +91,7 @@ pub fn show(
 }
 
 /// Asks the guard, when the plan makes or changes something at Oracle.
-pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
+pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
     let Some(cloud) = session.cx.cloud_if_any() else {
         return Ok(None);
     };
@@ -108,7 +108,9 @@ pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
         .pending()
         .any(|s| s.id.as_str() == "cluster/cluster" && s.change.action == Action::Create);
     let ours: Vec<_> = compartment.into_iter().collect();
-    Ok(Some(guard::judge(cloud, &ours, creates_cluster).await?))
+    Ok(Some(
+        Box::pin(guard::judge(cloud, &ours, creates_cluster)).await?,
+    ))
 }
 
 fn saved(settings: &Settings, session: &Session, plan: &Plan) -> SavedPlan {

@@ -9,5 +9,6 @@
 )]
 
 mod docs;
+mod helm_corpus;
 mod install;
 mod tidy;
