@@ -126,7 +126,14 @@ fn translate(pattern: &str) -> String {
             '\\' => match chars.next() {
                 None => out.push('\\'),
                 Some('Q') if !class => quote(&mut out, &mut chars),
-                Some(c) => escape(&mut out, c, class),
+                Some(c) => {
+                    escape(&mut out, c, class);
+                    // In Go a `-` behind a named class starts no range.
+                    if class && "dswDSW".contains(c) && chars.peek() == Some(&'-') {
+                        chars.next();
+                        out.push_str("\\-");
+                    }
+                }
             },
             '[' if !class => {
                 class = true;

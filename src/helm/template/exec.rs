@@ -793,10 +793,6 @@ impl<'t> Frame<'t, '_, '_> {
                 Some(n) => Ok(Value::Int(n, IntKind::Int)),
                 None => found("integer"),
             },
-            (Param::Int64, ExprKind::Number(number)) => match number.int {
-                Some(n) => Ok(Value::Int(n, IntKind::Int64)),
-                None => found("integer"),
-            },
             (Param::Duration, ExprKind::Number(number)) => match number.int {
                 Some(n) => Ok(Value::Obj(Object::Duration(n))),
                 None => found("integer"),
