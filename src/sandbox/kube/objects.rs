@@ -338,7 +338,6 @@ pub fn delete(call: &Call, options: &DeleteOptions) -> Outcome<Deleted> {
         let key = key(&call.target.namespace, &call.target.name);
         if gone {
             if let Some(revision) = call.cluster.delete(&table, &key, row.revision) {
-                kinds::deleted(call, &row.value);
                 let last = present(&row.value, revision, resource);
                 return Ok(Deleted::Gone(uid, Box::new(last)));
             }
@@ -348,7 +347,6 @@ pub fn delete(call: &Call, options: &DeleteOptions) -> Outcome<Deleted> {
             call.cluster
                 .put(&table, &key, marked.clone(), Some(row.revision))
         {
-            kinds::written(call, Some(&row.value), &marked);
             return Ok(Deleted::Waiting(present(&marked, revision, resource)));
         }
     }

@@ -9,7 +9,7 @@ use super::apply::managed::{ApplyError, Conflict, Managers, Write};
 use super::catalog::{Resource, Sub};
 use super::cluster::{Cluster, key, present, text};
 use super::request::{Call, Verb};
-use super::schema::walk::{drop_nulls, write_inline_structs};
+use super::schema::walk::normalise;
 use super::status::{Cause, Outcome, Status};
 use super::{body, defaults, kinds, patch, validate};
 use crate::sandbox::store::Row;
@@ -249,7 +249,6 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
     let revision = cluster
         .put(&table, &key, object.clone(), None)
         .ok_or_else(|| Status::already_exists(resource, &name))?;
-    kinds::written(call, None, &object);
     Ok(Written {
         object: present(&object, revision, resource),
         created: true,
@@ -294,11 +293,9 @@ fn modify(
             });
         }
         let done = if is_finished(&new) {
-            let deleted = cluster.delete(&table, &key, row.revision);
-            deleted.inspect(|_| kinds::deleted(call, &new))
+            cluster.delete(&table, &key, row.revision)
         } else {
-            let written = cluster.put(&table, &key, new.clone(), Some(row.revision));
-            written.inspect(|_| kinds::written(call, Some(&row.value), &new))
+            cluster.put(&table, &key, new.clone(), Some(row.revision))
         };
         if let Some(revision) = done {
             return Ok(Written {
@@ -523,8 +520,7 @@ fn blank(resource: &Resource) -> Value {
 fn shape(resource: &Resource, object: &mut Value) {
     if resource.custom.is_none() {
         let schema = &resource.schema;
-        drop_nulls(&schema.types, schema.root, object);
-        write_inline_structs(&schema.types, schema.root, object);
+        normalise(&schema.types, schema.root, object);
     }
 }
 

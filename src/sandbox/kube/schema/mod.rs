@@ -93,6 +93,10 @@ pub struct Field {
     pub required: bool,
     /// Whether it is an inline struct, which is always written, even empty.
     pub inline: bool,
+    /// Whether a zero differs from absence.
+    pub pointer: bool,
+    /// Whether it is written even when zero.
+    pub always: bool,
     /// Its value when absent.
     pub default: Option<Value>,
     /// Where protobuf has it: the field numbers on the way to it.

@@ -5,12 +5,14 @@
 //! (fields are not known). An indented line is a field:
 //!
 //! ```text
-//!   name#1.2! type map(key,…) set atomic struct default(json) patch(rule)
+//!   name#1.2! type ptr always map(key,…) set atomic struct default(json) patch(rule)
 //! ```
 //!
 //! with the protobuf numbers on the way to it, `!` when required, and the type
-//! a scalar, a type's name, `[item]` or `{value}`. `patch` holds `merge`,
-//! `retainKeys` and the merge key after a colon.
+//! a scalar, a type's name, `[item]` or `{value}`. `ptr` is a scalar whose
+//! zero differs from its absence, `always` a field that is written even when
+//! it is zero. `patch` holds `merge`, `retainKeys` and the merge key after a
+//! colon.
 
 use std::sync::Arc;
 
@@ -112,6 +114,8 @@ fn parse_field(types: &mut Types, line: &str) -> (Arc<str>, Field) {
         ty,
         required,
         inline: flags.contains(&"struct"),
+        pointer: flags.contains(&"ptr"),
+        always: flags.contains(&"always"),
         default: argument("default").and_then(|d| serde_json::from_str::<Value>(d).ok()),
         proto: proto.split('.').filter_map(|n| n.parse().ok()).collect(),
         patch,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Field, List, Object, Topology, Type, TypeId, Types};
+use super::{Field, List, Object, Scalar, Topology, Type, TypeId, Types};
 
 /// A value's form, by which it is merged and owned.
 #[derive(Debug)]
@@ -67,61 +67,72 @@ pub fn form<'a>(types: &'a Types, id: TypeId, values: [Option<&Value>; 2]) -> Fo
     }
 }
 
-/// Writes the inline structs that Go always writes, so that a stored object
-/// looks like one that went through Kubernetes' own types.
-pub fn write_inline_structs(types: &Types, id: TypeId, value: &mut Value) {
+/// Brings an object into the form that Kubernetes' own types would write:
+/// without nulls and without zeros that mean nothing, with the structs and
+/// zeros that are always written.
+pub fn normalise(types: &Types, id: TypeId, value: &mut Value) {
     match (types.get(id), value) {
         (Type::Object(object), Value::Object(map)) => {
-            for (name, _) in object.fields.iter().filter(|(_, f)| f.inline) {
-                if map.get(&**name).is_none_or(Value::is_null) {
-                    map.insert(name.to_string(), Value::Object(Map::new()));
+            let ty = |name: &str| object.fields.get(name).map(|f| f.ty).or(object.rest);
+            for (name, child) in map.iter_mut() {
+                if let Some(ty) = ty(name) {
+                    normalise(types, ty, child);
                 }
             }
-            for (name, child) in map.iter_mut() {
-                if let Some(ty) = object
-                    .fields
-                    .get(name.as_str())
-                    .map(|f| f.ty)
-                    .or(object.rest)
+            if object.fields.is_empty() {
+                return;
+            }
+            map.retain(|name, value| {
+                let field = object.fields.get(name.as_str());
+                !value.is_null() && field.is_none_or(|f| !is_left_out(types, f, value))
+            });
+            for (name, field) in &object.fields {
+                if !map.contains_key(&**name)
+                    && let Some(mut zero) = zero(types, field)
                 {
-                    write_inline_structs(types, ty, child);
+                    normalise(types, field.ty, &mut zero);
+                    map.insert(name.to_string(), zero);
                 }
             }
         }
         (Type::List(list), Value::Array(items)) => {
             for item in items {
-                write_inline_structs(types, list.item, item);
+                normalise(types, list.item, item);
             }
         }
         _ => {}
     }
 }
 
-/// Drops what Go leaves out of a built-in object: nulls, empty strings, zero
-/// numbers and empty lists of optional fields stay only where they mean
-/// something (inside free-form values and maps of text).
-pub fn drop_nulls(types: &Types, id: TypeId, value: &mut Value) {
-    match (types.get(id), value) {
-        (Type::Object(object), Value::Object(map)) => {
-            if !object.fields.is_empty() {
-                map.retain(|_, v| !v.is_null());
-            }
-            for (name, child) in map.iter_mut() {
-                if let Some(ty) = object
-                    .fields
-                    .get(name.as_str())
-                    .map(|f| f.ty)
-                    .or(object.rest)
-                {
-                    drop_nulls(types, ty, child);
-                }
-            }
-        }
-        (Type::List(list), Value::Array(items)) => {
-            for item in items {
-                drop_nulls(types, list.item, item);
-            }
-        }
-        _ => {}
+/// Whether Go leaves a value out because it is zero.
+fn is_left_out(types: &Types, field: &Field, value: &Value) -> bool {
+    if field.always || field.pointer || field.inline {
+        return false;
+    }
+    match (types.get(field.ty), value) {
+        (Type::Scalar(Scalar::IntOrString | Scalar::Quantity), _) => false,
+        (Type::Scalar(_), Value::String(s)) => s.is_empty(),
+        (Type::Scalar(_), Value::Bool(b)) => !b,
+        (Type::Scalar(_), Value::Number(n)) => n.as_f64() == Some(0.0),
+        (Type::List(_), Value::Array(items)) => items.is_empty(),
+        // A map, not a struct behind a pointer.
+        (Type::Object(object), Value::Object(map)) => map.is_empty() && object.name.is_none(),
+        _ => false,
+    }
+}
+
+/// What Go writes for an absent field, if anything.
+fn zero(types: &Types, field: &Field) -> Option<Value> {
+    if field.inline {
+        return Some(Value::Object(Map::new()));
+    }
+    match types.get(field.ty) {
+        Type::Scalar(scalar) if field.always => match scalar {
+            Scalar::String => Some(Value::from("")),
+            Scalar::Bool => Some(Value::from(false)),
+            Scalar::Int32 | Scalar::Int64 => Some(Value::from(0)),
+            _ => None,
+        },
+        _ => None,
     }
 }
