@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub struct Budget {
     /// Attempts in all, the first included.
     pub attempts: u32,
-    /// Time from the first attempt to the start of the last.
+    /// Time in attempts and waits until the last one starts.
     pub total: Duration,
 }
 
@@ -147,7 +147,7 @@ fn classify_status(status: StatusCode, repeatable: bool) -> Verdict {
 pub struct Tries {
     /// Attempts made.
     pub attempts: u32,
-    /// Time from the first to the end of the last.
+    /// Time spent in attempts and waits.
     pub waited: Duration,
 }
 
@@ -217,15 +217,21 @@ impl Retry {
         about: &About,
         peer: &str,
     ) -> Result<Response, NetError> {
-        let started = self.clock.elapsed();
+        let mut spent = Duration::ZERO;
         let mut backoff = Backoff::new(FIRST_WAIT, 2.0, LONGEST_WAIT);
         let mut attempts = 0;
         loop {
             attempts += 1;
+            let started = self.clock.elapsed();
             let outcome = self.attempt(request, extensions, &next, peer).await?;
+            // Sockets do not run faster with the clock, so attempts count in
+            // real time and only the waits in the clock's.
+            spent += self
+                .clock
+                .real(self.clock.elapsed().saturating_sub(started));
             let tries = Tries {
                 attempts,
-                waited: self.clock.elapsed().saturating_sub(started),
+                waited: spent,
             };
             let verdict = about.judge(request.method(), &outcome);
             self.adapt(&outcome, &verdict);
@@ -241,6 +247,7 @@ impl Retry {
                 return finish(outcome, tries);
             }
             about.report(again.reason, attempts, wait);
+            spent += wait;
             self.clock.sleep(wait).await.map_err(|cancelled| {
                 NetError::new(NetKind::Cancelled, peer)
                     .because(cancelled)

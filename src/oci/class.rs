@@ -72,6 +72,15 @@ impl ServiceError {
         serde_json::from_slice(&answer.body).unwrap_or_default()
     }
 
+    /// What it says, for people.
+    pub(super) fn text(self) -> String {
+        if self.message.is_empty() {
+            self.code
+        } else {
+            self.message
+        }
+    }
+
     /// No host has room: said with several statuses, always in these words.
     pub(super) fn is_capacity(&self) -> bool {
         is_capacity(&self.message) || self.code == "OutOfHostCapacity"

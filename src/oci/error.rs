@@ -207,6 +207,8 @@ impl Error for OciError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::SignedDuration;
 
     use super::*;
@@ -343,7 +345,7 @@ mod tests {
         let base = url::Url::parse(&server.base()).unwrap();
         let options = Options {
             trust: Trust::Only(pem.unwrap().pem().into_bytes()),
-            attempt_timeout: Some(std::time::Duration::from_millis(40)),
+            attempt_timeout: Some(Duration::from_millis(40)),
             ..Options::default()
         };
         let region = Region::parse("fra").unwrap();
@@ -371,7 +373,7 @@ mod tests {
         let unseen = Server::start([unseen]).await;
         let clock = fast_clock();
         let young = client(&unseen, clock.clone());
-        let young = young.creating(clock.deadline(crate::oci::CREATION_WINDOW));
+        let young = young.creating(clock.deadline(Duration::from_mins(10)));
         let cases = [
             get(young).await,
             get(wary(&silent)).await,

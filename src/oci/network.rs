@@ -331,14 +331,12 @@ impl<'c> Network<'c> {
 
 /// The end of an OCID, by which people tell two of them apart.
 pub(super) fn short(id: &str) -> String {
-    let tail: String = {
-        let mut last: Vec<char> = id.chars().rev().take(6).collect();
-        last.reverse();
-        last.into_iter().collect()
-    };
-    if id.len() <= 24 {
-        id.to_owned()
-    } else {
-        format!("…{tail}")
+    const WHOLE: usize = 24;
+    const TAIL: usize = 6;
+    let length = id.chars().count();
+    if length <= WHOLE {
+        return id.to_owned();
     }
+    let tail: String = id.chars().skip(length - TAIL).collect();
+    format!("…{tail}")
 }

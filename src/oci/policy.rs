@@ -89,7 +89,7 @@ impl Classify for Policy {
                         attempts: MANY,
                         total: TEARDOWN_WINDOW,
                     },
-                    ..Again::usual(error.message)
+                    ..Again::usual(error.text())
                 })
             }
             (Extra::Unseen(left), status) if may_be_unseen(status, &error.code) => {
@@ -98,11 +98,11 @@ impl Classify for Policy {
                         attempts: MANY,
                         total: left,
                     },
-                    ..Again::usual(format!("not known yet: {}", error.message))
+                    ..Again::usual(format!("not known yet: {}", error.text()))
                 })
             }
             (_, StatusCode::CONFLICT) if passes(&error.code) => {
-                Verdict::Retry(Again::usual(error.message))
+                Verdict::Retry(Again::usual(error.text()))
             }
             _ => Verdict::NoOpinion,
         }

@@ -435,8 +435,8 @@ mod tests {
     const ID: &str = "ocid1.clustersworkrequest.oc1.eu-frankfurt-1.aaaaaaaawork01";
     const OKE: WorkKind<'_> = WorkKind::ContainerEngine { compartment: "c" };
     const PATIENCE: Patience = Patience {
-        limit: Duration::from_mins(10),
-        typical: Some(Duration::from_mins(5)),
+        limit: Duration::from_hours(1),
+        typical: Some(Duration::from_mins(8)),
     };
 
     fn work(status: &str) -> Reply {
