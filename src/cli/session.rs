@@ -24,6 +24,9 @@ use crate::ui::Reporter;
 /// How many steps may work on a system at once.
 const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 
+/// What a rehearsal's limits leave at least, in real time.
+const REHEARSAL_FLOOR: Duration = Duration::from_secs(2);
+
 /// A command's world.
 pub struct Session {
     /// The profile with its references looked up.
@@ -75,7 +78,10 @@ impl Session {
         let dir = settings.deployment_dir(&profile.deployment)?;
         super::sandbox::prepare(settings, &mut profile).await?;
 
-        let clock = Clock::new(profile.endpoints.clock_rate, cancel);
+        let mut clock = Clock::new(profile.endpoints.clock_rate, cancel);
+        if clock.rate() > 1.0 {
+            clock = clock.with_floor(REHEARSAL_FLOOR);
+        }
         let run = format!("r{:08x}", (clock.jitter() * f64::from(u32::MAX)) as u32);
         let journal = Arc::new(Journal::open(&dir, &run, clock.clone())?);
         let cx = Arc::new(Cx::new(
