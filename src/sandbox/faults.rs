@@ -405,7 +405,12 @@ mod tests {
             ("oci", "GET", "/20160918/vcns", false),
             ("oci", "POST", "/20160918/vcns", true),
             ("oci", "DELETE", "/20180222/clusters/x", true),
-            ("oci", "POST", "/20180222/clusters/x/kubeconfig/content", false),
+            (
+                "oci",
+                "POST",
+                "/20180222/clusters/x/kubeconfig/content",
+                false,
+            ),
             ("kube", "PATCH", "/api/v1/namespaces/todo", true),
             (
                 "kube",

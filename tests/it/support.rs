@@ -3,9 +3,10 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
+use regex::Regex;
 use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -302,7 +303,9 @@ impl Running {
 
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let code = self.code.map_or("signal".to_owned(), |code| code.to_string());
+        let code = self
+            .code
+            .map_or("signal".to_owned(), |code| code.to_string());
         write!(
             f,
             "exit: {code}\n--- stdout\n{}--- stderr\n{}",
@@ -350,24 +353,27 @@ pub fn now() -> Instant {
 
 /// Ids, times, durations and addresses, named.
 pub fn redact(text: &str) -> String {
-    let rules = [
-        (r"[0-9A-F]{32}/[0-9A-F]{32}/[0-9A-F]{32}", "[REQUEST]"),
-        (r"[0-9A-F]{32}(/[0-9A-F]{32})?", "[REQUEST]"),
-        (r"ocid1\.([a-z]+)\.[a-z0-9.-]+", "[OCID $1]"),
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[UUID]"),
-        (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]"),
-        (r"\br[0-9a-f]{8}\b", "[RUN]"),
-        (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
-        (r"\b[A-Z][a-z]{3}:EU-FRANKFURT", "[PREFIX]:EU-FRANKFURT"),
-        (r"\b(process|pid) \d+", "$1 [PID]"),
-        (r"( +)(\d+h\d\dm|\d+m\d\ds|\d+(\.\d+)?s)\b", " [TOOK]"),
-    ];
-    let mut text = text.to_owned();
-    for (pattern, name) in rules {
-        let pattern = regex::Regex::new(pattern).unwrap();
-        text = pattern.replace_all(&text, name).into_owned();
-    }
-    text
+    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        [
+            (r"[0-9A-F]{32}(/[0-9A-F]{32}){0,2}", "[REQUEST]"),
+            (r"ocid1\.([a-z]+)\.[a-z0-9.-]+", "[OCID $1]"),
+            (
+                r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+                "[UUID]",
+            ),
+            (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]"),
+            (r"\br[0-9a-f]{8}\b", "[RUN]"),
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
+            (r"\b[A-Z][a-z]{3}:EU-FRANKFURT", "[PREFIX]:EU-FRANKFURT"),
+            (r"\b(process|pid) \d+", "$1 [PID]"),
+            (r" +(\d+h\d\dm|\d+m\d\ds|\d+(\.\d+)?s)\b", " [TOOK]"),
+        ]
+        .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
+        .into()
+    });
+    RULES.iter().fold(text.to_owned(), |text, (pattern, name)| {
+        pattern.replace_all(&text, *name).into_owned()
+    })
 }
 
 /// Waits for a future that needs a runtime.

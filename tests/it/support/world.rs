@@ -1,13 +1,20 @@
 //! A world as a value: everything that exists in it, under names that do not
 //! change from run to run, so that two worlds can be compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
+use regex::{Captures, Regex};
 use serde_json::{Map, Value, json};
 use todoctl::sandbox::oci::Kind;
 use todoctl::sandbox::store::Store;
 
 use super::Env;
+
+static OCID: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"ocid1\.([a-z]+)\.[a-z0-9.-]+").unwrap());
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(\d+\.\d+\.\d+)\.\d+(:\d+)?(/\d+)?").unwrap());
 
 /// Everything that exists, by kind and name. Two things of one kind and name
 /// are two entries of the list: a duplicate never hides.
@@ -43,7 +50,10 @@ pub fn things(env: &Env) -> Things {
         let Some((_, rest)) = table.strip_prefix("kube/").and_then(|t| t.split_once('/')) else {
             continue;
         };
-        if matches!(rest, "core/events" | "events.k8s.io/events" | "coordination.k8s.io/leases") {
+        if matches!(
+            rest,
+            "core/events" | "events.k8s.io/events" | "coordination.k8s.io/leases"
+        ) {
             continue;
         }
         for (key, row) in store.list(&table, "").0 {
@@ -61,7 +71,7 @@ pub fn things(env: &Env) -> Things {
 /// What is in one of two worlds only, or differs, for an assertion's message.
 pub fn difference(wanted: &Things, found: &Things) -> Vec<String> {
     let mut lines = Vec::new();
-    let names: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
+    let names: BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
     for name in names {
         let (a, b) = (wanted.get(name), found.get(name));
         let count = |v: Option<&Vec<Value>>| v.map_or(0, Vec::len);
@@ -80,7 +90,7 @@ fn fields(at: &str, a: &Value, b: &Value, lines: &mut Vec<String>) {
     match (a, b) {
         _ if a == b => {}
         (Value::Object(x), Value::Object(y)) => {
-            let keys: std::collections::BTreeSet<_> = x.keys().chain(y.keys()).collect();
+            let keys: BTreeSet<_> = x.keys().chain(y.keys()).collect();
             for key in keys {
                 let (a, b) = (&a[key.as_str()], &b[key.as_str()]);
                 fields(&format!("{at}.{key}"), a, b, lines);
@@ -130,13 +140,14 @@ fn normal_text(text: &str, names: &BTreeMap<String, String>) -> String {
     if text.len() > 300 || text.starts_with("-----BEGIN") {
         return "[BLOB]".to_owned();
     }
-    let ocid = regex::Regex::new(r"ocid1\.([a-z]+)\.[a-z0-9.-]+").unwrap();
-    let text = ocid.replace_all(text, |found: &regex::Captures<'_>| {
+    let text = OCID.replace_all(text, |found: &Captures<'_>| {
         let known = names.get(&found[0]);
-        known.map_or_else(|| format!("[OCID {}]", &found[1]), |name| format!("[{name}]"))
+        known.map_or_else(
+            || format!("[OCID {}]", &found[1]),
+            |name| format!("[{name}]"),
+        )
     });
-    let address = regex::Regex::new(r"\b(\d+\.\d+\.\d+)\.\d+(:\d+)?(/\d+)?").unwrap();
-    let text = address.replace_all(&text, |found: &regex::Captures<'_>| {
+    let text = ADDRESS.replace_all(&text, |found: &Captures<'_>| {
         match found.get(3) {
             // A range is ours; an address is drawn.
             Some(_) => found[0].to_owned(),
