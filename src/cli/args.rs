@@ -124,6 +124,9 @@ pub struct UpArgs {
     /// Only show what would change
     #[arg(long, conflicts_with = "file")]
     pub dry_run: bool,
+    /// Use another image for a service; may be repeated
+    #[arg(long, value_name = "SERVICE=REF", value_parser = image)]
+    pub image: Vec<String>,
     /// Go beyond the free allowance
     #[arg(long)]
     pub accept_cost: bool,
@@ -173,6 +176,9 @@ pub enum Phase {
 /// Arguments of `plan`.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
+    /// Use another image for a service; may be repeated
+    #[arg(long, value_name = "SERVICE=REF", value_parser = image)]
+    pub image: Vec<String>,
     /// Exit with 4 when changes are pending
     #[arg(long)]
     pub exit_code: bool,
@@ -229,6 +235,16 @@ impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
         matches!(self, Self::Up(args) if !args.dry_run) || matches!(self, Self::Down(_))
+    }
+}
+
+/// `backend=ghcr.io/acme/backend:1` as the `--set` argument that it stands for.
+fn image(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((service, reference)) if !service.is_empty() && !reference.is_empty() => {
+            Ok(format!("app.services.{service}.image={reference}"))
+        }
+        _ => Err("not SERVICE=REF, for instance backend=ghcr.io/acme/backend:1".to_owned()),
     }
 }
 

@@ -118,6 +118,11 @@ async fn look(session: &Session, plan: &Plan) -> Result<Vec<Looked>> {
     let Some(cloud) = session.cx.cloud_if_any() else {
         return Ok(Vec::new());
     };
+    let before = session.cx.survey();
+    if !before.is_empty() {
+        // The compartment was found empty, and then deleted.
+        return Ok(before);
+    }
     let compartment = plan
         .steps
         .iter()

@@ -18,6 +18,7 @@ pub struct CliError {
     exit: Exit,
     message: String,
     causes: Vec<String>,
+    notes: Vec<String>,
     hint: Option<String>,
     request_id: Option<String>,
     findings: Findings,
@@ -33,6 +34,8 @@ struct Document<'a> {
     exit: u8,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     causes: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
     #[serde(rename = "requestId", skip_serializing_if = "Option::is_none")]
@@ -58,6 +61,7 @@ impl CliError {
             exit,
             message: message.into(),
             causes: Vec::new(),
+            notes: Vec::new(),
             hint: None,
             request_id: None,
             findings: Findings::default(),
@@ -102,7 +106,7 @@ impl CliError {
     /// The same with one more line of explanation.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.causes.push(text.into());
+        self.notes.push(text.into());
         self
     }
 
@@ -128,6 +132,7 @@ impl CliError {
                 error: &self.message,
                 exit: self.exit as u8,
                 causes: &self.causes,
+                notes: &self.notes,
                 hint: self.hint.as_deref(),
                 request_id: self.request_id.as_deref(),
                 findings: self.findings.iter().collect(),
@@ -151,6 +156,9 @@ impl CliError {
         }
         if let Some(id) = &self.request_id {
             text += &format!("  request id: {id}\n");
+        }
+        for note in &self.notes {
+            text += &format!("  note: {note}\n");
         }
         if let Some(hint) = &self.hint {
             text += &format!("  {} {hint}\n", paint.apply(Style::Strong, "hint:"));

@@ -31,6 +31,7 @@ struct Document<'a> {
 
 /// Shows the plan, and saves it when asked to.
 pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
+    let settings = &settings.with_sets(&args.image);
     let session = Session::open(settings, cancel, Purpose::Build).await?;
     if args.dot {
         settings.ui.data(&session.engine.graph().dot())?;

@@ -75,6 +75,22 @@ impl Settings {
         }
     }
 
+    /// The same settings with more `--set` arguments.
+    #[must_use]
+    pub fn with_sets(&self, more: &[String]) -> Self {
+        let sets = self.sets.iter().chain(more).cloned().collect();
+        Self { sets, ..self.clone() }
+    }
+
+    /// A path as people write it: `~/…` where it is below the home folder.
+    pub fn shown(&self, path: &std::path::Path) -> String {
+        let home = self.env("HOME").filter(|home| !home.is_empty());
+        match home.and_then(|home| path.strip_prefix(home).ok()) {
+            Some(rest) => format!("~/{}", rest.display()),
+            None => path.display().to_string(),
+        }
+    }
+
     /// A variable of the environment.
     pub fn env(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)

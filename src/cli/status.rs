@@ -85,7 +85,7 @@ pub fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Fac
         }),
         namespace: session.profile.app.namespace.to_string(),
         pending: plan.map(wanted),
-        journal: session.journal.path().display().to_string(),
+        journal: settings.shown(session.journal.path()),
     }
 }
 

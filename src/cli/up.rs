@@ -35,7 +35,7 @@ pub async fn run(settings: &Settings, args: &UpArgs, cancel: CancellationToken) 
     let saved = args.file.as_deref().map(read_saved).transpose()?;
     let settings = &match &saved {
         Some(saved) => settings.with_profile(&saved.profile, &saved.set),
-        None => settings.clone(),
+        None => settings.with_sets(&args.image),
     };
     let session = Session::open(settings, cancel, Purpose::Build).await?;
     if args.dry_run {

@@ -314,8 +314,9 @@ pub(super) async fn destroy<C: Send + Sync + 'static>(
     let there = plan
         .steps
         .iter()
-        .filter(|s| s.live.is_some())
-        .map(|s| s.id.clone())
+        .filter(|entry| entry.live.is_some() && !entry.kept)
+        .filter(|entry| engine.graph.step(&entry.id).is_some_and(|step| !step.only_reads()))
+        .map(|entry| entry.id.clone())
         .collect();
     let blocked = destroy_steps(engine, plan, &there, &done).await;
     let mut report = finish(engine, plan, &done, blocked, started);

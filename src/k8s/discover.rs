@@ -19,8 +19,13 @@ impl Kube {
     ) -> Result<(ApiResource, ApiCapabilities), K8sError> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let gvk = GroupVersionKind::gvk(group, version, kind);
-        let known = self.discovery.read().await.clone();
-        if let Some(found) = known.and_then(|known| known.resolve_gvk(&gvk)) {
+        if let Some(found) = self.known(&gvk).await {
+            return Ok(found);
+        }
+        // Many ask at once at the start of a run: one asks the server, the
+        // others profit.
+        let _turn = self.discovering.lock().await;
+        if let Some(found) = self.known(&gvk).await {
             return Ok(found);
         }
         self.discover()
@@ -30,6 +35,11 @@ impl Kube {
                 api_version: api_version.to_owned(),
                 kind: kind.to_owned(),
             })
+    }
+
+    async fn known(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, ApiCapabilities)> {
+        let known = self.discovery.read().await.clone();
+        known?.resolve_gvk(gvk)
     }
 
     /// Asks the server for its kinds, and remembers them.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::discovery::Discovery;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
@@ -60,6 +60,7 @@ pub struct Kube {
     clock: Clock,
     patience: Patience,
     discovery: Arc<RwLock<Option<Arc<Discovery>>>>,
+    discovering: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Kube {
@@ -82,6 +83,7 @@ impl Kube {
             clock,
             patience,
             discovery: Arc::default(),
+            discovering: Arc::default(),
         }
     }
 

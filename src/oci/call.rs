@@ -236,7 +236,8 @@ impl<'c> Request<'c> {
             .insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         call.headers
             .insert(CLIENT_RETRIES, HeaderValue::from_static("true"));
-        if let Ok(id) = HeaderValue::from_str(&request_id()) {
+        let id = request_id();
+        if let Ok(id) = HeaderValue::from_str(&id) {
             call.headers.insert(REQUEST_ID, id);
         }
         call.repeatable = self.repeatable;
@@ -250,7 +251,7 @@ impl<'c> Request<'c> {
             mode: client.mode(),
             now: client.clock().now(),
         };
-        let (answer, tries) = result.map_err(|e| OciError::from_net(about, e))?;
+        let (answer, tries) = result.map_err(|e| OciError::from_net(about, e, id))?;
         if !answer.status.is_success() {
             return Err(OciError::from_answer(about, &answer, tries));
         }

@@ -184,11 +184,12 @@ pub(super) fn hint(error: &Details) -> Option<String> {
                 human(ahead.unsigned_abs())
             )
         }
-        Class::NotAuthenticated { skew: None } => {
-            "check user, tenancy and fingerprint in the OCI config, and that the API key is still \
-             listed for the user; a session token is renewed with `oci session authenticate`"
-                .into()
-        }
+        Class::NotAuthenticated { skew: None } => format!(
+            "check user, tenancy and fingerprint in the OCI config, that the API key is still \
+             listed for the user, and that the tenancy uses the region {}; a session token is \
+             renewed with `oci session authenticate`",
+            error.region
+        ),
         Class::Limit => format!(
             "the tenancy's service limits in {} do not allow it: see \
              https://cloud.oracle.com/limits, delete something or ask for more",

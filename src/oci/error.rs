@@ -67,8 +67,9 @@ impl OciError {
         }))
     }
 
-    /// There was no answer.
-    pub(super) fn from_net(about: Circumstances<'_>, net: NetError) -> Self {
+    /// There was no answer; `sent_id` is the name that we gave the request, by
+    /// which the service can still find it if it ever arrived.
+    pub(super) fn from_net(about: Circumstances<'_>, net: NetError, sent_id: String) -> Self {
         let class = match net.kind {
             NetKind::Tls(_) => Class::Tls,
             NetKind::Timeout => Class::Timeout,
@@ -80,6 +81,7 @@ impl OciError {
         let mut error = Self::new(about.deed, class, "");
         error.0.tries = net.tries;
         error.0.region = about.region.to_string();
+        error.0.request_id = (!net.is_unsent()).then_some(sent_id);
         error.0.net = Some(net);
         error
     }
@@ -252,7 +254,9 @@ mod tests {
         let times = regex::Regex::new(r"attempts in [0-9hms.]+").unwrap();
         let ports = regex::Regex::new(r"localhost:\d+").unwrap();
         let text = times.replace_all(&text, "attempts in T");
-        ports.replace_all(&text, "localhost:PORT").into_owned()
+        let ids = regex::Regex::new(r"[0-9A-F]{32}").unwrap();
+        let text = ports.replace_all(&text, "localhost:PORT");
+        ids.replace_all(&text, "OUR-ID").into_owned()
     }
 
     #[tokio::test]
@@ -270,6 +274,8 @@ mod tests {
             read(error(412, "NoEtagMatch", "The resource has changed.")).await,
             read(error(429, "TooManyRequests", "Too many requests for the user")).await,
             read(error(503, "ServiceUnavailable", "Try later")).await,
+            read(error(401, "NotAuthenticated", "Failed to verify the HTTP(S) Signature")).await,
+            read(error(403, "NotAuthorized", "Authorization failed")).await,
         ];
         let told: Vec<String> = cases.iter().map(told).collect();
         insta::assert_snapshot!(told.join("\n\n"), @r"
@@ -332,6 +338,16 @@ mod tests {
           class: Transient
           request id: REQ/1
           hint: it passes: run the same command again in a minute, it goes on from here
+
+        could not read the virtual network …bcdefg: Failed to verify the HTTP(S) Signature (401 NotAuthenticated)
+          class: NotAuthenticated { skew: None }
+          request id: REQ/1
+          hint: check user, tenancy and fingerprint in the OCI config, that the API key is still listed for the user, and that the tenancy uses the region eu-frankfurt-1; a session token is renewed with `oci session authenticate`
+
+        could not read the virtual network …bcdefg: Authorization failed (403 NotAuthorized)
+          class: Denied
+          request id: REQ/1
+          hint: check that the compartment exists and that a policy lets the user do this
         ");
     }
 
@@ -391,13 +407,13 @@ mod tests {
         could not read the virtual network …bcdefg
           caused by: localhost:PORT did not answer in time (N attempts in T)
           class: Timeout
-          request id: -
+          request id: OUR-ID
           hint: run the same command again: it goes on from here
 
         could not read the virtual network …bcdefg
           caused by: localhost:PORT dropped the connection before its answer ended (N attempts in T)
           class: Transient
-          request id: -
+          request id: OUR-ID
           hint: run the same command again: it goes on from here
 
         could not read the virtual network …bcdefg

@@ -181,11 +181,8 @@ impl ClusterStep {
             .options(compartment)
             .await?
             .kubernetes_versions;
-        let newest = offered
-            .iter()
-            .filter(|v| wanted.admits(v))
-            .max_by_key(|v| version_key(v));
-        newest.cloned().ok_or_else(|| {
+        let admitted: Vec<_> = offered.iter().filter(|v| wanted.admits(v)).cloned().collect();
+        oci::newest_version(&admitted, None).map(str::to_owned).ok_or_else(|| {
             StepError::new(
                 Class::Invalid,
                 format!(
@@ -497,15 +494,6 @@ pub(super) async fn join_work(
         work(cx, client, compartment, &accepted, doing, patience).await?;
     }
     Ok(())
-}
-
-/// `v1.34.1` as numbers, to find the newest.
-fn version_key(version: &str) -> Vec<u32> {
-    version
-        .trim_start_matches('v')
-        .split('.')
-        .map(|part| part.parse().unwrap_or(0))
-        .collect()
 }
 
 /// The way into a cluster. It holds no secret: tokens are made when needed.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cx::Cx;
+use super::survey::survey;
 use super::{fault, owned::tags_step, tags};
 use crate::clock::{Look, WaitError, wait_until};
 use crate::names::StepId;
@@ -176,6 +177,17 @@ impl Step<Cx> for CompartmentStep {
     async fn destroy(&self, cx: &StepCx<Cx>, live: CompartmentLive) -> Result<(), StepError> {
         if !live.owned {
             return Ok(());
+        }
+        cx.progress("looking for anything that is left in it");
+        let looked = survey(cx.cx.cloud()?, &live.id, &cx.cx.deployment).await?;
+        let left: Vec<_> = looked.iter().flat_map(|kind| &kind.left).map(|l| l.id.clone()).collect();
+        cx.cx.surveyed(looked);
+        if !left.is_empty() {
+            return Err(StepError::new(
+                Class::Conflict,
+                format!("it is not empty: {}", left.join(", ")),
+            )
+            .with_hint("run `todoctl down` again in a few minutes"));
         }
         let home = Self::home(cx).await?.tearing_down();
         cx.progress("asking Oracle to delete it");

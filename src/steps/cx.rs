@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::compartment::CompartmentLive;
+use super::survey::Looked;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
 use crate::net;
@@ -31,6 +32,7 @@ pub struct Cx {
     /// Whether everything is being removed: then a cluster that does not
     /// answer any more is no failure.
     pub teardown: bool,
+    survey: Mutex<Vec<Looked>>,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::cluster::Connections,
     cloud: Option<Cloud>,
@@ -82,6 +84,7 @@ impl Cx {
             deployment: profile.deployment.clone(),
             dir: dir.to_owned(),
             teardown,
+            survey: Mutex::default(),
             cluster: super::cluster::Connections::default(),
             cloud: cloud.transpose()?,
         })
@@ -102,6 +105,16 @@ impl Cx {
     /// The display name of one of the deployment's things.
     pub fn name(&self, suffix: &str) -> String {
         format!("{}-{suffix}", self.deployment)
+    }
+
+    /// Keeps what a teardown looked at, for its report.
+    pub(super) fn surveyed(&self, looked: Vec<Looked>) {
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = looked;
+    }
+
+    /// What a teardown looked at before it deleted the compartment.
+    pub fn survey(&self) -> Vec<Looked> {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on lists are read anew each time: the run is changing things.

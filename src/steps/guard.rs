@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cx::Cloud;
 use crate::finding::Finding;
-use crate::oci::{self, Resource as _};
+use crate::oci::{self, OciError, Resource as _};
 use crate::plan::StepError;
 
 /// Hours of a month, as Oracle bills them.
@@ -196,6 +196,14 @@ pub async fn judge(
     })
 }
 
+/// What the user may not see cannot be counted; it is not theirs to spend.
+fn visible<T>(listed: Result<Vec<T>, OciError>) -> Result<Vec<T>, OciError> {
+    match listed {
+        Err(error) if matches!(error.class, oci::Class::NotFound | oci::Class::Denied) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
 /// Counts what other compartments use of the tenancy's allowance.
 async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
     let client = &cloud.client;
@@ -208,11 +216,11 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
         let (compute, storage) = (client.compute(), client.storage());
         let (instances, volumes, boot_volumes, balancers) = tokio::try_join!(
             async {
-                Ok::<_, StepError>(oci::found(compute.instances(id).await)?.unwrap_or_default())
+                Ok::<_, StepError>(visible(compute.instances(id).await)?)
             },
-            async { Ok(oci::found(storage.volumes(id).await)?.unwrap_or_default()) },
-            async { Ok(super::leftovers::boot_volumes(client, id).await?) },
-            async { Ok(oci::found(client.balancers().list(id).await)?.unwrap_or_default()) },
+            async { Ok(visible(storage.volumes(id).await)?) },
+            async { Ok(visible(super::leftovers::boot_volumes(client, id).await)?) },
+            async { Ok(visible(client.balancers().list(id).await)?) },
         )?;
         for instance in instances
             .iter()

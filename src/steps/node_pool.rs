@@ -15,7 +15,7 @@ use super::tags;
 use crate::clock::{Deadline, human};
 use crate::names::StepId;
 use crate::oci::{
-    self, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails, NodeEviction,
+    self, Architecture, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails, NodeEviction,
     NodePodNetwork, NodePool, NodePoolQuery, NodeShapeConfig, NodeSource, NodeSourceDetails,
     Patience, Resource as _, ShapeAvailability, ShapeConfig, UpdateNodeConfig, UpdateNodePool,
 };
@@ -113,19 +113,15 @@ impl NodePoolStep {
         version: &str,
     ) -> Result<NodeSource, StepError> {
         let cloud = cx.cx.cloud()?;
-        let architecture = architecture(&cloud.profile.nodes.shape);
+        let architecture = Architecture::of_shape(&cloud.profile.nodes.shape);
         let query = NodePoolQuery {
             compartment: Some(compartment),
-            architecture: Some(architecture),
+            architecture: Some(architecture.as_str()),
             kubernetes_version: Some(version),
         };
-        let offered = cloud
-            .observed(cx)
-            .clusters()
-            .node_pool_options(&query)
-            .await?
-            .sources;
-        newest_image(offered, architecture, version).ok_or_else(|| {
+        let offered = cloud.observed(cx).clusters().node_pool_options(&query).await?;
+        offered.newest_image(architecture, version).cloned().ok_or_else(|| {
+            let architecture = architecture.as_str();
             StepError::new(
                 Class::Invalid,
                 format!("there is no {architecture} image for nodes of Kubernetes {version}"),
@@ -502,47 +498,6 @@ fn shape_config(nodes: &profile::Nodes) -> NodeShapeConfig {
     }
 }
 
-/// Ampere shapes have an `A` before their number: `VM.Standard.A1.Flex`.
-fn architecture(shape: &str) -> &'static str {
-    let arm = shape.split('.').any(|part| {
-        part.strip_prefix('A')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    if arm { "AARCH64" } else { "X86_64" }
-}
-
-/// The newest of the images whose names fit, for instance
-/// `Oracle-Linux-8.10-aarch64-2025.09.16-0-OKE-1.34.1-1191`. The service's own
-/// filters are not to be trusted.
-fn newest_image(sources: Vec<NodeSource>, architecture: &str, version: &str) -> Option<NodeSource> {
-    let arm = architecture == "AARCH64";
-    let marker = format!("-OKE-{}-", version.trim_start_matches('v'));
-    sources
-        .into_iter()
-        .filter(|source| source.source_type == "IMAGE" && !source.image_id.is_empty())
-        .filter(|source| source.source_name.contains("aarch64") == arm)
-        .filter(|source| {
-            source.source_name.contains(&marker) && !source.source_name.contains("GPU")
-        })
-        .max_by_key(|source| image_age(&source.source_name))
-}
-
-/// Date, then build, as numbers.
-fn image_age(name: &str) -> (Vec<u32>, u32) {
-    let parts: Vec<_> = name.split('-').collect();
-    let numbers = |text: &str| {
-        text.split('.')
-            .map(|n| n.parse().ok())
-            .collect::<Option<Vec<u32>>>()
-    };
-    let date = parts
-        .iter()
-        .filter_map(|p| numbers(p))
-        .find(|n| n.len() == 3 && n.first() > Some(&2000));
-    let build = parts.last().and_then(|b| b.parse().ok()).unwrap_or(0);
-    (date.unwrap_or_default(), build)
-}
-
 fn troubles(nodes: &[Node]) -> Vec<String> {
     let errors = nodes.iter().filter_map(|node| node.node_error.as_ref());
     errors
@@ -598,40 +553,4 @@ fn no_room(
         "run the same command again later, which goes on from here; or raise `cloud.nodes.wait_for_capacity`, \
          take fewer or smaller nodes, or upgrade the tenancy to pay-as-you-go, which is served first",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(name: &str) -> NodeSource {
-        NodeSource {
-            source_type: "IMAGE".into(),
-            source_name: name.into(),
-            image_id: name.into(),
-        }
-    }
-
-    #[test]
-    fn the_newest_fitting_image_wins() {
-        let sources = [
-            "Oracle-Linux-8.10-aarch64-2025.09.16-0-OKE-1.34.1-1191",
-            "Oracle-Linux-8.10-aarch64-2025.11.02-0-OKE-1.34.1-1200",
-            "Oracle-Linux-8.10-2025.12.01-0-OKE-1.34.1-1300",
-            "Oracle-Linux-8.10-aarch64-2026.01.01-0-OKE-1.33.1-1400",
-            "Oracle-Linux-8.10-Gen2-GPU-2026.01.01-0-OKE-1.34.1-1400",
-        ]
-        .map(source)
-        .to_vec();
-        let arm = newest_image(sources.clone(), "AARCH64", "v1.34.1").unwrap();
-        assert!(arm.source_name.contains("aarch64-2025.11.02"));
-        let intel = newest_image(sources, "X86_64", "v1.34.1").unwrap();
-        assert!(intel.source_name.contains("8.10-2025.12.01"));
-    }
-
-    #[test]
-    fn ampere_shapes_are_arm() {
-        assert_eq!(architecture("VM.Standard.A1.Flex"), "AARCH64");
-        assert_eq!(architecture("VM.Standard.E4.Flex"), "X86_64");
-    }
 }

@@ -11,9 +11,13 @@ use super::{Progress, Style, Ui};
 use crate::clock::{Clock, human};
 use crate::engine::{Event, Sink, StepEnd};
 use crate::names::StepId;
+use crate::plan::Action;
 
-/// Off a terminal a step's progress is told at most this often.
-const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Off a terminal a step's progress is told at most this often, in the
+/// reader's time.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// Room for a step's title.
+const TITLE: usize = 42;
 
 /// Shows the events of a run.
 pub struct Reporter {
@@ -24,6 +28,7 @@ pub struct Reporter {
 struct Shared {
     ui: Ui,
     clock: Clock,
+    wall: Clock,
     multi: MultiProgress,
     running: Mutex<BTreeMap<StepId, Running>>,
 }
@@ -48,6 +53,7 @@ impl Reporter {
         let shared = Arc::new(Shared {
             ui: ui.clone(),
             clock: clock.clone(),
+            wall: Clock::default(),
             multi: MultiProgress::with_draw_target(target),
             running: Mutex::default(),
         });
@@ -121,7 +127,7 @@ impl Shared {
                     since: now,
                     message: String::new(),
                     percent: None,
-                    told: now,
+                    told: self.wall.elapsed(),
                     bar,
                 };
                 running.draw(now);
@@ -142,7 +148,10 @@ impl Shared {
                     bar.finish_and_clear();
                     self.multi.remove(&bar);
                 }
-                self.line(&self.ended(title, end, *took));
+                // What turned out to be as it should be is no news.
+                if *end != (StepEnd::Done { action: Action::None }) {
+                    self.line(&self.ended(title, end, *took));
+                }
             }
         }
     }
@@ -157,8 +166,8 @@ impl Shared {
         running.percent = percent;
         if running.bar.is_some() {
             running.draw(now);
-        } else if changed && now.saturating_sub(running.told) >= PLAIN_EVERY {
-            running.told = now;
+        } else if changed && self.wall.elapsed().saturating_sub(running.told) >= PLAIN_EVERY {
+            running.told = self.wall.elapsed();
             let line = format!("  {}  {}", running.left(now), running.message);
             drop(all);
             self.line(&line);
@@ -168,21 +177,22 @@ impl Shared {
     fn ended(&self, title: &str, end: &StepEnd, took: Duration) -> String {
         let paint = self.ui.paint_stderr();
         let took = human(took);
+        let title = cut(title, TITLE);
         match end {
             StepEnd::Done { action } => {
                 let word = paint.apply(Style::Good, &format!("{:<9}", action.done()));
-                format!("  {word}  {title:<34}  {took:>6}")
+                format!("  {word}  {title:<TITLE$}  {took:>7}")
             }
             StepEnd::Failed(failure) => {
                 let word = paint.apply(Style::Bad, "failed   ");
                 format!(
-                    "  {word}  {title:<34}  {took:>6}\n             {}",
+                    "  {word}  {title:<TITLE$}  {took:>7}\n             {}",
                     failure.message
                 )
             }
             StepEnd::Interrupted => {
                 format!(
-                    "  {}  {title:<34}  {took:>6}",
+                    "  {}  {title:<TITLE$}  {took:>7}",
                     paint.apply(Style::Warning, "stopped  ")
                 )
             }
@@ -224,7 +234,7 @@ impl Running {
             .percent
             .map(|p| format!(" {p:>3}%"))
             .unwrap_or_default();
-        format!("{:<30} {elapsed:>6}{percent}", self.title)
+        format!("{:<30} {elapsed:>6}{percent}", cut(&self.title, 30))
     }
 
     fn draw(&self, now: Duration) {
@@ -233,4 +243,13 @@ impl Running {
             bar.set_message(self.message.clone());
         }
     }
+}
+
+/// A text of at most `width` characters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
