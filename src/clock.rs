@@ -122,12 +122,17 @@ impl Clock {
         }
     }
 
+    /// A limit of this clock's time, no shorter than its floor.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        limit.max(self.floor.mul_f64(self.rate))
+    }
+
     /// A moment `limit` of this clock's time from now.
     pub fn deadline(&self, limit: Duration) -> Deadline {
         Deadline {
             clock: self.clone(),
             started: self.elapsed(),
-            limit: limit.max(self.floor.mul_f64(self.rate)),
+            limit: self.patience(limit),
         }
     }
 

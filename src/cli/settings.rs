@@ -79,7 +79,10 @@ impl Settings {
     #[must_use]
     pub fn with_sets(&self, more: &[String]) -> Self {
         let sets = self.sets.iter().chain(more).cloned().collect();
-        Self { sets, ..self.clone() }
+        Self {
+            sets,
+            ..self.clone()
+        }
     }
 
     /// A path as people write it: `~/…` where it is below the home folder.

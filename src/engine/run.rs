@@ -87,7 +87,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let cx = self.step_cx(inputs, report);
         tokio::select! {
             result = part(&cx) => result,
-            error = signs.silence(self.step.quiet_limit()) => Err(error),
+            error = signs.silence(self.clock.patience(self.step.quiet_limit())) => Err(error),
         }
     }
 }
@@ -315,7 +315,12 @@ pub(super) async fn destroy<C: Send + Sync + 'static>(
         .steps
         .iter()
         .filter(|entry| entry.live.is_some() && !entry.kept)
-        .filter(|entry| engine.graph.step(&entry.id).is_some_and(|step| !step.only_reads()))
+        .filter(|entry| {
+            engine
+                .graph
+                .step(&entry.id)
+                .is_some_and(|step| !step.only_reads())
+        })
         .map(|entry| entry.id.clone())
         .collect();
     let blocked = destroy_steps(engine, plan, &there, &done).await;

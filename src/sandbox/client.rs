@@ -271,7 +271,7 @@ fn tail(path: &Path) -> String {
     let lines: Vec<_> = text.lines().collect();
     let from = lines.len().saturating_sub(10);
     let last = lines.get(from..).unwrap_or_default();
-    last.iter().map(|line| format!("\n  {line}")).collect()
+    last.iter().flat_map(|line| ["\n  ", line]).collect()
 }
 
 /// One request to the control interface. It is ours at both ends, so a

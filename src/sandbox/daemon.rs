@@ -20,7 +20,7 @@ use super::http::{self as server, Handler, Reply, Request};
 use super::kube::Clusters;
 use super::oci::account::{self, Account};
 use super::oci::{Kind, Oci, animate};
-use super::world::World;
+use super::world::{World, hex};
 use crate::clock::Clock;
 use crate::files::{self, Access, Lock};
 
@@ -127,6 +127,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let tokens = Arc::new(animate::Tokens::new(world.clone()));
     let clusters = Clusters::new(world.clone(), tokens);
     clusters.start_all().await?;
+    animate::step(&world, &clusters).await?;
 
     let sandbox = Sandbox {
         pid: std::process::id(),
@@ -148,7 +149,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     });
     let ticking = oci.clone();
     tokio::spawn(async move { ticking.tick().await });
-    tokio::spawn(animate::run(world.clone(), clusters));
+    tokio::spawn(animate::run(world.clone(), oci.clone(), clusters));
     tokio::spawn(server::serve(
         oci_listener,
         None,
@@ -196,7 +197,7 @@ fn random_token() -> io::Result<String> {
     let random = ring::rand::SystemRandom::new();
     ring::rand::SecureRandom::fill(&random, &mut bytes)
         .map_err(|_| io::Error::other("no randomness"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// Waits for the control interface or a signal to end the process. A closed

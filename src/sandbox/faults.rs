@@ -62,7 +62,7 @@ pub enum Verdict {
     /// Wait, then go on.
     Delay(Duration),
     /// Wait, then do the other thing.
-    DelayThen(Duration, Box<Verdict>),
+    DelayThen(Duration, Box<Self>),
     /// Answer with this status without doing anything.
     Status(StatusCode),
     /// Close the connection without doing anything.
@@ -155,9 +155,13 @@ impl Faults {
     }
 
     /// What happens to this request. Counts it against every fault it matches.
-    pub fn judge(&self, system: &str, method: &str, path: &str) -> Verdict {
+    /// `age_ms` is the world's age.
+    pub fn judge(&self, system: &str, method: &str, path: &str, age_ms: u64) -> Verdict {
         let mut verdict = Verdict::Pass;
         for fault in self.list() {
+            if fault.is_over(age_ms) {
+                continue;
+            }
             let transport = Self::KINDS.iter().any(|(kind, _)| *kind == fault.kind);
             if transport && fault.matches(system, method, path) && self.hit(&fault) {
                 verdict = match (fault.verdict(), verdict) {
@@ -249,6 +253,15 @@ impl Fault {
                 .path
                 .as_deref()
                 .is_none_or(|glob| glob_matches(glob, path))
+    }
+
+    /// Whether the time for which the system is away has passed.
+    fn is_over(&self, age_ms: u64) -> bool {
+        let away = self.arg.as_deref().filter(|_| self.kind == "away");
+        away.and_then(parse_duration).is_some_and(|time| {
+            let until = Duration::from_millis(self.since_ms) + time;
+            Duration::from_millis(age_ms) >= until
+        })
     }
 
     /// Whether it will never hit again.
@@ -376,18 +389,18 @@ mod tests {
         let (_dir, plan) = plan();
         plan.add(fault("status", Some("429"), 2, Some(2)));
         let codes: Vec<_> = (0..5)
-            .map(|_| match plan.judge("oci", "POST", "/20160918/vcns") {
+            .map(|_| match plan.judge("oci", "POST", "/20160918/vcns", 0) {
                 Verdict::Status(code) => code.as_u16(),
                 _ => 0,
             })
             .collect();
         assert_eq!(codes, [0, 429, 429, 0, 0]);
         assert!(matches!(
-            plan.judge("oci", "GET", "/20160918/vcns"),
+            plan.judge("oci", "GET", "/20160918/vcns", 0),
             Verdict::Pass
         ));
         assert!(matches!(
-            plan.judge("kube", "POST", "/20160918/vcns"),
+            plan.judge("kube", "POST", "/20160918/vcns", 0),
             Verdict::Pass
         ));
     }
@@ -419,7 +432,7 @@ mod tests {
                 false,
             ),
         ] {
-            let verdict = plan.judge(system, method, path);
+            let verdict = plan.judge(system, method, path, 0);
             assert_eq!(
                 matches!(verdict, Verdict::Hold(_)),
                 held,
@@ -439,6 +452,17 @@ mod tests {
     }
 
     #[test]
+    fn a_system_that_is_away_comes_back() {
+        let (_dir, plan) = plan();
+        let mut away = fault("away", Some("20s"), 1, None);
+        (away.since_ms, away.method, away.path) = (1000, None, None);
+        plan.add(away);
+        let judge = |age| plan.judge("oci", "GET", "/", age);
+        assert!(matches!(judge(20_999), Verdict::Drop));
+        assert!(matches!(judge(21_000), Verdict::Pass));
+    }
+
+    #[test]
     fn globs_match_whole_paths() {
         for (glob, text, want) in [
             ("/a/*", "/a/b/c", true),
@@ -455,7 +479,7 @@ mod tests {
     #[test]
     fn durations_parse() {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_duration("3m"), Some(Duration::from_secs(180)));
+        assert_eq!(parse_duration("3m"), Some(Duration::from_mins(3)));
         assert_eq!(parse_duration("5 parsecs"), None);
     }
 }

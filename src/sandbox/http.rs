@@ -238,9 +238,13 @@ async fn exchange<H: Handler>(
     }
     let started = world.clock.elapsed();
     let entry = world.requests.start(handler.system(), &request);
-    let verdict = world
-        .faults
-        .judge(handler.system(), request.method.as_str(), &request.path);
+    let age = u64::try_from(world.age().as_millis()).unwrap_or(u64::MAX);
+    let verdict = world.faults.judge(
+        handler.system(),
+        request.method.as_str(),
+        &request.path,
+        age,
+    );
     if let Verdict::Delay(delay) | Verdict::DelayThen(delay, _) = &verdict {
         let _ = world.clock.sleep(*delay).await;
     }
@@ -261,10 +265,10 @@ async fn exchange<H: Handler>(
     let took = world.clock.elapsed().saturating_sub(started);
     let (status, who) = reply
         .as_ref()
-        .map_or((0, None), |r| (r.status.as_u16(), r.who.clone()));
+        .map_or((0, None), |r| (r.status.as_u16(), r.who.as_deref()));
     world
         .requests
-        .finish(entry, status, who, took, verdict.name());
+        .finish(&entry, status, who, took, verdict.name());
     match verdict {
         Verdict::LoseReply => return None,
         Verdict::HoldReply(fault) => world.faults.cleared(fault).await,

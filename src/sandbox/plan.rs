@@ -149,24 +149,22 @@ pub fn parse_rate(text: &str) -> Result<f64, String> {
 
 /// A fault on one line.
 pub fn describe(fault: &Fault) -> String {
-    let mut line = format!("{} {}", fault.system, fault.kind);
-    if let Some(arg) = &fault.arg {
-        line += &format!(" {arg}");
-    }
+    let mut words = vec![fault.system.clone(), fault.kind.clone()];
+    words.extend(fault.arg.clone());
     if let Some(path) = &fault.path {
         let method = fault.method.as_deref().unwrap_or("*");
-        line += &format!(" on {method} {path}");
+        words.push(format!("on {method} {path}"));
     }
     if fault.nth > 1 {
-        line += &format!(" from match {}", fault.nth);
+        words.push(format!("from match {}", fault.nth));
     }
     if let Some(times) = fault.times {
-        line += &format!(" for {times}");
+        words.push(format!("for {times}"));
     }
     if fault.seen > 0 {
-        line += &format!(" ({} matches so far)", fault.seen);
+        words.push(format!("({} matches so far)", fault.seen));
     }
-    line
+    words.join(" ")
 }
 
 /// The table of kinds for the command's help.

@@ -44,8 +44,6 @@ pub struct Change {
     pub revision: u64,
     /// The content before, if there was one.
     pub before: Option<Arc<Value>>,
-    /// The revision of the content before; 0 when there was none.
-    pub before_revision: u64,
     /// The content after; none for a delete.
     pub after: Option<Arc<Value>>,
 }
@@ -88,6 +86,8 @@ struct Line {
 pub struct Transaction<'a> {
     inner: &'a mut Inner,
     writes: Vec<Change>,
+    /// For each write, the revision of the row that it replaced.
+    replaced: Vec<u64>,
 }
 
 impl Store {
@@ -198,6 +198,7 @@ impl Store {
         let mut tx = Transaction {
             inner: &mut inner,
             writes: Vec::new(),
+            replaced: Vec::new(),
         };
         match change(&mut tx) {
             Ok(result) => {
@@ -222,7 +223,10 @@ impl Store {
     /// Deletes one row.
     pub fn delete(&self, table: &str, key: &str) {
         let done: Result<_, std::convert::Infallible> = self.write(|tx| Ok(tx.delete(table, key)));
-        done.map(drop).unwrap_or_else(|never| match never {});
+        match done {
+            Ok(_) => {}
+            Err(never) => match never {},
+        }
     }
 
     /// The changes after `revision`, oldest first.
@@ -248,6 +252,10 @@ impl Store {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "the sandbox must not go on with rows that it would forget"
+    )]
     fn commit(&self, inner: &mut Inner, writes: Vec<Change>) {
         if writes.is_empty() {
             return;
@@ -286,6 +294,17 @@ impl Store {
                 text.push(b'\n');
             }
         }
+        // Deleted rows are gone from the rows, but their revisions are spent.
+        let last = Line {
+            w: vec![(
+                "sandbox/revision".into(),
+                "last".into(),
+                inner.revision,
+                None,
+            )],
+        };
+        serde_json::to_writer(&mut text, &last)?;
+        text.push(b'\n');
         files::write_atomic(&self.path, &text, Access::Private)?;
         inner.log = files::open_append(&self.path)?;
         inner.log_bytes = text.len() as u64;
@@ -346,25 +365,27 @@ impl Transaction<'_> {
         let (table, key): (Arc<str>, Arc<str>) = (table.into(), key.into());
         let tables = &mut self.inner.tables;
         let before = put_row(tables, table.clone(), key.clone(), revision, after.clone());
-        let before_revision = before.as_ref().map_or(0, |row| row.revision);
+        self.replaced
+            .push(before.as_ref().map_or(0, |row| row.revision));
         self.writes.push(Change {
             table,
             key,
             revision,
             before: before.map(|row| row.value),
-            before_revision,
             after,
         });
         revision
     }
 
     fn undo(&mut self) {
-        for change in std::mem::take(&mut self.writes).into_iter().rev() {
+        let writes = std::mem::take(&mut self.writes);
+        let replaced = std::mem::take(&mut self.replaced);
+        for (change, revision) in writes.into_iter().zip(replaced).rev() {
             put_row(
                 &mut self.inner.tables,
                 change.table,
                 change.key,
-                change.before_revision,
+                revision,
                 change.before,
             );
         }
@@ -378,20 +399,16 @@ fn put_row(
     revision: u64,
     value: Option<Arc<Value>>,
 ) -> Option<Row> {
-    match value {
-        Some(value) => tables
-            .entry(table)
-            .or_default()
-            .insert(key, Row { value, revision }),
-        None => {
-            let rows = tables.get_mut(&table)?;
-            let held = rows.remove(&key);
-            if rows.is_empty() {
-                tables.remove(&table);
-            }
-            held
-        }
+    if let Some(value) = value {
+        let rows = tables.entry(table).or_default();
+        return rows.insert(key, Row { value, revision });
     }
+    let rows = tables.get_mut(&table)?;
+    let held = rows.remove(&key);
+    if rows.is_empty() {
+        tables.remove(&table);
+    }
+    held
 }
 
 fn first_row(tables: &BTreeMap<Arc<str>, Table>, table: &str) -> Option<(Arc<str>, Row)> {

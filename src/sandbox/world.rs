@@ -43,13 +43,11 @@ impl World {
     /// The seed is fixed when a world is made: an existing one keeps its own.
     pub fn open(dir: &Path, clock: Clock, seed: u64) -> std::io::Result<Self> {
         let store = Arc::new(Store::open(dir)?);
-        let seed = match store.get(META, "seed").and_then(|row| row.value.as_u64()) {
-            Some(seed) => seed,
-            None => {
-                store.put(META, "seed", json!(seed));
-                seed
-            }
-        };
+        let held = store.get(META, "seed").and_then(|row| row.value.as_u64());
+        if held.is_none() {
+            store.put(META, "seed", json!(seed));
+        }
+        let seed = held.unwrap_or(seed);
         let requests = RequestLog::open(&dir.join("requests.jsonl"), clock.clone())?;
         let wall = clock.now().as_millisecond();
         let age_at_open = age_on_opening(&store, wall);
@@ -102,8 +100,8 @@ impl World {
 
     /// A duration between `low` and `high`, drawn from the seed and a subject.
     pub fn latency(&self, subject: &str, low: Duration, high: Duration) -> Duration {
-        let share = (self.draw(subject) % 10_000) as f64 / 10_000.0;
-        low + high.saturating_sub(low).mul_f64(share)
+        let share = u32::try_from(self.draw(subject) % 10_000).unwrap_or(0);
+        low + high.saturating_sub(low) * share / 10_000
     }
 
     /// `length` characters of `[a-z2-7]`, drawn from the seed and a subject.
@@ -112,7 +110,9 @@ impl World {
         (0..length.div_ceil(12))
             .flat_map(|block| {
                 let bits = self.draw(&format!("{subject}#{block}"));
-                (0..12).map(move |i| char::from(ALPHABET[(bits >> (5 * i)) as usize & 31]))
+                (0..12).map(move |i| {
+                    char::from(ALPHABET[usize::from((bits >> (5 * i)).to_le_bytes()[0] & 31)])
+                })
             })
             .take(length)
             .collect()
@@ -130,6 +130,15 @@ fn age_on_opening(store: &Store, wall_ms: i64) -> Duration {
     let age = Duration::from_millis(row.value["ageMs"].as_u64().unwrap_or(0));
     let passed = Duration::from_millis(u64::try_from(wall_ms - then).unwrap_or(0));
     age + passed.mul_f64(rate)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 /// The log of every request: a file of JSON lines, one when a request starts
@@ -152,8 +161,7 @@ pub struct Entry {
 
 impl RequestLog {
     fn open(path: &Path, clock: Clock) -> std::io::Result<Self> {
-        let lines =
-            std::fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+        let lines = std::fs::read(path).map_or(0, |text| text.split(|b| *b == b'\n').count() - 1);
         let file = Mutex::new(files::open_append(path)?);
         Ok(Self {
             file,
@@ -180,9 +188,9 @@ impl RequestLog {
     /// Notes how it was answered; status 0 means that it was not.
     pub fn finish(
         &self,
-        entry: Entry,
+        entry: &Entry,
         status: u16,
-        who: Option<String>,
+        who: Option<&str>,
         took: Duration,
         fault: Option<&str>,
     ) {

@@ -181,17 +181,23 @@ impl ClusterStep {
             .options(compartment)
             .await?
             .kubernetes_versions;
-        let admitted: Vec<_> = offered.iter().filter(|v| wanted.admits(v)).cloned().collect();
-        oci::newest_version(&admitted, None).map(str::to_owned).ok_or_else(|| {
-            StepError::new(
-                Class::Invalid,
-                format!(
-                    "Kubernetes {wanted} is not on offer; there is {}",
-                    offered.join(", ")
-                ),
-            )
-            .with_hint("set `cloud.cluster.kubernetes_version` to one of them, or to `latest`")
-        })
+        let admitted: Vec<_> = offered
+            .iter()
+            .filter(|v| wanted.admits(v))
+            .cloned()
+            .collect();
+        oci::newest_version(&admitted, None)
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                StepError::new(
+                    Class::Invalid,
+                    format!(
+                        "Kubernetes {wanted} is not on offer; there is {}",
+                        offered.join(", ")
+                    ),
+                )
+                .with_hint("set `cloud.cluster.kubernetes_version` to one of them, or to `latest`")
+            })
     }
 
     /// A cluster whose creation failed stands in the way of the next one.

@@ -180,7 +180,11 @@ impl Step<Cx> for CompartmentStep {
         }
         cx.progress("looking for anything that is left in it");
         let looked = survey(cx.cx.cloud()?, &live.id, &cx.cx.deployment).await?;
-        let left: Vec<_> = looked.iter().flat_map(|kind| &kind.left).map(|l| l.id.clone()).collect();
+        let left: Vec<_> = looked
+            .iter()
+            .flat_map(|kind| &kind.left)
+            .map(|l| l.id.clone())
+            .collect();
         cx.cx.surveyed(looked);
         if !left.is_empty() {
             return Err(StepError::new(

@@ -114,7 +114,10 @@ impl Cx {
 
     /// What a teardown looked at before it deleted the compartment.
     pub fn survey(&self) -> Vec<Looked> {
-        self.survey.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.survey
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// From now on lists are read anew each time: the run is changing things.

@@ -15,9 +15,10 @@ use super::tags;
 use crate::clock::{Deadline, human};
 use crate::names::StepId;
 use crate::oci::{
-    self, Architecture, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails, NodeEviction,
-    NodePodNetwork, NodePool, NodePoolQuery, NodeShapeConfig, NodeSource, NodeSourceDetails,
-    Patience, Resource as _, ShapeAvailability, ShapeConfig, UpdateNodeConfig, UpdateNodePool,
+    self, Architecture, Client, CniType, CreateNodePool, Drain, Node, NodeConfigDetails,
+    NodeEviction, NodePodNetwork, NodePool, NodePoolQuery, NodeShapeConfig, NodeSource,
+    NodeSourceDetails, Patience, Resource as _, ShapeAvailability, ShapeConfig, UpdateNodeConfig,
+    UpdateNodePool,
 };
 use crate::plan::{Action, Change, Class, Handle, Inputs, Step, StepCx, StepError};
 use crate::profile;
@@ -119,15 +120,22 @@ impl NodePoolStep {
             architecture: Some(architecture.as_str()),
             kubernetes_version: Some(version),
         };
-        let offered = cloud.observed(cx).clusters().node_pool_options(&query).await?;
-        offered.newest_image(architecture, version).cloned().ok_or_else(|| {
-            let architecture = architecture.as_str();
-            StepError::new(
-                Class::Invalid,
-                format!("there is no {architecture} image for nodes of Kubernetes {version}"),
-            )
-            .with_hint("set `cloud.cluster.kubernetes_version` to another version")
-        })
+        let offered = cloud
+            .observed(cx)
+            .clusters()
+            .node_pool_options(&query)
+            .await?;
+        offered
+            .newest_image(architecture, version)
+            .cloned()
+            .ok_or_else(|| {
+                let architecture = architecture.as_str();
+                StepError::new(
+                    Class::Invalid,
+                    format!("there is no {architecture} image for nodes of Kubernetes {version}"),
+                )
+                .with_hint("set `cloud.cluster.kubernetes_version` to another version")
+            })
     }
 
     async fn places(cx: &StepCx<Cx>) -> Result<(Vec<String>, Vec<Place>), StepError> {

@@ -149,7 +149,11 @@ impl Shared {
                     self.multi.remove(&bar);
                 }
                 // What turned out to be as it should be is no news.
-                if *end != (StepEnd::Done { action: Action::None }) {
+                if *end
+                    != (StepEnd::Done {
+                        action: Action::None,
+                    })
+                {
                     self.line(&self.ended(title, end, *took));
                 }
             }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::cluster::ENDPOINTS;
 use super::ledger::{Doc, Kind};
-use super::{auth, options};
+use super::{Oci, auth, options};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
 
@@ -50,16 +50,17 @@ impl Authenticator for Tokens {
 
 /// Keeps the Kubernetes emulator in step with the clusters and nodes of this
 /// one, until the world's clock is cancelled.
-pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
+pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
     let mut changes = world.store.subscribe();
     loop {
         // A failure here is tried again with the next change or in a while.
         let _ = step(&world, &clusters).await;
+        oci.control();
         let seen = *changes.borrow_and_update();
         loop {
             let pause = std::time::Duration::from_secs(5);
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
                 slept = world.clock.sleep(pause) => if slept.is_err() { return } else { break },
             }
             if concerns(&world, seen) {
@@ -70,9 +71,11 @@ pub async fn run(world: Arc<World>, clusters: Arc<Clusters>) {
 }
 
 fn concerns(world: &World, since: u64) -> bool {
-    let tables = [Kind::Cluster.table(), Kind::NodePool.table()];
+    let tables = [Kind::Cluster, Kind::NodePool, Kind::LoadBalancer].map(Kind::table);
     world.store.changes_since(since).map_or(true, |changes| {
-        changes.iter().any(|c| tables.contains(&&*c.table))
+        changes
+            .iter()
+            .any(|c| tables.contains(&&*c.table) || c.table.ends_with("/core/services"))
     })
 }
 
@@ -83,13 +86,18 @@ pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
         .map(|doc| doc.id().to_owned())
         .collect();
     for id in &live {
-        if world.store.get(ENDPOINTS, id).is_none() {
-            let endpoint = clusters.ensure(id).await?;
-            let row = json!({
-                "address": endpoint.address.to_string(),
-                "ca": STANDARD.encode(&endpoint.ca_pem),
-            });
+        let endpoint = clusters.ensure(id).await?;
+        let address = endpoint.address.to_string();
+        let row = json!({
+            "address": address,
+            "ca": STANDARD.encode(&endpoint.ca_pem),
+        });
+        let held = world.store.get(ENDPOINTS, id);
+        if held.as_ref().is_none_or(|held| *held.value != row) {
             world.store.put(ENDPOINTS, id, row);
+            if let Some(held) = held {
+                move_endpoint(world, id, &held.value["address"], &address);
+            }
         }
     }
     nodes(world, clusters);
@@ -100,6 +108,23 @@ pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The port of a cluster was taken while the sandbox was not running.
+fn move_endpoint(world: &World, cluster: &str, from: &Value, to: &str) {
+    let table = Kind::Cluster.table();
+    let Some(row) = world.store.get(table, cluster) else {
+        return;
+    };
+    let mut value = (*row.value).clone();
+    for name in ["kubernetes", "publicEndpoint"] {
+        if let Some(endpoint) = value.pointer_mut(&format!("/body/endpoints/{name}"))
+            && endpoint == from
+        {
+            *endpoint = json!(to);
+        }
+    }
+    world.store.put(table, cluster, value);
 }
 
 fn live(world: &World, kind: Kind) -> Vec<Doc> {

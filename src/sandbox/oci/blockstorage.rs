@@ -73,7 +73,7 @@ pub(super) fn make(
         from: "PROVISIONING".to_owned(),
         to: "AVAILABLE".to_owned(),
     };
-    books.after(takes, event);
+    books.after(takes, &event);
     Ok(volume)
 }
 

@@ -79,7 +79,7 @@ pub(super) fn launch(
         from: "PROVISIONING".to_owned(),
         to: "RUNNING".to_owned(),
     };
-    books.after(starts, event);
+    books.after(starts, &event);
     Ok(instance)
 }
 

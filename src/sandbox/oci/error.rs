@@ -35,14 +35,6 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "NotAuthorizedOrNotFound", message)
     }
 
-    /// A resource named in the request is absent or not visible yet.
-    pub(super) fn related_not_found(what: &str) -> Self {
-        let message =
-            format!("Authorization failed or requested related resource not found: {what}");
-        let code = "RelatedResourceNotAuthorizedOrNotFound";
-        Self::new(StatusCode::BAD_REQUEST, code, message)
-    }
-
     /// No such path.
     pub(super) fn unknown_path(path: &str) -> Self {
         let message = format!("Unknown resource {path}");

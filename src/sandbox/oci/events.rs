@@ -72,7 +72,7 @@ pub(super) enum Event {
 }
 
 /// Writes an event into the calendar.
-pub(super) fn schedule(tx: &mut Transaction<'_>, at: u64, event: Event) {
+pub(super) fn schedule(tx: &mut Transaction<'_>, at: u64, event: &Event) {
     let key = format!("{at:016}-{:012}", tx.next_revision());
     tx.put(TABLE, &key, json!(event));
 }
@@ -82,10 +82,9 @@ pub(super) fn next_due(store: &Store) -> Option<u64> {
     due_of(&store.first(TABLE)?.0)
 }
 
-/// Lets everything happen that is due by now.
-pub(super) fn advance(world: &World, account: &Account) {
+/// Lets everything happen that is due by an age of the world.
+pub(super) fn advance(world: &World, account: &Account, now: u64) {
     loop {
-        let now = super::millis(world.age());
         if next_due(&world.store).is_none_or(|due| due > now) {
             return;
         }

@@ -73,6 +73,7 @@ pub(super) fn check_domain(books: &Ledger<'_, '_>, name: &str) -> Result<(), Api
 }
 
 /// `ListRegions`.
+#[expect(clippy::unnecessary_wraps, reason = "operations have one signature")]
 pub(super) fn regions(_: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
     Ok(Answer::ok(json!([
         {"key": "AMS", "name": "eu-amsterdam-1"},
@@ -257,7 +258,7 @@ pub(super) fn delete_compartment(books: &mut Ledger<'_, '_>, call: &Call<'_>) ->
         kind,
         request: request.id().to_owned(),
     };
-    books.after(takes, event);
+    books.after(takes, &event);
     Ok(Answer::accepted(request.id()))
 }
 

@@ -375,7 +375,7 @@ impl Ledger<'_, '_> {
         doc.set("lifecycleState", kind.dead_state());
         self.put(kind, doc);
         let id = doc.id().to_owned();
-        self.after(GHOST_MS, Event::Purge { kind, id });
+        self.after(GHOST_MS, &Event::Purge { kind, id });
     }
 
     /// A new OCID.
@@ -414,7 +414,7 @@ impl Ledger<'_, '_> {
     }
 
     /// Lets an event happen `ms` from now.
-    pub(super) fn after(&mut self, ms: u64, event: Event) {
+    pub(super) fn after(&mut self, ms: u64, event: &Event) {
         events::schedule(self.tx, self.age + ms, event);
     }
 

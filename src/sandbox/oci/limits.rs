@@ -287,12 +287,17 @@ pub(super) fn availability(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outco
     let used = used(books, name, domain);
     let available = (f64::from(limit) - used).max(0.0);
     Ok(Answer::ok(json!({
-        "used": used.ceil() as i64,
-        "available": available.floor() as i64,
+        "used": whole(used.ceil()),
+        "available": whole(available.floor()),
         "fractionalUsage": used,
         "fractionalAvailability": available,
         "effectiveQuotaValue": quota(books, name),
     })))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "limits are small")]
+fn whole(amount: f64) -> i64 {
+    amount as i64
 }
 
 /// `ListQuotas`.
@@ -355,8 +360,7 @@ fn quota(books: &Ledger<'_, '_>, name: &str) -> Option<u64> {
         .iter()
         .flat_map(|quota| quota.array("statements"))
         .filter_map(|text| Statement::parse(text.as_str()?))
-        .filter(|statement| statement.covers(name))
-        .last()
+        .rfind(|statement| statement.covers(name))
         .and_then(|statement| statement.most)
 }
 

@@ -48,7 +48,10 @@ pub(super) fn select(
 /// Whether lists show it: a new resource only after a moment, and a deleted
 /// one for a while, if at all.
 pub(super) fn is_listed(books: &Ledger<'_, '_>, doc: &Doc) -> bool {
-    let ghost_shows = books.world.draw(&format!("ghost {}", doc.id())) % 2 == 0;
+    let ghost_shows = books
+        .world
+        .draw(&format!("ghost {}", doc.id()))
+        .is_multiple_of(2);
     doc.listed_from <= books.age && (doc.is_live() || ghost_shows)
 }
 

@@ -206,7 +206,7 @@ fn open(
         kind: record,
         request: id.clone(),
     };
-    books.after(takes, event);
+    books.after(takes, &event);
     id
 }
 

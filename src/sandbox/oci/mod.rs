@@ -9,6 +9,7 @@ pub mod animate;
 pub mod auth;
 mod blockstorage;
 mod call;
+mod ccm;
 mod cidr;
 mod cluster;
 mod compute;
@@ -27,7 +28,12 @@ mod options;
 mod registry;
 mod retry;
 mod route;
+mod rules_of_ccm;
 mod search;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::sync::Arc;
@@ -88,7 +94,7 @@ impl Oci {
 
     /// Lets everything happen that is due.
     pub fn advance(&self) {
-        events::advance(&self.world, &self.account);
+        events::advance(&self.world, &self.account, millis(self.world.age()));
     }
 
     /// Lets things happen when they are due, until the world's clock is
@@ -103,9 +109,24 @@ impl Oci {
             });
             tokio::select! {
                 slept = self.world.clock.sleep(wait) => if slept.is_err() { return },
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
             }
         }
+    }
+
+    /// Lets the clusters' cloud controllers look at their Services.
+    pub fn control(&self) {
+        let done: Result<(), std::convert::Infallible> = self.world.store.write(|tx| {
+            let mut books = Ledger {
+                world: &self.world,
+                account: &self.account,
+                age: millis(self.world.age()),
+                tx,
+            };
+            control(&mut books);
+            Ok(())
+        });
+        done.unwrap_or_else(|never| match never {});
     }
 
     async fn answer(&self, request: &Request) -> Result<(Answer, String), ApiError> {
@@ -210,6 +231,14 @@ impl Handler for Oci {
 
     fn fault(&self, status: StatusCode, request: &Request) -> Reply {
         self.finish(ApiError::of_status(status).reply(), request)
+    }
+}
+
+/// Every running cluster's cloud controller looks at its Services.
+fn control(books: &mut Ledger<'_, '_>) {
+    let served = |doc: &ledger::Doc| matches!(doc.state(), "ACTIVE" | "UPDATING");
+    for cluster in books.live_where(Kind::Cluster, served) {
+        ccm::reconcile(books, &cluster);
     }
 }
 

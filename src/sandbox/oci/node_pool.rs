@@ -139,7 +139,8 @@ fn check_shape_config(input: &Input<'_>, shape: Shape) -> Result<(), ApiError> {
         return Err(ApiError::invalid(why));
     }
     if let Some(memory) = config.number("memoryInGBs")? {
-        if !within(memory, shape.memory) || memory > ocpus * 64.0 || memory < ocpus {
+        let fits = within(memory, shape.memory) && (ocpus..=ocpus * 64.0).contains(&memory);
+        if !fits {
             let why = format!(
                 "nodeShapeConfig.memoryInGBs: {memory} is not available for {ocpus} OCPUs of {}",
                 shape.name
@@ -187,7 +188,8 @@ fn source_image(
         )));
     }
     if let Some(size) = source.whole("bootVolumeSizeInGBs")? {
-        if !(50..=32_768).contains(&size) {
+        let fits = (50..=32_768).contains(&size);
+        if !fits {
             let why =
                 format!("nodeSourceDetails.bootVolumeSizeInGBs: {size} is not within 50 to 32768");
             return Err(ApiError::invalid(why));
@@ -439,7 +441,7 @@ fn launch(books: &mut Ledger<'_, '_>, pool: &mut Doc, slot: usize) -> (u64, Opti
                     pool: pool.id().to_owned(),
                     node: instance.id().to_owned(),
                 };
-                books.after(ready, event);
+                books.after(ready, &event);
                 (node, None, ready + 10_000)
             }
         }

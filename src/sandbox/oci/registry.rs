@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::{identity, listing};
 
 /// `GetNamespace`: a JSON string.
+#[expect(clippy::unnecessary_wraps, reason = "operations have one signature")]
 pub(super) fn namespace(books: &mut Ledger<'_, '_>, _: &Call<'_>) -> Outcome {
     Ok(Answer::ok(json!(books.account.namespace)))
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::call::{Answer, Call, Operation, Outcome};
 use super::error::ApiError;
 use super::ledger::Ledger;
+use crate::sandbox::world::hex;
 
 const TABLE: &str = "oci/retry-tokens";
 const LIFE_MS: u64 = 24 * 3600 * 1000;
@@ -66,6 +67,5 @@ fn again(books: &Ledger<'_, '_>, kept: &Kept, body: &str) -> Outcome {
 }
 
 fn hex_digest(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }

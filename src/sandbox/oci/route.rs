@@ -11,6 +11,10 @@ use super::{
 
 type Run = fn(&mut Ledger<'_, '_>, &call::Call<'_>) -> call::Outcome;
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the routes are options of operations"
+)]
 fn op(name: &'static str, run: Run) -> Option<Operation> {
     Some(Operation {
         name,
@@ -20,6 +24,10 @@ fn op(name: &'static str, run: Run) -> Option<Operation> {
 }
 
 /// An operation that makes something and honours retry tokens.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the routes are options of operations"
+)]
 fn once(name: &'static str, run: Run) -> Option<Operation> {
     Some(Operation {
         name,

@@ -130,12 +130,11 @@ impl Query {
 
 fn parse_term(text: &str) -> Option<(String, bool, String)> {
     let text = text.trim().trim_matches(['(', ')']);
-    let (field, value, equal) = match text.split_once("!=") {
-        Some((field, value)) => (field, value, false),
-        None => {
-            let (field, value) = text.split_once('=')?;
-            (field, value, true)
-        }
+    let (field, value, equal) = if let Some((field, value)) = text.split_once("!=") {
+        (field, value, false)
+    } else {
+        let (field, value) = text.split_once('=')?;
+        (field, value, true)
     };
     let value = value.trim().trim_matches(['\'', '"']);
     Some((field.trim().to_owned(), equal, value.to_owned()))

@@ -66,7 +66,7 @@ pub(super) fn open(books: &mut Ledger<'_, '_>, doc: &mut Doc, job: &Job<'_>) -> 
     let wait = books.draw_ms(&format!("starts {id}"), 1_000, 4_000);
     books.after(
         wait,
-        Event::Start {
+        &Event::Start {
             request: id.clone(),
         },
     );
@@ -131,7 +131,7 @@ pub(super) fn start(books: &mut Ledger<'_, '_>, id: &str) {
             request: id.to_owned(),
             error: end.1,
         };
-        books.after(end.0, event);
+        books.after(end.0, &event);
     }
 }
 
@@ -186,7 +186,7 @@ pub(super) fn finish(books: &mut Ledger<'_, '_>, id: &str, error: Option<Failure
             request: id.to_owned(),
             error,
         };
-        books.after(1_000, event);
+        books.after(1_000, &event);
         return;
     }
     let failed = error.is_some();

@@ -83,7 +83,7 @@ pub(crate) fn release(books: &mut Ledger<'_, '_>, holder: &str) {
             kind: Kind::Vnic,
             id: vnic.id().to_owned(),
         };
-        books.after(wait, event);
+        books.after(wait, &event);
     }
 }
 

@@ -154,8 +154,8 @@ fn refuse_used(
     doc: &Doc,
     uses: impl Fn(&Doc, &str) -> bool,
 ) -> Result<(), ApiError> {
-    let users = books.live_where(Kind::Subnet, |subnet| uses(subnet, doc.id()));
-    match users.first() {
+    let found = books.live_where(Kind::Subnet, |subnet| uses(subnet, doc.id()));
+    match found.first() {
         Some(subnet) => Err(ApiError::conflict(format!(
             "{} is associated with subnet {}",
             doc.id(),
@@ -212,7 +212,7 @@ fn settle(books: &mut Ledger<'_, '_>, kind: Kind, subject: &str, body: Map<Strin
             from: "PROVISIONING".to_owned(),
             to: "AVAILABLE".to_owned(),
         };
-        books.after(takes, event);
+        books.after(takes, &event);
     }
     doc
 }
