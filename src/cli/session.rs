@@ -25,7 +25,7 @@ use crate::ui::Reporter;
 const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 
 /// What a rehearsal's limits leave at least, in real time.
-const REHEARSAL_FLOOR: Duration = Duration::from_secs(2);
+const REHEARSAL_FLOOR: Duration = Duration::from_secs(5);
 
 /// A command's world.
 pub struct Session {

@@ -69,7 +69,6 @@ fn resync(cluster: &Arc<Cluster>, owners: &mut Owners) -> u64 {
                 key,
                 revision: row.revision,
                 before: None,
-                before_revision: 0,
                 after: Some(row.value),
             };
             react(cluster, &own, &change, owners);
