@@ -2,4 +2,14 @@
 //! in an environment of its own.
 
 mod crash;
+mod down;
+mod errors;
+mod interrupt;
+mod output;
+mod plan;
+mod profile_errors;
+mod secrets;
+mod seed;
 mod support;
+mod up;
+mod weather;

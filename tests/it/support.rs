@@ -118,6 +118,19 @@ impl Env {
         path.display().to_string()
     }
 
+    /// A profile for Oracle's own endpoints, or others by `--set`, with
+    /// everything in it that the built-in one leaves open.
+    pub fn oke(&self) -> String {
+        self.file(
+            "oke-team.yaml",
+            "extends: oke\n\
+             app:\n  services:\n    \
+             - {name: frontend, image: example.com/frontend:1, port: 3000}\n\
+             secrets:\n  database-url: {value: \"postgres://todo:s3cr3t@db/todo\"}\n  \
+             cohere-api-key: {value: co-key}\n  better-auth-secret: {value: auth}\n",
+        )
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         self.start(args).wait()
@@ -168,7 +181,7 @@ impl Env {
         let takes_profile = args
             .first()
             .is_some_and(|first| !matches!(*first, "sandbox" | "version" | "--version"));
-        if takes_profile && !args.iter().any(|arg| *arg == "oke") {
+        if takes_profile && !args.iter().any(|arg| arg.contains("oke")) {
             command.args(["--set", &format!("sandbox.clock={}", self.rate)]);
         }
         command
@@ -190,10 +203,12 @@ impl Env {
         wait_for(client::add_fault(&self.world(), fault)).unwrap();
     }
 
-    /// Adds a fault as a user does.
+    /// Adds a fault as a user does. A no-break space stands for a space within
+    /// an argument.
     pub fn fault_line(&self, line: &str) {
+        let words: Vec<_> = line.split(' ').map(|w| w.replace('\u{a0}', " ")).collect();
         let mut args = vec!["sandbox", "fault"];
-        args.extend(line.split(' '));
+        args.extend(words.iter().map(String::as_str));
         self.ok(&args);
     }
 
@@ -388,14 +403,17 @@ pub fn wait_for<T>(future: impl Future<Output = T>) -> T {
 /// One signing key for all the tests of a process.
 fn signing_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
-    KEY.get_or_init(|| {
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-        key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
-    })
+    KEY.get_or_init(new_key)
+}
+
+/// A new signing key, as PEM.
+pub fn new_key() -> String {
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
 }
 
 #[expect(clippy::disallowed_methods, reason = "files of a test's own folder")]
-fn write(path: &Path, content: &str) {
+pub fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
