@@ -46,7 +46,11 @@ pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken
             step.kept = true;
         }
     }
-    let doomed = doomed(&session, &plan);
+    let doomed: Vec<_> = session
+        .engine
+        .doomed(&plan)
+        .map(|step| step.title.clone())
+        .collect();
     if !doomed.is_empty() {
         confirm(settings, &session, &doomed)?;
     }
@@ -81,22 +85,6 @@ pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken
         );
     }
     Ok(Exit::Done)
-}
-
-/// The titles of what would be destroyed.
-fn doomed(session: &Session, plan: &Plan) -> Vec<String> {
-    let makes = |id| {
-        session
-            .engine
-            .graph()
-            .step(id)
-            .is_some_and(|step| !step.only_reads())
-    };
-    plan.steps
-        .iter()
-        .filter(|step| step.live.is_some() && !step.kept && makes(&step.id))
-        .map(|step| step.title.clone())
-        .collect()
 }
 
 fn confirm(settings: &Settings, session: &Session, doomed: &[String]) -> Result<()> {

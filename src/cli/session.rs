@@ -68,7 +68,7 @@ impl Session {
     ) -> Result<Self> {
         let loaded = load(settings)?;
         for warning in loaded.warnings.iter() {
-            settings.ui.warn(&warning.to_string());
+            settings.ui.stderr(&warning.to_string());
         }
         let digest = loaded.profile.digest();
         let mut profile = resolve(settings, &loaded, purpose)?;
@@ -176,7 +176,8 @@ impl Session {
                     return CliError::failed("cannot look at the deployment");
                 };
                 let more = failures.count();
-                let error = CliError::from(error).about(&format!("cannot look at {step}"));
+                let error = CliError::from(error)
+                    .about(&format!("cannot look at {step}; nothing was touched"));
                 match more {
                     0 => error,
                     n => error.note(format!("{n} other step(s) could not be looked at either")),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::names::StepId;
-use crate::plan::{Graph, Plan, StepError};
+use crate::plan::{Graph, Plan, PlannedStep, StepError};
 
 /// A graph of steps with everything that it takes to run it.
 pub struct Engine<C> {
@@ -74,6 +74,17 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Makes a plan true.
     pub async fn execute(&self, plan: &Plan) -> RunReport {
         run::execute(self, plan).await
+    }
+
+    /// What a teardown would remove of what a plan found.
+    pub fn doomed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a PlannedStep> {
+        plan.steps.iter().filter(|entry| {
+            let step = self.graph.step(&entry.id);
+            match (&entry.live, step) {
+                (Some(live), Some(step)) => !entry.kept && !step.only_reads() && !step.keeps(live),
+                _ => false,
+            }
+        })
     }
 
     /// Removes everything that a plan found, dependants first.

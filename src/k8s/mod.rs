@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, RwLock};
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, K8sError};
-pub use self::object::{ApplyOptions, ObjectRef};
+pub use self::object::{ApplyOptions, Compared, ObjectRef};
 pub use self::ready::NodeState;
 use crate::clock::{Backoff, Clock};
 

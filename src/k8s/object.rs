@@ -64,6 +64,15 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+/// A live object beside a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// The deployment that its owner label names.
+    pub owner: Option<String>,
+    /// What applying the manifest would change.
+    pub changes: Vec<FieldChange>,
+}
+
 /// How to apply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ApplyOptions {
@@ -181,9 +190,12 @@ impl Kube {
     /// What an apply would change, found by reading only: the live object
     /// against the fields that the manifest sets and those that it no longer
     /// sets. None when the object is not there.
-    pub async fn compare(&self, desired: &Manifest) -> Result<Option<Vec<FieldChange>>, K8sError> {
+    pub async fn compare(&self, desired: &Manifest) -> Result<Option<Compared>, K8sError> {
         let live = self.live(desired).await?;
-        Ok(live.map(|live| diff::owned(&live, desired)))
+        Ok(live.map(|live| Compared {
+            owner: live.label(OWNER_LABEL).map(str::to_owned),
+            changes: diff::owned(&live, desired),
+        }))
     }
 
     /// What an apply would change, worked out by the server: exact also where
@@ -388,7 +400,12 @@ mod tests {
                 ok(config_map("old").body()),
             )
             .kube();
-        let changes = kube.compare(&config_map("new")).await.unwrap().unwrap();
+        let changes = kube
+            .compare(&config_map("new"))
+            .await
+            .unwrap()
+            .unwrap()
+            .changes;
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].to_string(), "data.k: \"old\" -> \"new\"");
         assert!(script.seen().iter().all(|s| s.request.starts_with("GET")));

@@ -48,6 +48,11 @@ pub trait Step<C>: Send + Sync + 'static {
     fn only_reads(&self) -> bool {
         false
     }
+    /// Whether a teardown leaves the thing alone, because it was there before
+    /// the deployment.
+    fn keeps(&self, _: &Self::Live) -> bool {
+        false
+    }
     /// Looks for the thing.
     fn inspect(
         &self,
@@ -148,6 +153,8 @@ pub trait DynStep<C>: Send + Sync {
     fn quiet_limit(&self) -> Duration;
     /// See [`Step::only_reads`].
     fn only_reads(&self) -> bool;
+    /// See [`Step::keeps`].
+    fn keeps(&self, live: &Value) -> bool;
     /// See [`Step::inspect`].
     fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Boxed<'a, Option<Value>>;
     /// See [`Step::plan`].
@@ -181,6 +188,10 @@ impl<C: Send + Sync, S: Step<C>> DynStep<C> for S {
 
     fn only_reads(&self) -> bool {
         Step::only_reads(self)
+    }
+
+    fn keeps(&self, live: &Value) -> bool {
+        from_json(live).is_ok_and(|live| Step::keeps(self, &live))
     }
 
     fn inspect<'a>(&'a self, cx: &'a StepCx<C>) -> Boxed<'a, Option<Value>> {

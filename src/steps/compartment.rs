@@ -124,6 +124,10 @@ impl Step<Cx> for CompartmentStep {
         VISIBLE_WITHIN + Duration::from_mins(5)
     }
 
+    fn keeps(&self, live: &CompartmentLive) -> bool {
+        !live.owned
+    }
+
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<CompartmentLive>, StepError> {
         match &cx.cx.cloud()?.profile.compartment {
             CompartmentRef::Id(id) => Ok(Some(CompartmentLive {
@@ -175,9 +179,6 @@ impl Step<Cx> for CompartmentStep {
     }
 
     async fn destroy(&self, cx: &StepCx<Cx>, live: CompartmentLive) -> Result<(), StepError> {
-        if !live.owned {
-            return Ok(());
-        }
         cx.progress("looking for anything that is left in it");
         let looked = survey(cx.cx.cloud()?, &live.id, &cx.cx.deployment).await?;
         let left: Vec<_> = looked

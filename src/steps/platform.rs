@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::StepsError;
 use super::cluster::Access;
 use super::cx::Cx;
-use crate::k8s::{ApplyOptions, Kube, ObjectRef};
+use crate::k8s::{self, ApplyOptions, Kube, ObjectRef};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
@@ -77,9 +77,24 @@ fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
 pub(super) struct ObjectLive {
     /// What it is: `Component todo/statestore`.
     object: String,
+    /// Whether this deployment made it, and may delete it.
+    #[serde(default = "yes")]
+    ours: bool,
     /// In which fields it differs from what it should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     differs: Vec<FieldChange>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn planned(change: k8s::FieldChange) -> FieldChange {
+    FieldChange {
+        path: change.path,
+        before: change.before.map(Planned::Value),
+        after: change.after.map(Planned::Value),
+    }
 }
 
 /// Applies one object.
@@ -90,6 +105,14 @@ struct ObjectStep {
 }
 
 impl ObjectStep {
+    /// Whether several deployments may use the object.
+    fn is_shared(&self) -> bool {
+        matches!(
+            self.manifest.kind(),
+            "Namespace" | "CustomResourceDefinition"
+        )
+    }
+
     async fn kube(&self, cx: &StepCx<Cx>) -> Result<Kube, StepError> {
         let access = cx.input(&self.access)?;
         cx.cx.cluster.get(cx, &access).await
@@ -132,6 +155,10 @@ impl Step<Cx> for ObjectStep {
         GONE_WITHIN + Duration::from_mins(1)
     }
 
+    fn keeps(&self, live: &ObjectLive) -> bool {
+        !live.ours
+    }
+
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ObjectLive>, StepError> {
         let Some(access) = cx.known(&self.access) else {
             return Ok(None);
@@ -145,18 +172,29 @@ impl Step<Cx> for ObjectStep {
             Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => None,
             other => other?,
         };
-        let object = self.manifest.to_string();
-        Ok(compared.map(|changes| ObjectLive {
-            object,
-            differs: changes
-                .into_iter()
-                .map(|change| FieldChange {
-                    path: change.path,
-                    before: change.before.map(Planned::Value),
-                    after: change.after.map(Planned::Value),
-                })
-                .collect(),
-        }))
+        let Some(compared) = compared else {
+            return Ok(None);
+        };
+        let ours = compared.owner.as_deref() == Some(cx.cx.deployment.as_str());
+        match compared.owner {
+            Some(other) if !ours && !self.is_shared() => Err(StepError::new(
+                Class::Conflict,
+                format!("{} belongs to deployment `{other}`", self.manifest),
+            )
+            .with_hint("choose another `app.namespace` or `deployment` in the profile")),
+            // A namespace or a definition that was there before is used as it
+            // is, and stays when the deployment goes.
+            _ if !ours && self.is_shared() => Ok(Some(ObjectLive {
+                object: self.manifest.to_string(),
+                ours,
+                differs: Vec::new(),
+            })),
+            _ => Ok(Some(ObjectLive {
+                object: self.manifest.to_string(),
+                ours: true,
+                differs: compared.changes.into_iter().map(planned).collect(),
+            })),
+        }
     }
 
     fn plan(&self, _: &Cx, _: &Inputs, live: Option<&ObjectLive>) -> Change {
@@ -182,12 +220,22 @@ impl Step<Cx> for ObjectStep {
         }
         Ok(ObjectLive {
             object: self.manifest.to_string(),
+            ours: true,
             differs: Vec::new(),
         })
     }
 
     async fn destroy(&self, cx: &StepCx<Cx>, _: ObjectLive) -> Result<(), StepError> {
         let kube = self.kube(cx).await?;
+        if self.manifest.kind() == "CustomResourceDefinition"
+            && !kube
+                .list("dapr.io/v1alpha1", "Component", None, "")
+                .await?
+                .is_empty()
+        {
+            // Deleting the definition would delete the components of others.
+            return Ok(());
+        }
         let object = ObjectRef::from(&self.manifest);
         kube.delete_owned(&object, cx.cx.deployment.as_str())
             .await?;

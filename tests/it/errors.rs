@@ -10,7 +10,7 @@ use crate::support::{Env, Output, new_key, write};
 /// stderr from the first `error` on, without what differs between two runs.
 fn error(env: &Env, output: &Output) -> String {
     let stderr = env.redact(&output.stderr);
-    let from = stderr.find("error").unwrap_or(0);
+    let from = stderr.find("\nerror").map_or(0, |at| at + 1);
     let code = output.code.map_or("signal".to_owned(), |c| c.to_string());
     format!("exit: {code}\n{}", &stderr[from..])
 }

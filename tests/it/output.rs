@@ -33,7 +33,7 @@ fn every_command_has_a_document_with_a_schema() {
 fn runs_stream_lines_of_json_and_end_with_a_report() {
     let env = Env::new();
     for (args, schema) in [
-        (&["up", "-o", "json"][..], "todoctl/up/v1"),
+        (&["up", "-o", "json"][..], "todoctl/run/v1"),
         (&["down", "--yes", "-o", "json"], "todoctl/down/v1"),
     ] {
         let text = env.ok(args);

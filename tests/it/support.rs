@@ -370,13 +370,16 @@ pub fn now() -> Instant {
 pub fn redact(text: &str) -> String {
     static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
-            (r"[0-9A-F]{32}(/[0-9A-F]{32}){0,2}", "[REQUEST]"),
+            (r"[0-9A-F]{32}(/[0-9A-F]{16,32}){0,2}", "[REQUEST]"),
             (r"ocid1\.([a-z]+)\.[a-z0-9.-]+", "[OCID $1]"),
             (
                 r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
                 "[UUID]",
             ),
             (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[TIME]"),
+            (r"([0-9a-f]{2}:){15}[0-9a-f]{2}", "[FINGERPRINT]"),
+            (r"\boke-[a-z0-9]+(-[a-z0-9]+)+", "[NODE]"),
+            (r"\b\d+ (attempts|rounds)\b", "[N] $1"),
             (r"\br[0-9a-f]{8}\b", "[RUN]"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
             (r"\b[A-Z][a-z]{3}:EU-FRANKFURT", "[PREFIX]:EU-FRANKFURT"),

@@ -25,7 +25,7 @@ pub fn object(call: &Call, bytes: &[u8]) -> Outcome<Value> {
         .unwrap_or("application/json");
     let media = media.split(';').next().unwrap_or_default().trim();
     let object = match media {
-        "application/json" | "" => json_body(bytes)?,
+        "application/json" | "" => json_body(call, bytes)?,
         "application/yaml" => yaml_body(bytes)?,
         "application/vnd.kubernetes.protobuf" => proto::decode(bytes)?,
         _ => return Err(Status::unsupported_media_type(FORMATS)),
@@ -40,7 +40,96 @@ pub fn apply_configuration(call: &Call) -> Outcome<Value> {
         Ok(config) => config,
         Err(_) => yaml_body(bytes)?,
     };
+    let schema = &call.resource.schema;
+    if config.is_object() {
+        let mut faults = Vec::new();
+        typed(schema, schema.root, &config, "", &mut faults);
+        match faults.as_slice() {
+            [] => {}
+            [one] => return Err(not_typed(call, &config, one)),
+            many => {
+                let list = format!("errors:\n  {}", many.join("\n  "));
+                return Err(not_typed(call, &config, &list));
+            }
+        }
+    }
     checked(call, config, bytes)
+}
+
+/// An applied configuration must fit its schema to be taken apart at all.
+pub fn not_typed(call: &Call, config: &Value, why: &str) -> Box<Status> {
+    Status::plain_internal(format!(
+        "failed to create typed patch object ({}/{}; {}, Kind={}): {why}",
+        text(config, "/metadata/namespace"),
+        text(config, "/metadata/name"),
+        call.resource.api_version(),
+        call.resource.kind
+    ))
+}
+
+/// Notes where a configuration does not fit its schema.
+fn typed(schema: &Schema, id: TypeId, value: &Value, path: &str, faults: &mut Vec<String>) {
+    if value.is_null() {
+        return;
+    }
+    let mut expected =
+        |what: &str| faults.push(format!("{path}: expected {what}, got {}", go_kind(value)));
+    match schema.types.get(id) {
+        Type::Any => {}
+        Type::Object(object) => match value {
+            Value::Object(map) => {
+                for (name, child) in map {
+                    let path = format!("{path}.{name}");
+                    match object
+                        .fields
+                        .get(name.as_str())
+                        .map(|f| f.ty)
+                        .or(object.rest)
+                    {
+                        Some(ty) => typed(schema, ty, child, &path, faults),
+                        None if object.open => {}
+                        None => faults.push(format!("{path}: field not declared in schema")),
+                    }
+                }
+            }
+            _ => expected("map"),
+        },
+        Type::List(list) => match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let step = super::apply::step_of(list, item)
+                        .map_or_else(|| format!("[{index}]"), |s| s.to_string());
+                    typed(schema, list.item, item, &format!("{path}{step}"), faults);
+                }
+            }
+            _ => expected("list"),
+        },
+        Type::Scalar(scalar) => match scalar {
+            Scalar::Bool if !value.is_boolean() => expected("boolean"),
+            Scalar::Int32 | Scalar::Int64 | Scalar::Double if !value.is_number() => {
+                expected("numeric (int or float)");
+            }
+            Scalar::String | Scalar::Bytes | Scalar::Time | Scalar::MicroTime
+                if !value.is_string() =>
+            {
+                expected("string");
+            }
+            _ if value.is_object() || value.is_array() => expected("scalar"),
+            _ => {}
+        },
+    }
+}
+
+/// A value's kind as Go prints it.
+fn go_kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => format!("boolean: {b}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "list".to_owned(),
+        Value::Object(_) => "map".to_owned(),
+    }
 }
 
 /// An object after the checks that every body goes through.
@@ -53,6 +142,11 @@ pub fn checked(call: &Call, mut object: Value, bytes: &[u8]) -> Outcome<Value> {
         )));
     }
     check_kind(call, &mut object)?;
+    if call.sub.is_some_and(|sub| sub.kind().is_some()) {
+        // What these subresources take is not the resource's own kind.
+        ensure_metadata(&mut object);
+        return Ok(object);
+    }
     let mut unknown = Vec::new();
     find_duplicates(bytes, &mut unknown);
     if let Some(custom) = &resource.custom {
@@ -122,29 +216,6 @@ fn is_patch(media: &str) -> bool {
 }
 
 fn strict_patch(call: &Call, unknown: &[String]) -> Box<Status> {
-    let apply = call
-        .request
-        .header("content-type")
-        .is_some_and(|m| m.starts_with("application/apply-patch"));
-    if apply {
-        // The typed schema of an apply refuses the first unknown field.
-        let errors: Vec<_> = unknown
-            .iter()
-            .map(|text| match text.strip_prefix("unknown field ") {
-                Some(field) => {
-                    format!(".{}: field not declared in schema", field.trim_matches('"'))
-                }
-                None => text.clone(),
-            })
-            .collect();
-        return Status::internal(format!(
-            "failed to create typed patch object ({}; {}, Kind={}): {}",
-            super::cluster::key(&call.target.namespace, &call.target.name),
-            call.resource.api_version(),
-            call.resource.kind,
-            errors.join("\n")
-        ));
-    }
     Status::invalid(
         &call.resource.group,
         &call.resource.kind,
@@ -160,16 +231,26 @@ fn strict_patch(call: &Call, unknown: &[String]) -> Box<Status> {
     )
 }
 
-fn json_body(bytes: &[u8]) -> Outcome<Value> {
+fn json_body(call: &Call, bytes: &[u8]) -> Outcome<Value> {
     serde_json::from_slice(bytes).map_err(|error| {
+        let error = if error.is_eof() {
+            "unexpected end of JSON input".to_owned()
+        } else {
+            error.to_string()
+        };
+        let start: String = String::from_utf8_lossy(bytes).chars().take(30).collect();
         Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {error}"
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({start})",
+            call.resource.kind
         ))
     })
 }
 
-fn yaml_body(_bytes: &[u8]) -> Outcome<Value> {
-    Err(Status::unsupported_media_type(FORMATS))
+fn yaml_body(bytes: &[u8]) -> Outcome<Value> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Status::bad_request("error parsing YAML: invalid UTF-8"))?;
+    crate::yaml::from_str(text, "body")
+        .map_err(|finding| Status::bad_request(format!("error parsing YAML: {}", finding.summary)))
 }
 
 /// The object's version and kind must be those of the path.
@@ -196,12 +277,18 @@ fn check_kind(call: &Call, object: &mut Value) -> Outcome<()> {
     }
     if !stated.is_empty() && stated != expected {
         return Err(Status::bad_request(format!(
-            "the API version in the data ({stated}) does not match the expected API version ({expected})"
+            "{kind} in version \"{}\" cannot be handled as a {kind}: no kind \"{kind}\" is registered for version \"{stated}\" in scheme \"pkg/runtime/scheme.go:111\"",
+            stated.rsplit('/').next().unwrap_or_default()
         )));
     }
     if !stated_kind.is_empty() && stated_kind != kind {
         return Err(Status::bad_request(format!(
-            "{stated_kind} in version \"{version}\" cannot be handled as a {kind}: no kind \"{stated_kind}\" is registered for version \"{expected}\""
+            "{stated_kind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{stated_kind}) to ({}.{kind}): unknown conversion",
+            if group.is_empty() {
+                "core"
+            } else {
+                group.split('.').next().unwrap_or_default()
+            }
         )));
     }
     Ok(())
@@ -346,7 +433,7 @@ fn wrong_type(schema: &Schema, id: TypeId, value: &Value, place: &Place) -> Opti
 
 fn wrong_scalar(scalar: Scalar, value: &Value, place: &Place) -> Option<String> {
     let (fits, ty) = match scalar {
-        Scalar::String => (value.is_string(), "string"),
+        Scalar::String | Scalar::Duration => (value.is_string(), "string"),
         Scalar::Bool => (value.is_boolean(), "bool"),
         Scalar::Int32 => (
             value.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
@@ -372,7 +459,6 @@ fn wrong_scalar(scalar: Scalar, value: &Value, place: &Place) -> Option<String> 
             }
             (value.is_string(), "string")
         }
-        Scalar::Duration => (value.is_string(), "string"),
         Scalar::Quantity => {
             if value.is_string() || value.is_number() {
                 let text = value

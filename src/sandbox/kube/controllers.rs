@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Cluster, text};
 use super::gc::Owners;
-use super::{crd, namespace, write};
+use super::{crd, namespace, prepare};
 use crate::sandbox::store::Change;
 
 /// Follows the changes until stopped.
@@ -109,7 +109,7 @@ pub fn modify(cluster: &Cluster, table: &str, key: &str, change: impl Fn(&Value)
         if new == *row.value {
             return;
         }
-        let done = if write::is_finished(&new) {
+        let done = if prepare::is_finished(&new) {
             cluster.delete(table, key, row.revision)
         } else {
             cluster.put(table, key, new, Some(row.revision))
@@ -132,7 +132,7 @@ pub fn delete(cluster: &Cluster, table: &str, key: &str) {
         }
         metadata.insert("deletionTimestamp".to_owned(), json!(now));
         metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
-        write::raise_generation(&mut object);
+        prepare::raise_generation(&mut object);
         Some(object)
     });
 }

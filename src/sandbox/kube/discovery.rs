@@ -14,7 +14,7 @@ use super::status::{Outcome, Status};
 use crate::sandbox::http::{Reply, Request};
 
 /// The version that the server says it is.
-const VERSION: &str = "v1.34.1";
+pub const VERSION: &str = "v1.34.1";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/version`.

@@ -12,12 +12,15 @@ use crate::sandbox::store::Change;
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
+/// Table and key of an object.
+type Place = (Arc<str>, Arc<str>);
+
 /// Who owns what, by uid.
 #[derive(Debug, Default)]
 pub struct Owners {
     alive: HashSet<String>,
-    owned: HashMap<String, BTreeSet<(Arc<str>, Arc<str>)>>,
-    places: HashMap<String, (Arc<str>, Arc<str>)>,
+    owned: HashMap<String, BTreeSet<Place>>,
+    places: HashMap<String, Place>,
 }
 
 fn owner_uids(object: &Value) -> Vec<String> {

@@ -6,26 +6,53 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::catalog::Sub;
+use super::catalog::{Resource, Sub};
 use super::cluster::text;
 use super::crd;
 use super::objects::DeleteOptions;
 use super::request::Call;
 use super::status::{Outcome, Status};
 
+/// Brings an object into its stored form, as decoding it does.
+pub fn convert(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "secrets") => fold_string_data(object),
+        ("", "namespaces") => label_namespace(object),
+        ("apps", "daemonsets") => {
+            let key = "deprecated.daemonset.template.generation";
+            if object["metadata"]["annotations"].get(key).is_none() {
+                object["metadata"]["annotations"][key] = json!("1");
+            }
+        }
+        ("batch", "jobs") => copy_labels(object),
+        ("apiextensions.k8s.io", _) => crd::prepare_definition(object),
+        _ => {}
+    }
+}
+
+/// A job without labels has those of its pods.
+fn copy_labels(job: &mut Value) {
+    let own = job.pointer("/metadata/labels").and_then(Value::as_object);
+    if own.is_none_or(serde_json::Map::is_empty)
+        && let Some(labels) = job.pointer("/spec/template/metadata/labels").cloned()
+    {
+        job["metadata"]["labels"] = labels;
+    }
+}
+
 /// Readies a new object of a kind.
 pub fn prepare_create(call: &Call, object: &mut Value) -> Outcome<()> {
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "namespaces") => new_namespace(object),
-        ("", "secrets") => fold_string_data(object),
         ("", "services") => allocate(call, None, object),
         ("", "pods") => new_pod(object),
         ("", "persistentvolumeclaims") => {
             object["status"] = json!({"phase": "Pending"});
+            object["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
         }
         ("", "persistentvolumes") => object["status"] = json!({"phase": "Pending"}),
         ("batch", "jobs") => new_job(object),
-        ("apiextensions.k8s.io", _) => crd::prepare_definition(object, true),
+        ("apiextensions.k8s.io", _) => crd::start_definition(object),
         _ => {}
     }
     Ok(())
@@ -38,9 +65,7 @@ pub fn prepare_update(call: &Call, old: &Value, new: &mut Value) -> Outcome<()> 
             new["spec"] = old["spec"].clone();
             label_namespace(new);
         }
-        ("", "secrets") => fold_string_data(new),
         ("", "services") if call.sub.is_none() => allocate(call, Some(old), new),
-        ("apiextensions.k8s.io", _) => crd::prepare_definition(new, false),
         _ => {}
     }
     Ok(())
@@ -80,6 +105,23 @@ fn fold_string_data(object: &mut Value) {
 
 fn new_pod(object: &mut Value) {
     object["status"] = json!({"phase": "Pending", "qosClass": quality(object)});
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    spec.entry("priority").or_insert_with(|| json!(0));
+    spec.entry("preemptionPolicy")
+        .or_insert_with(|| json!("PreemptLowerPriority"));
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    for key in ["not-ready", "unreachable"] {
+        let key = format!("node.kubernetes.io/{key}");
+        if let Some(list) = tolerations.as_array_mut()
+            && !list.iter().any(|t| t["key"] == key.as_str())
+        {
+            list.push(json!({
+                "effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300,
+            }));
+        }
+    }
 }
 
 /// A pod's quality of service: by its requests and limits.
@@ -123,6 +165,7 @@ fn new_job(object: &mut Value) {
         labels[format!("{prefix}controller-uid")] = json!(uid);
         labels[format!("{prefix}job-name")] = json!(name);
     }
+    copy_labels(object);
 }
 
 /// Gives a service its addresses and node ports.
@@ -254,5 +297,20 @@ pub fn grace(call: &Call, options: &DeleteOptions, object: &Value) -> u64 {
 pub fn start_delete(call: &Call, object: &mut Value) {
     if call.resource.is("", "namespaces") {
         object["status"]["phase"] = json!("Terminating");
+    }
+    if call
+        .resource
+        .is("apiextensions.k8s.io", "customresourcedefinitions")
+    {
+        // It stays until its objects are gone.
+        object["metadata"]["finalizers"] = match object["metadata"]["finalizers"].take() {
+            Value::Array(mut list) => {
+                if !list.iter().any(|f| f == crd::CLEANUP) {
+                    list.push(json!(crd::CLEANUP));
+                }
+                Value::Array(list)
+            }
+            _ => json!([crd::CLEANUP]),
+        };
     }
 }

@@ -6,39 +6,43 @@
 //! from its documentation and must never use the `kube` or `k8s-openapi`
 //! crates: a mistake of theirs, or ours in using them, must show here.
 
-mod access;
-mod apply;
-mod body;
-mod bootstrap;
-mod catalog;
-mod cluster;
-mod controllers;
-mod crd;
-mod defaults;
-mod discovery;
-mod gc;
-mod kinds;
-mod namespace;
-mod node;
-mod objects;
-mod openapi;
-mod patch;
-mod proto;
-mod registry;
-mod render;
-mod request;
-mod schema;
-mod select;
-mod server;
-mod status;
-mod subresources;
-mod table;
+pub mod access;
+pub mod age;
+pub mod apply;
+pub mod body;
+pub mod bootstrap;
+pub mod catalog;
+pub mod cluster;
+pub mod columns;
+pub mod controllers;
+pub mod crd;
+pub mod defaults;
+pub mod discovery;
+pub mod gc;
+pub mod jsonpath;
+pub mod kinds;
+pub mod namespace;
+pub mod node;
+pub mod objects;
+pub mod openapi;
+pub mod patch;
+pub mod prepare;
+pub mod proto;
+pub mod registry;
+pub mod render;
+pub mod request;
+pub mod schema;
+pub mod select;
+pub mod server;
+pub mod status;
+pub mod subresources;
+pub mod table;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod validate;
-mod watch;
-mod write;
+pub mod tls;
+pub mod validate;
+pub mod watch;
+pub mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -200,6 +204,13 @@ impl Clusters {
         Ok(())
     }
 
+    /// Stops serving; everything stays in the store.
+    pub fn stop_all(&self) {
+        for (_, running) in self.running().drain() {
+            running.stop.cancel();
+        }
+    }
+
     /// Stops a cluster and deletes everything in it.
     pub fn remove(&self, cluster_ocid: &str) {
         if let Some(running) = self.running().remove(cluster_ocid) {
@@ -218,9 +229,13 @@ impl Clusters {
     }
 
     /// Lets a node join: it exists at once and is Ready after a while.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller has no more use for it"
+    )]
     pub fn register_node(self: &Arc<Self>, cluster_ocid: &str, node: NodeSpec) {
         if let Some(cluster) = self.cluster(cluster_ocid) {
-            node::register(&cluster, node);
+            node::register(&cluster, &node);
         }
     }
 

@@ -13,11 +13,11 @@ use super::controllers::{delete, modify};
 const READY_AFTER: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(40));
 
 /// Lets a node join; it is ready after a drawn while.
-pub fn register(cluster: &Arc<Cluster>, spec: NodeSpec) {
+pub fn register(cluster: &Arc<Cluster>, spec: &NodeSpec) {
     let table = cluster.table_of("", "nodes");
     let name = spec.name.clone();
     if cluster.world.store.get(&table, &name).is_none() {
-        let object = node(cluster, &spec, &cluster.uid(&table, &name));
+        let object = node(cluster, spec, &cluster.uid(&table, &name));
         cluster.put(&table, &name, object, None);
     }
     let (low, high) = READY_AFTER;

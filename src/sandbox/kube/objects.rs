@@ -11,7 +11,7 @@ use super::cluster::{key, key_prefix, present, text};
 use super::request::Call;
 use super::select::Selector;
 use super::status::{Cause, Outcome, Status};
-use super::{kinds, write};
+use super::{kinds, prepare};
 use crate::sandbox::store::Row;
 
 /// One object.
@@ -155,10 +155,7 @@ pub fn list(call: &Call) -> Outcome<Page> {
             _ => cluster.rows(resource, &call.target.namespace),
         };
         match moment(call)? {
-            Moment::NotBefore(revision) if revision > now => {
-                return Err(Status::too_large_version(revision, now));
-            }
-            Moment::Exactly(revision) if revision > now => {
+            Moment::NotBefore(revision) | Moment::Exactly(revision) if revision > now => {
                 return Err(Status::too_large_version(revision, now));
             }
             Moment::Exactly(revision) => (at_revision(call, revision)?, revision, String::new()),
@@ -326,7 +323,7 @@ pub fn delete(call: &Call, options: &DeleteOptions) -> Outcome<Deleted> {
         let uid = text(&row.value, "/metadata/uid").to_owned();
         let mut marked = row.value.as_ref().clone();
         mark(call, options, &mut marked);
-        let gone = write::is_finished(&marked);
+        let gone = prepare::is_finished(&marked);
         if options.dry_run {
             return Ok(if gone {
                 Deleted::Gone(uid, Box::new(present(&marked, row.revision, resource)))
@@ -406,8 +403,15 @@ fn mark(call: &Call, options: &DeleteOptions, object: &mut Value) {
         return;
     }
     metadata.insert("deletionTimestamp".to_owned(), json!(now));
-    metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
-    write::raise_generation(object);
+    // Namespaces and definitions end in their own way.
+    let own_way = call.resource.is("", "namespaces")
+        || call
+            .resource
+            .is("apiextensions.k8s.io", "customresourcedefinitions");
+    if !own_way {
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+        prepare::raise_generation(object);
+    }
 }
 
 /// Deletes what a call selects; gives the objects as they were.
@@ -416,8 +420,8 @@ pub fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Va
     let mut deleted = Vec::new();
     for object in page.items {
         let mut target = call.target.clone();
-        target.name = text(&object, "/metadata/name").to_owned();
-        target.namespace = text(&object, "/metadata/namespace").to_owned();
+        text(&object, "/metadata/name").clone_into(&mut target.name);
+        text(&object, "/metadata/namespace").clone_into(&mut target.namespace);
         let one = call.for_object(target);
         match delete(&one, options) {
             Ok(Deleted::Gone(_, object)) => deleted.push(*object),
@@ -432,8 +436,8 @@ pub fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Va
 /// A list as it travels.
 pub fn list_value(resource: &Resource, page: Page) -> Value {
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
-    if let Some(next) = page.next {
-        metadata["continue"] = json!(next);
+    if page.next.is_some() || resource.custom.is_some() {
+        metadata["continue"] = json!(page.next.unwrap_or_default());
     }
     if let Some(remaining) = page.remaining {
         metadata["remainingItemCount"] = json!(remaining);

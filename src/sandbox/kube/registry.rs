@@ -34,19 +34,6 @@ impl Registry {
         self.by_path.get(&key).cloned()
     }
 
-    /// The resource of a kind.
-    pub fn kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Resource>> {
-        self.resources
-            .iter()
-            .find(|r| r.group == group && r.version == version && r.kind == kind)
-            .cloned()
-    }
-
-    /// Any version of a resource of a group.
-    pub fn any_version(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.resources.iter().find(|r| r.is(group, plural)).cloned()
-    }
-
     /// Each group with its versions, in the order of discovery.
     pub fn groups(&self) -> Vec<(String, Vec<String>)> {
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
@@ -67,19 +54,5 @@ impl Registry {
             .filter(|r| r.group == group && r.version == version)
             .cloned()
             .collect()
-    }
-
-    /// Each stored resource once, whatever versions it is served in.
-    pub fn stored(&self) -> Vec<Arc<Resource>> {
-        let mut seen: Vec<(&str, &str)> = Vec::new();
-        let mut out = Vec::new();
-        for resource in &self.resources {
-            let key = (resource.storage_group.as_str(), resource.plural.as_str());
-            if resource.verbs == catalog::Verbs::All && !seen.contains(&key) {
-                seen.push(key);
-                out.push(resource.clone());
-            }
-        }
-        out
     }
 }

@@ -53,7 +53,7 @@ pub fn one(resource: &Resource, shown: &Shown, object: Value) -> Value {
         Format::Table => {
             let version = object.pointer("/metadata/resourceVersion").cloned();
             let metadata = version.map_or_else(|| json!({}), |v| json!({"resourceVersion": v}));
-            table::table(resource, shown, &[object], metadata)
+            table::table(resource, shown, &[object], &metadata)
         }
     }
 }
@@ -72,7 +72,7 @@ pub fn many(resource: &Resource, shown: &Shown, page: Page) -> Value {
                 },
             );
             let metadata = metadata.get("metadata").cloned().unwrap_or_default();
-            table::table(resource, shown, &items, metadata)
+            table::table(resource, shown, &items, &metadata)
         }
         Format::Partial => {
             let mut list = list_value(resource, page);

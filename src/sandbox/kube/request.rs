@@ -199,6 +199,7 @@ impl Call {
     }
 
     /// The same call for another object.
+    #[must_use]
     pub fn for_object(&self, target: Target) -> Self {
         Self {
             cluster: self.cluster.clone(),
@@ -320,7 +321,7 @@ pub fn accepted(request: &Request) -> Outcome<Format> {
         }
     }
     Err(Status::not_acceptable(
-        "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
     ))
 }
 

@@ -178,18 +178,13 @@ fn parse_fields(resource: &Resource, text: &str) -> Outcome<Vec<(String, bool, S
         };
         if !selectable(resource, &found.0) {
             return Err(Status::bad_request(format!(
-                "Unable to find \"{}\" that match label selector \"\", field selector \"{text}\": field label not supported: {}",
-                list_name(resource),
+                "field label not supported: {}",
                 found.0
             )));
         }
         fields.push(found);
     }
     Ok(fields)
-}
-
-fn list_name(resource: &Resource) -> String {
-    format!("{}, Resource={}", resource.api_version(), resource.plural)
 }
 
 /// Whether objects can be selected by this field.

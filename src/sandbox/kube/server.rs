@@ -27,7 +27,7 @@ impl Handler for Server {
             Err(status) => return status.reply(),
         };
         let name = user.name.clone();
-        let reply = self.answer(user, request).await;
+        let reply = self.answer(user, request);
         reply.unwrap_or_else(|status| status.reply()).by(name)
     }
 
@@ -63,7 +63,7 @@ impl Server {
             .map_err(|_| Status::unauthorized())
     }
 
-    async fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
+    fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
         let segments = request.segments();
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -81,19 +81,18 @@ impl Server {
             ["apis", group] => return discovery::group(&self.0, group),
             ["api", version] => return discovery::resources(&self.0, "", version),
             ["apis", group, version] => return discovery::resources(&self.0, group, version),
-            ["openapi", "v2"] => return Ok(openapi::v2(&self.0, &request)),
+            ["openapi", "v2"] => return openapi::v2(&self.0, &request),
             ["openapi", "v3"] => return Ok(openapi::index(&self.0)),
             ["openapi", "v3", rest @ ..] => return openapi::document(&self.0, rest),
             _ => {}
         }
         let Some(target) = Target::parse(&segments) else {
-            return Ok(Reply::text(
-                StatusCode::NOT_FOUND,
-                "text/plain; charset=utf-8",
-                "404 page not found\n",
-            ));
+            return Ok(lost());
         };
         let registry = self.0.registry();
+        if registry.of(&target.group, &target.version).is_empty() {
+            return Ok(lost());
+        }
         let (resource, sub, verb) = resolve(&registry, &target, &request)?;
         let call = Call {
             cluster: self.0.clone(),
@@ -113,6 +112,15 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner);
         Ok(warn(reply, &warnings))
     }
+}
+
+/// The reply to paths of no API.
+fn lost() -> Reply {
+    Reply::text(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        "404 page not found\n",
+    )
 }
 
 /// Adds warnings as headers.
@@ -152,7 +160,7 @@ fn perform(call: &Call) -> Outcome<Reply> {
         Verb::Patch => write::patch(call).map(|w| object(w.object, w.created)),
         Verb::Delete => match delete(call, &delete_options(call)?)? {
             Deleted::Waiting(value) => Ok(object(value, false)),
-            Deleted::Gone(uid, last) => Ok(gone(call, &uid, *last)),
+            Deleted::Gone(uid, last) => Ok(gone(call, &uid, &last)),
         },
         Verb::DeleteCollection => {
             let items = delete_collection(call, &delete_options(call)?)?;
@@ -170,14 +178,16 @@ fn perform(call: &Call) -> Outcome<Reply> {
 
 /// What is said about an object that is no more: a status, or for pods the
 /// object itself.
-fn gone(call: &Call, uid: &str, last: Value) -> Reply {
-    if call.resource.is("", "pods")
-        || call.resource.is("", "serviceaccounts")
-        || call.resource.is("", "services")
-        || call.resource.is("", "persistentvolumeclaims")
-        || call.resource.is("", "persistentvolumes")
-    {
-        return Reply::json(StatusCode::OK, &last);
+fn gone(call: &Call, uid: &str, last: &Value) -> Reply {
+    let shown = [
+        "pods",
+        "serviceaccounts",
+        "services",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+    ];
+    if call.resource.group.is_empty() && shown.contains(&call.resource.plural.as_str()) {
+        return Reply::json(StatusCode::OK, last);
     }
     let mut details = json!({"name": call.target.name});
     if !call.resource.group.is_empty() {

@@ -34,6 +34,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// How long to wait before trying again.
     pub retry_after: Option<u32>,
+    /// Whether details are sent though nothing is in them.
+    pub even_empty: bool,
 }
 
 /// One of several reasons for a refusal.
@@ -73,8 +75,13 @@ impl Status {
         })
     }
 
+    fn with_empty_details(mut self: Box<Self>) -> Box<Self> {
+        self.details.even_empty = true;
+        self
+    }
+
     fn about(mut self: Box<Self>, resource: &Resource, name: &str) -> Box<Self> {
-        self.details.name = name.to_owned();
+        name.clone_into(&mut self.details.name);
         self.details.group.clone_from(&resource.group);
         self.details.kind.clone_from(&resource.plural);
         self
@@ -93,6 +100,7 @@ impl Status {
             "NotFound",
             "the server could not find the requested resource",
         )
+        .with_empty_details()
     }
 
     /// The name is taken.
@@ -173,12 +181,6 @@ impl Status {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
-    /// The user may not use this path.
-    pub fn forbidden_path(user: &str, verb: &str, path: &str) -> Box<Self> {
-        let message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
-        Self::new(403, "Forbidden", message)
-    }
-
     /// The resource does not have this verb.
     pub fn method_not_allowed() -> Box<Self> {
         Self::new(
@@ -186,15 +188,17 @@ impl Status {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         )
+        .with_empty_details()
     }
 
     /// None of the accepted formats can be had.
-    pub fn not_acceptable(accepted: &str) -> Box<Self> {
+    pub fn not_acceptable(available: &str) -> Box<Self> {
         Self::new(
             406,
             "NotAcceptable",
-            format!("only the following media types are accepted: {accepted}"),
+            format!("406: Not Acceptable\n\nAvailable representations: {available}"),
         )
+        .with_empty_details()
     }
 
     /// The body's format is unknown.
@@ -206,6 +210,11 @@ impl Status {
                 "the body of the request was in an unknown format - accepted media types include: {accepted}"
             ),
         )
+    }
+
+    /// The patch's format is unknown.
+    pub fn unsupported_patch() -> Box<Self> {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with_empty_details()
     }
 
     /// A resource version or page that is no longer kept.
@@ -233,20 +242,20 @@ impl Status {
         status
     }
 
-    /// The request's object is larger than allowed.
-    pub fn too_large(message: impl Into<String>) -> Box<Self> {
-        Self::new(413, "RequestEntityTooLarge", message)
-    }
-
     /// The patch does not fit the object.
     pub fn unprocessable(message: impl Into<String>) -> Box<Self> {
-        Self::new(422, "Invalid", message)
+        Self::new(422, "Invalid", message).with_empty_details()
     }
 
     /// Something that should not happen.
     pub fn internal(message: impl Into<String>) -> Box<Self> {
         let message = format!("Internal error occurred: {}", message.into());
         Self::new(500, "InternalError", message)
+    }
+
+    /// An internal error whose text stands for itself.
+    pub fn plain_internal(message: String) -> Box<Self> {
+        Self::new(500, "", message)
     }
 
     /// What the fault plan wants to be answered.
@@ -305,9 +314,11 @@ impl Status {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         });
-        if !details.is_empty() {
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
+        if !details.is_empty() || d.even_empty {
             status["details"] = Value::Object(details);
         }
         status["code"] = json!(self.code);

@@ -1,9 +1,5 @@
 //! The server under unmodified clients.
 
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
-
 use super::*;
 use crate::clock::Clock;
 
@@ -52,4 +48,272 @@ async fn serve() {
     )
     .unwrap();
     std::future::pending::<()>().await;
+}
+
+struct Rig {
+    _dir: tempfile::TempDir,
+    clusters: Arc<Clusters>,
+    endpoint: Endpoint,
+    client: ::kube::Client,
+}
+
+const OCID: &str = "ocid1.cluster.test";
+
+async fn rig() -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::new(1000.0, CancellationToken::new());
+    let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
+    let clusters = Clusters::new(world, Arc::new(OneToken));
+    let endpoint = clusters.ensure(OCID).await.unwrap();
+    let client = client(&endpoint).await;
+    Rig {
+        _dir: dir,
+        clusters,
+        endpoint,
+        client,
+    }
+}
+
+async fn client(endpoint: &Endpoint) -> ::kube::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = ::kube::config::Kubeconfig::from_yaml(&kubeconfig(endpoint)).unwrap();
+    let options = ::kube::config::KubeConfigOptions::default();
+    let config = ::kube::Config::from_custom_kubeconfig(config, &options)
+        .await
+        .unwrap();
+    ::kube::Client::try_from(config).unwrap()
+}
+
+use ::kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret};
+
+fn config_map(name: &str, data: &serde_json::Value) -> serde_json::Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+#[tokio::test]
+async fn kube_rs_discovers_applies_conflicts_and_deletes() {
+    let rig = rig().await;
+    let discovery = ::kube::Discovery::new(rig.client.clone())
+        .run_aggregated()
+        .await
+        .unwrap();
+    let gvk = ::kube::core::GroupVersionKind::gvk("apps", "v1", "Deployment");
+    assert_eq!(discovery.resolve_gvk(&gvk).unwrap().0.plural, "deployments");
+
+    let maps: Api<ConfigMap> = Api::namespaced(rig.client.clone(), "default");
+    let apply = |manager: &str| PatchParams::apply(manager);
+    let one = config_map("a", &json!({"k": "1"}));
+    let made = maps
+        .patch("a", &apply("one").validation_strict(), &Patch::Apply(&one))
+        .await
+        .unwrap();
+    let again = maps
+        .patch("a", &apply("one"), &Patch::Apply(&one))
+        .await
+        .unwrap();
+    assert_eq!(
+        made.metadata.resource_version,
+        again.metadata.resource_version
+    );
+
+    let two = config_map("a", &json!({"k": "2"}));
+    let refused = maps.patch("a", &apply("two"), &Patch::Apply(&two)).await;
+    let Err(::kube::Error::Api(status)) = refused else {
+        panic!("a conflict")
+    };
+    assert_eq!(status.code, 409);
+    assert_eq!(
+        status.message,
+        "Apply failed with 1 conflict: conflict with \"one\": .data.k"
+    );
+    let forced = maps
+        .patch("a", &apply("two").force(), &Patch::Apply(&two))
+        .await
+        .unwrap();
+    assert_eq!(forced.data.unwrap()["k"], "2");
+
+    maps.delete("a", &DeleteParams::default()).await.unwrap();
+    assert!(maps.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_watcher_sees_what_a_selector_selects() {
+    use ::kube::runtime::{WatchStreamExt as _, watcher};
+    use futures::StreamExt as _;
+    let rig = rig().await;
+    let secrets: Api<Secret> = Api::namespaced(rig.client.clone(), "default");
+    let config = watcher::Config::default()
+        .labels("app=todo")
+        .streaming_lists();
+    let mut seen = Box::pin(watcher(secrets.clone(), config).touched_objects());
+    let secret = |name: &str, app: &str| {
+        serde_json::from_value::<Secret>(json!({
+            "metadata": {"name": name, "labels": {"app": app}}, "stringData": {"p": "w"}
+        }))
+        .unwrap()
+    };
+    let made = secrets
+        .create(&PostParams::default(), &secret("no", "other"))
+        .await;
+    made.unwrap();
+    let made = secrets
+        .create(&PostParams::default(), &secret("yes", "todo"))
+        .await;
+    assert_eq!(made.unwrap().data.unwrap()["p"].0, b"w");
+    let first = seen.next().await.unwrap().unwrap();
+    assert_eq!(first.metadata.name.as_deref(), Some("yes"));
+}
+
+#[tokio::test]
+async fn lists_are_paged_at_one_revision() {
+    let rig = rig().await;
+    let maps: Api<ConfigMap> = Api::namespaced(rig.client.clone(), "kube-public");
+    for n in 0..5 {
+        let map = serde_json::from_value(config_map(&format!("m{n}"), &json!({}))).unwrap();
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+    let fields = ListParams::default().limit(2);
+    let first = maps.list(&fields).await.unwrap();
+    maps.delete("m4", &DeleteParams::default()).await.unwrap();
+    let token = first.metadata.continue_.clone().unwrap();
+    let rest = maps
+        .list(&ListParams::default().continue_token(&token))
+        .await
+        .unwrap();
+    assert_eq!(
+        first.metadata.resource_version,
+        rest.metadata.resource_version
+    );
+    let names: Vec<_> = first
+        .iter()
+        .chain(rest.iter())
+        .filter_map(|m| m.metadata.name.clone())
+        .collect();
+    assert!(names.contains(&"m4".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_namespace_goes_with_what_is_in_it() {
+    let rig = rig().await;
+    let namespaces: Api<Namespace> = Api::all(rig.client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": "n"}})).unwrap();
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(rig.client.clone(), "n");
+    let map = serde_json::from_value(config_map("m", &json!({}))).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    namespaces
+        .delete("n", &DeleteParams::default())
+        .await
+        .unwrap();
+    let gone = async {
+        while namespaces.get_opt("n").await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(2), gone)
+        .await
+        .unwrap();
+    assert!(
+        maps.list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_node_becomes_ready_and_goes() {
+    let rig = rig().await;
+    let spec = NodeSpec {
+        name: "10.0.10.2".to_owned(),
+        provider_id: "ocid1.instance.x".to_owned(),
+        internal_ip: "10.0.10.2".to_owned(),
+        cpus: 2,
+        memory_gb: 12,
+        arch: "arm64".to_owned(),
+        kubelet_version: "v1.34.1".to_owned(),
+        zone: "AD-1".to_owned(),
+        fault_domain: "FAULT-DOMAIN-1".to_owned(),
+        labels: BTreeMap::new(),
+        pods: 31,
+    };
+    rig.clusters.register_node(OCID, spec);
+    let nodes: Api<Node> = Api::all(rig.client.clone());
+    let ready = async {
+        loop {
+            let node = nodes.get("10.0.10.2").await.unwrap();
+            let conditions = node.status.and_then(|s| s.conditions).unwrap();
+            if conditions
+                .iter()
+                .any(|c| c.type_ == "Ready" && c.status == "True")
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(2), ready)
+        .await
+        .unwrap();
+    rig.clusters.remove_node(OCID, "10.0.10.2");
+    assert!(nodes.get_opt("10.0.10.2").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_restarted_cluster_has_its_address_and_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || async {
+        let clock = Clock::new(1000.0, CancellationToken::new());
+        let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
+        Clusters::new(world, Arc::new(OneToken))
+    };
+    let clusters = start().await;
+    let endpoint = clusters.ensure(OCID).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client(&endpoint).await, "default");
+    let map = serde_json::from_value(config_map("kept", &json!({"a": "b"}))).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    clusters.stop_all();
+    // The listener closes when its task notices.
+    let clusters = start().await;
+    let mut again = clusters.ensure(OCID).await;
+    while again.is_err() {
+        tokio::task::yield_now().await;
+        again = clusters.ensure(OCID).await;
+    }
+    assert_eq!(again.unwrap(), endpoint);
+    assert!(maps.get_opt("kept").await.unwrap().is_some());
+    clusters.remove(OCID);
+    assert!(clusters.world.store.list("kube/clusters", "").0.is_empty());
+    let tables = clusters.world.store.tables();
+    assert!(
+        tables.iter().all(|(t, _)| !t.starts_with("kube/ocid1")),
+        "{tables:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_so() {
+    let rig = rig().await;
+    let text = kubeconfig(&rig.endpoint).replace("token: admin", "token: stranger");
+    let config = ::kube::config::Kubeconfig::from_yaml(&text).unwrap();
+    let config = ::kube::Config::from_custom_kubeconfig(
+        config,
+        &::kube::config::KubeConfigOptions::default(),
+    )
+    .await;
+    let stranger = ::kube::Client::try_from(config.unwrap()).unwrap();
+    let Err(::kube::Error::Api(status)) = Api::<Node>::all(stranger)
+        .list(&ListParams::default())
+        .await
+    else {
+        panic!("a refusal")
+    };
+    assert_eq!(
+        (status.code, status.reason.as_str(), status.message.as_str()),
+        (401, "Unauthorized", "Unauthorized")
+    );
 }

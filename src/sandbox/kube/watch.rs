@@ -20,9 +20,9 @@ use crate::sandbox::http::{Body, Reply};
 use crate::sandbox::store::Change;
 
 /// How often a quiet watch says where it is.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch lasts when the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 struct Watcher {
     cluster: Arc<Cluster>,
@@ -49,8 +49,9 @@ pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
         0
     } else {
         version.parse().map_err(|_| {
-            let cause = Cause::invalid("resourceVersion", &json!(version), "must be a number");
-            Status::invalid("meta.k8s.io", "ListOptions", "", vec![cause])
+            Status::plain_internal(format!(
+                "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+            ))
         })?
     };
     let initial = truth("sendInitialEvents");

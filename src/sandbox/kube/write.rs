@@ -1,15 +1,16 @@
 //! The path of every write: decode, default, prepare, note the manager,
 //! validate, keep.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use super::apply::managed::{ApplyError, Conflict, Managers, Write};
 use super::catalog::{Resource, Sub};
-use super::cluster::{Cluster, key, present, text};
+use super::cluster::{key, present, text};
+use super::prepare::{
+    blank, bump_generation, drop_version, ignored, is_finished, prepare_create, prepare_update,
+    shape, to_storage,
+};
 use super::request::{Call, Verb};
-use super::schema::walk::normalise;
 use super::status::{Cause, Outcome, Status};
 use super::{body, defaults, kinds, patch, validate};
 use crate::sandbox::store::Row;
@@ -60,6 +61,11 @@ pub fn patch(call: &Call) -> Outcome<Written> {
     if kind == patch::Kind::Apply {
         return apply(call);
     }
+    if kind == patch::Kind::Strategic && call.resource.custom.is_some() {
+        return Err(Status::unsupported_media_type(
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        ));
+    }
     if call.request.param("force").is_some() {
         let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
         return Err(Status::invalid(
@@ -94,7 +100,13 @@ fn apply(call: &Call) -> Outcome<Written> {
     }
     let config = body::apply_configuration(call)?;
     let wanted = text(&config, "/metadata/name");
-    if wanted != call.target.name && !wanted.is_empty() {
+    if wanted.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.target.name
+        )));
+    }
+    if wanted != call.target.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({wanted}) does not match the name on the URL ({})",
             call.target.name
@@ -127,6 +139,7 @@ fn apply(call: &Call) -> Outcome<Written> {
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.insert("name".to_owned(), json!(call.target.name));
             }
+            name_it(call, &mut object, 0)?;
             match insert(call, object, Some(&config)) {
                 Err(status) if status.reason == "AlreadyExists" => continue,
                 other => return other,
@@ -136,6 +149,11 @@ fn apply(call: &Call) -> Outcome<Written> {
         return modify(call, note, |live| Ok(live.clone()));
     }
     Err(Status::modified(&call.resource, &call.target.name))
+}
+
+/// Changes an object by a rule of the server's own, for subresources.
+pub fn change(call: &Call, change: impl Fn(&Value) -> Outcome<Value>) -> Outcome<Written> {
+    modify(call, Note::Update, change)
 }
 
 /// How a write is noted.
@@ -175,9 +193,9 @@ fn name_it(call: &Call, object: &mut Value, attempt: u64) -> Outcome<bool> {
 fn check_place(call: &Call, object: &Value) -> Outcome<()> {
     let namespace = text(object, "/metadata/namespace");
     if call.resource.namespaced && !namespace.is_empty() && namespace != call.target.namespace {
-        return Err(Status::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let name = text(object, "/metadata/name");
     if call.verb != Verb::Create && !name.is_empty() && name != call.target.name {
@@ -218,17 +236,20 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
     if let Some(config) = config {
         managers
             .apply(&resource.schema, &blank, config, &write, true)
-            .map_err(|e| refused(call, e))?;
+            .map_err(|e| refused(call, config, e))?;
     }
     shape(resource, &mut object);
     let mut object = to_storage(resource, object);
     defaults::fill(resource, &mut object);
+    kinds::convert(resource, &mut object);
     prepare_create(cluster, resource, &mut object);
-    kinds::prepare_create(call, &mut object)?;
     shape(resource, &mut object);
+    // What the server itself fills in from here on is nobody's.
     if config.is_none() {
         managers.update(&resource.schema, &blank, &object, &write);
     }
+    kinds::prepare_create(call, &mut object)?;
+    shape(resource, &mut object);
     managers.write(&mut object);
     validate::check(resource, None, &object)?;
     let name = text(&object, "/metadata/name").to_owned();
@@ -253,12 +274,6 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
         object: present(&object, revision, resource),
         created: true,
     })
-}
-
-fn drop_version(object: &mut Value) {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("resourceVersion");
-    }
 }
 
 /// Replaces the live object by what `change` makes of it, again and again
@@ -345,7 +360,7 @@ fn check_preconditions(
         );
         return Err(Status::invalid(
             &resource.group,
-            &resource.kind,
+            &resource.plural,
             name,
             vec![cause],
         ));
@@ -405,17 +420,19 @@ fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> 
         }
         Note::Apply(config, force) => managers
             .apply(&resource.schema, &base, config, &write, force)
-            .map_err(|e| refused(call, e))?,
+            .map_err(|e| refused(call, config, e))?,
     };
     shape(resource, &mut new);
     let mut new = to_storage(resource, new);
     defaults::fill(resource, &mut new);
+    kinds::convert(resource, &mut new);
     prepare_update(resource, call.sub, old, &mut new);
-    kinds::prepare_update(call, old, &mut new)?;
     shape(resource, &mut new);
     if matches!(note, Note::Update) {
         managers.update(&resource.schema, &without_managers(old), &new, &write);
     }
+    kinds::prepare_update(call, old, &mut new)?;
+    shape(resource, &mut new);
     bump_generation(resource, old, &mut new);
     managers.write(&mut new);
     keep_times(old, &mut new);
@@ -460,16 +477,10 @@ fn without_managers(object: &Value) -> Value {
     object
 }
 
-fn refused(call: &Call, error: ApplyError) -> Box<Status> {
+fn refused(call: &Call, config: &Value, error: ApplyError) -> Box<Status> {
     match error {
         ApplyError::Conflicts(conflicts) => conflict_status(&conflicts),
-        ApplyError::Merge(error) => Status::internal(format!(
-            "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
-            call.target.namespace,
-            call.target.name,
-            call.resource.api_version(),
-            call.resource.kind
-        )),
+        ApplyError::Merge(error) => body::not_typed(call, config, &error.to_string()),
     }
 }
 
@@ -503,190 +514,6 @@ fn conflict_status(conflicts: &[Conflict]) -> Box<Status> {
         }
     };
     Status::apply_conflict(message, causes)
-}
-
-/// The object before there is one: what Go's zero value would be written as.
-fn blank(resource: &Resource) -> Value {
-    let mut blank = json!({
-        "apiVersion": resource.api_version(),
-        "kind": resource.kind,
-        "metadata": {},
-    });
-    shape(resource, &mut blank);
-    blank
-}
-
-/// Brings a built-in object into the form that Kubernetes' own types have.
-fn shape(resource: &Resource, object: &mut Value) {
-    if resource.custom.is_none() {
-        let schema = &resource.schema;
-        normalise(&schema.types, schema.root, object);
-    }
-}
-
-fn to_storage(resource: &Resource, mut object: Value) -> Value {
-    if let Some(map) = object.as_object_mut() {
-        let version = if resource.storage_group.is_empty() {
-            resource.storage_version.clone()
-        } else {
-            format!("{}/{}", resource.storage_group, resource.storage_version)
-        };
-        map.insert("apiVersion".to_owned(), json!(version));
-        map.insert("kind".to_owned(), json!(resource.kind));
-    }
-    drop_version(&mut object);
-    object
-}
-
-/// What this endpoint does not write.
-fn ignored(resource: &Resource, sub: Option<Sub>) -> Vec<&'static [&'static str]> {
-    match sub {
-        Some(Sub::Status) if resource.custom.is_some() => vec![&["metadata"], &["spec"]],
-        Some(Sub::Status) => vec![&["spec"]],
-        _ if resource.has(Sub::Status) => vec![&["status"]],
-        _ => Vec::new(),
-    }
-}
-
-fn prepare_create(cluster: &Arc<Cluster>, resource: &Resource, object: &mut Value) {
-    let name = text(object, "/metadata/name").to_owned();
-    let namespace = text(object, "/metadata/namespace").to_owned();
-    let uid = cluster.uid(&cluster.table(resource), &key(&namespace, &name));
-    let now = cluster.now();
-    if resource.has(Sub::Status)
-        && let Some(map) = object.as_object_mut()
-    {
-        map.shift_remove("status");
-    }
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
-        return;
-    };
-    for field in [
-        "selfLink",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-    ] {
-        metadata.shift_remove(field);
-    }
-    metadata.insert("uid".to_owned(), json!(uid));
-    metadata.insert("creationTimestamp".to_owned(), json!(now));
-    if has_generation(resource) {
-        metadata.insert("generation".to_owned(), json!(1));
-    }
-}
-
-/// Takes over from the live object what this write must not change.
-fn prepare_update(resource: &Resource, sub: Option<Sub>, old: &Value, new: &mut Value) {
-    match sub {
-        Some(Sub::Status) => {
-            let status = new.get("status").cloned();
-            let metadata = new.get("metadata").cloned();
-            new.clone_from(old);
-            if let Some(map) = new.as_object_mut() {
-                match status {
-                    Some(status) => map.insert("status".to_owned(), status),
-                    None => map.shift_remove("status"),
-                };
-                if let (Some(metadata), None) = (metadata, &resource.custom) {
-                    map.insert("metadata".to_owned(), metadata);
-                }
-            }
-        }
-        _ if resource.has(Sub::Status) => {
-            if let Some(map) = new.as_object_mut() {
-                match old.get("status") {
-                    Some(status) => map.insert("status".to_owned(), status.clone()),
-                    None => map.shift_remove("status"),
-                };
-            }
-        }
-        _ => {}
-    }
-    let kept = [
-        "name",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "generateName",
-        "selfLink",
-    ];
-    let old = old.get("metadata").and_then(Value::as_object);
-    if let Some((old, new)) = old.zip(new.get_mut("metadata").and_then(Value::as_object_mut)) {
-        for field in kept {
-            match old.get(field) {
-                Some(value) => new.insert(field.to_owned(), value.clone()),
-                None => new.shift_remove(field),
-            };
-        }
-        new.shift_remove("managedFields");
-        new.shift_remove("resourceVersion");
-    }
-}
-
-fn bump_generation(resource: &Resource, old: &Value, new: &mut Value) {
-    if !has_generation(resource) {
-        return;
-    }
-    let essence = |object: &Value| -> Map<String, Value> {
-        let fields = object.as_object().into_iter().flatten();
-        fields
-            .filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status"))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    let marked = |object: &Value| object.pointer("/metadata/deletionTimestamp").is_some();
-    if essence(old) != essence(new) || marked(old) != marked(new) {
-        raise_generation(new);
-    }
-}
-
-/// Counts one more change of what an object asks for.
-pub fn raise_generation(object: &mut Value) {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
-        && let Some(generation) = metadata.get("generation").and_then(Value::as_u64)
-    {
-        metadata.insert("generation".to_owned(), json!(generation + 1));
-    }
-}
-
-/// Resources that count changes of what they ask for.
-fn has_generation(resource: &Resource) -> bool {
-    resource.custom.is_some()
-        || matches!(
-            (resource.group.as_str(), resource.plural.as_str()),
-            ("", "pods" | "replicationcontrollers")
-                | (
-                    "apps",
-                    "deployments" | "daemonsets" | "replicasets" | "statefulsets"
-                )
-                | ("batch", _)
-                | ("networking.k8s.io", _)
-                | ("policy", _)
-                | ("apiextensions.k8s.io", _)
-                | ("admissionregistration.k8s.io", _)
-                | ("scheduling.k8s.io", _)
-                | ("discovery.k8s.io", _)
-        )
-}
-
-/// Whether an object that was to be deleted has nothing left to wait for.
-pub fn is_finished(object: &Value) -> bool {
-    let marked = object.pointer("/metadata/deletionTimestamp").is_some();
-    let waits = |pointer: &str| {
-        object
-            .pointer(pointer)
-            .and_then(Value::as_array)
-            .is_some_and(|list| !list.is_empty())
-    };
-    let grace = object
-        .pointer("/metadata/deletionGracePeriodSeconds")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
-    marked && grace == 0 && !waits("/metadata/finalizers") && !waits("/spec/finalizers")
 }
 
 /// Objects are made in namespaces that exist and stay.

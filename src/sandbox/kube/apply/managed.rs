@@ -235,8 +235,7 @@ impl Managers {
         let last = self.map.get(&manager).cloned();
         let mut set = field_set(types, root, config);
         change.cut(&mut set);
-        let same_set = last.as_ref().is_some_and(|l| l.set == set);
-        let before = last.as_ref().map(|l| l.time.clone());
+        let before = last.as_ref().map(|l| l.time.clone()).unwrap_or_default();
         let now = change.time.to_owned();
         self.map.insert(manager.clone(), change.owned(set, now));
         if let Some(last) = last.filter(|l| !l.set.is_empty()) {
@@ -256,11 +255,11 @@ impl Managers {
         if !force && !conflicts.is_empty() {
             return Err(ApplyError::Conflicts(conflicts));
         }
-        if same_set
-            && comparison.is_same()
-            && let Some((owned, time)) = self.map.get_mut(&manager).zip(before)
+        // Only a write that changed the object has a time.
+        if comparison.is_same()
+            && let Some(owned) = self.map.get_mut(&manager)
         {
-            owned.time = time;
+            owned.time = before;
         }
         self.tidy(change.time);
         Ok(new)
@@ -370,7 +369,9 @@ fn entry(manager: &Manager, owned: &Owned) -> Value {
     entry.insert("manager".to_owned(), json!(manager.name));
     entry.insert("operation".to_owned(), json!(operation));
     entry.insert("apiVersion".to_owned(), json!(owned.api_version));
-    entry.insert("time".to_owned(), json!(owned.time));
+    if !owned.time.is_empty() {
+        entry.insert("time".to_owned(), json!(owned.time));
+    }
     entry.insert("fieldsType".to_owned(), json!("FieldsV1"));
     entry.insert("fieldsV1".to_owned(), owned.set.to_json());
     if !manager.subresource.is_empty() {

@@ -16,6 +16,6 @@ pub mod set;
 mod properties;
 
 pub use compare::{Comparison, compare};
-pub use fields::field_set;
+pub use fields::{field_set, step_of};
 pub use merge::{MergeError, merge};
 pub use remove::{name_fields, remove};

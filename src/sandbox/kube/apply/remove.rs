@@ -7,8 +7,8 @@ use super::set::{Set, Step};
 use crate::sandbox::kube::schema::walk::{Fields, Form, form};
 use crate::sandbox::kube::schema::{Topology, Type, TypeId, Types};
 
-/// The object without these fields; objects and lists that lose their last
-/// part go with it.
+/// The object without these fields. An object that loses its last field stays,
+/// empty, unless it is in the set itself; a list that loses its last item goes.
 pub fn remove(types: &Types, id: TypeId, value: &Value, set: &Set) -> Value {
     strip(types, id, value, set).unwrap_or_else(|| Value::Object(Map::new()))
 }
@@ -32,7 +32,7 @@ fn strip(types: &Types, id: TypeId, value: &Value, set: &Set) -> Option<Value> {
                     },
                 };
             }
-            (!out.is_empty() || map.is_empty()).then_some(Value::Object(out))
+            Some(Value::Object(out))
         }
         Form::Items(list) => {
             let items = value.as_array()?;

@@ -259,23 +259,6 @@ impl Set {
         }
     }
 
-    /// Keeps a path and everything below it, drops all else.
-    #[must_use]
-    pub fn only(&self, path: &[Step]) -> Self {
-        let mut kept = Self::default();
-        let Some((first, rest)) = path.split_first() else {
-            return self.clone();
-        };
-        if let Some(node) = self.nodes.get(first) {
-            if rest.is_empty() {
-                kept.nodes.insert(first.clone(), node.clone());
-            } else {
-                kept.graft(first.clone(), node.below.only(rest));
-            }
-        }
-        kept
-    }
-
     /// All paths, in order.
     pub fn paths(&self) -> Vec<Vec<Step>> {
         let mut paths = Vec::new();

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::CLEANUP;
 use crate::sandbox::kube::cluster::text;
 use crate::sandbox::kube::status::Cause;
 
 /// Fills in what a definition leaves out.
-pub fn prepare(definition: &mut Value, new: bool) {
+pub fn prepare(definition: &mut Value) {
     let kind = text(definition, "/spec/names/kind").to_owned();
     if let Some(names) = definition
         .pointer_mut("/spec/names")
@@ -24,9 +23,10 @@ pub fn prepare(definition: &mut Value, new: bool) {
         spec.entry("conversion")
             .or_insert_with(|| json!({"strategy": "None"}));
     }
-    if !new {
-        return;
-    }
+}
+
+/// Gives a new definition its first status.
+pub fn start(definition: &mut Value) {
     let Some(map) = definition.as_object_mut() else {
         return;
     };
@@ -41,18 +41,8 @@ pub fn prepare(definition: &mut Value, new: bool) {
         .collect();
     map.insert(
         "status".to_owned(),
-        json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
+        json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
     );
-    if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-        let finalizers = metadata
-            .entry("finalizers")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        if let Some(list) = finalizers.as_array_mut()
-            && !list.iter().any(|f| f == CLEANUP)
-        {
-            list.push(json!(CLEANUP));
-        }
-    }
 }
 
 /// The rules that a definition breaks.
@@ -93,8 +83,16 @@ pub fn check(old: Option<&Value>, definition: &Value) -> Vec<Cause> {
     for (index, version) in versions.iter().enumerate() {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         match version.pointer("/schema/openAPIV3Schema") {
-            None => causes.push(Cause::required(field, "schemas are required")),
-            Some(schema) => structural(schema, &field, &mut causes),
+            None => causes.push(Cause::required(field, "")),
+            Some(schema) => {
+                // A single version's schema is told by its old place.
+                let field = if versions.len() == 1 {
+                    "spec.validation.openAPIV3Schema".to_owned()
+                } else {
+                    field
+                };
+                structural(schema, &field, &mut causes);
+            }
         }
     }
     if let Some(old) = old {
@@ -129,6 +127,7 @@ fn structural(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
         };
         causes.push(Cause::required(format!("{field}.type"), detail));
     }
+    keyed(schema, field, causes);
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object);
     for (name, property) in properties.unwrap_or(&empty) {
@@ -137,6 +136,24 @@ fn structural(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
     for part in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get(part).filter(|s| s.is_object()) {
             structural(inner, &format!("{field}.{part}"), causes);
+        }
+    }
+}
+
+/// The keys of a keyed list are there in every item.
+fn keyed(schema: &Value, field: &str, causes: &mut Vec<Cause>) {
+    let keys = schema
+        .get("x-kubernetes-list-map-keys")
+        .and_then(Value::as_array);
+    let required = schema.pointer("/items/required").and_then(Value::as_array);
+    for key in keys.into_iter().flatten().filter_map(Value::as_str) {
+        let stated = required.is_some_and(|r| r.iter().any(|name| name == key));
+        let default = schema.pointer(&format!("/items/properties/{key}/default"));
+        if !stated && default.is_none() {
+            causes.push(Cause::required(
+                format!("{field}.items.properties[{key}].default"),
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+            ));
         }
     }
 }

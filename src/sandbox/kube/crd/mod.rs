@@ -18,7 +18,9 @@ use super::schema::custom;
 use crate::sandbox::store::Change;
 
 pub use defaulting::fill;
-pub use define::{check as check_definition, prepare as prepare_definition};
+pub use define::{
+    check as check_definition, prepare as prepare_definition, start as start_definition,
+};
 pub use prune::prune;
 pub use validate::validate;
 
@@ -31,7 +33,7 @@ const ESTABLISHED_AFTER: (Duration, Duration) =
 /// What a definition says about a served version.
 #[derive(Debug, Clone)]
 pub struct Custom {
-    /// The OpenAPI schema, as written.
+    /// The `OpenAPI` schema, as written.
     pub schema: Value,
     /// The printer columns, as written.
     pub columns: Vec<Value>,

@@ -22,7 +22,7 @@ fn walk(schema: &Value, value: &Value, path: &str, out: &mut Vec<Cause>) {
             .and_then(Value::as_str)
             .unwrap_or("integer,string");
         let got = type_name(value);
-        let detail = format!("{} in body must be of type {wanted}: \"{got}\"", path);
+        let detail = format!("{path} in body must be of type {wanted}: \"{got}\"");
         out.push(Cause::type_invalid(place(path), &json!(got), &detail));
         return;
     }
@@ -99,7 +99,7 @@ fn strings(schema: &Value, text: &str, path: &str, out: &mut Vec<Cause>) {
     let value = json!(text);
     let length = text.chars().count();
     if let Some(min) = count(schema, "minLength").filter(|min| length < *min) {
-        let detail = format!("{} in body should be at least {min} chars long", path);
+        let detail = format!("{path} in body should be at least {min} chars long");
         out.push(Cause::invalid(place(path), &value, &detail));
     }
     if let Some(max) = count(schema, "maxLength").filter(|max| length > *max) {
@@ -108,14 +108,14 @@ fn strings(schema: &Value, text: &str, path: &str, out: &mut Vec<Cause>) {
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         let matches = regex::Regex::new(pattern).is_ok_and(|r| r.is_match(text));
         if !matches {
-            let detail = format!("{} in body should match '{pattern}'", path);
+            let detail = format!("{path} in body should match '{pattern}'");
             out.push(Cause::invalid(place(path), &value, &detail));
         }
     }
     if let Some(format) = schema.get("format").and_then(Value::as_str)
         && !has_format(format, text)
     {
-        let detail = format!("{} in body must be of type {format}: {value}", path);
+        let detail = format!("{path} in body must be of type {format}: {value}");
         out.push(Cause::invalid(place(path), &value, &detail));
     }
 }
@@ -146,7 +146,7 @@ fn numbers(schema: &Value, value: &Value, path: &str, out: &mut Vec<Cause>) {
         let exclusive = exclusive("exclusiveMinimum");
         if n < min || (exclusive && n <= min) {
             let or_equal = if exclusive { "" } else { " or equal to" };
-            let detail = format!("{} in body should be greater than{or_equal} {min}", path);
+            let detail = format!("{path} in body should be greater than{or_equal} {min}");
             out.push(Cause::invalid(place(path), value, &detail));
         }
     }
@@ -154,7 +154,7 @@ fn numbers(schema: &Value, value: &Value, path: &str, out: &mut Vec<Cause>) {
         let exclusive = exclusive("exclusiveMaximum");
         if n > max || (exclusive && n >= max) {
             let or_equal = if exclusive { "" } else { " or equal to" };
-            let detail = format!("{} in body should be less than{or_equal} {max}", path);
+            let detail = format!("{path} in body should be less than{or_equal} {max}");
             out.push(Cause::invalid(place(path), value, &detail));
         }
     }
@@ -162,14 +162,14 @@ fn numbers(schema: &Value, value: &Value, path: &str, out: &mut Vec<Cause>) {
         && factor > 0.0
         && (n / factor).fract() != 0.0
     {
-        let detail = format!("{} in body should be a multiple of {factor}", path);
+        let detail = format!("{path} in body should be a multiple of {factor}");
         out.push(Cause::invalid(place(path), value, &detail));
     }
 }
 
 fn arrays(schema: &Value, items: &[Value], path: &str, out: &mut Vec<Cause>) {
     if let Some(min) = count(schema, "minItems").filter(|min| items.len() < *min) {
-        let detail = format!("{} in body should have at least {min} items", path);
+        let detail = format!("{path} in body should have at least {min} items");
         out.push(Cause::invalid(place(path), &json!(items.len()), &detail));
     }
     if let Some(max) = count(schema, "maxItems").filter(|max| items.len() > *max) {
@@ -239,7 +239,7 @@ fn objects(schema: &Value, map: &serde_json::Map<String, Value>, path: &str, out
         out.push(Cause::new("FieldValueTooMany", message, place(path)));
     }
     if let Some(min) = count(schema, "minProperties").filter(|min| map.len() < *min) {
-        let detail = format!("{} in body should have at least {min} properties", path);
+        let detail = format!("{path} in body should have at least {min} properties");
         out.push(Cause::invalid(place(path), &json!(map.len()), &detail));
     }
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -258,9 +258,9 @@ fn objects(schema: &Value, map: &serde_json::Map<String, Value>, path: &str, out
 fn combined(schema: &Value, value: &Value, path: &str, out: &mut Vec<Cause>) {
     let list = |name: &str| schema.get(name).and_then(Value::as_array);
     let holds = |schema: &Value| {
-        let mut causes = Vec::new();
-        walk(schema, value, path, &mut causes);
-        causes
+        let mut broken = Vec::new();
+        walk(schema, value, path, &mut broken);
+        broken
     };
     let name = if path.is_empty() { "<nil>" } else { path };
     let mut refuse = |text: &str| {
@@ -337,8 +337,8 @@ mod tests {
             ),
         ];
         for (object, field, message) in cases {
-            let causes = validate(&schema, &object);
-            let found: Vec<_> = causes
+            let broken = validate(&schema, &object);
+            let found: Vec<_> = broken
                 .iter()
                 .map(|c| (c.field.as_str(), c.message.as_str()))
                 .collect();

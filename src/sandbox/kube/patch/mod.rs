@@ -1,6 +1,6 @@
 //! The three kinds of patches that change a live object.
 
-mod json;
+pub mod json;
 mod merge;
 mod strategic;
 
@@ -32,9 +32,7 @@ impl Kind {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ => Err(Status::unsupported_media_type(
-                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-            )),
+            _ => Err(Status::unsupported_patch()),
         }
     }
 }

@@ -160,7 +160,7 @@ fn lists(
 
 /// Sorts items into the stated order; others keep their place relative to the
 /// item before them.
-fn sort(items: &mut Vec<Value>, order: &[Value], key: Option<&str>) {
+fn sort(items: &mut [Value], order: &[Value], key: Option<&str>) {
     let rank = |item: &Value| {
         order.iter().position(|wanted| match key {
             Some(key) => wanted.get(key) == item.get(key) && item.get(key).is_some(),
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn deployment(containers: Value) -> Value {
+    fn deployment(containers: &Value) -> Value {
         json!({"spec": {"template": {"spec": {"containers": containers}}}})
     }
 
@@ -195,7 +195,7 @@ mod tests {
     fn lists_merge_by_the_keys_of_the_kind() {
         let schema = Schema::builtin("apps.v1.Deployment").unwrap();
         let live = deployment(
-            json!([{"name": "a", "image": "x", "env": [{"name": "E", "value": "1"}]}, {"name": "b", "image": "y"}]),
+            &json!([{"name": "a", "image": "x", "env": [{"name": "E", "value": "1"}]}, {"name": "b", "image": "y"}]),
         );
         let cases = [
             (
@@ -212,15 +212,15 @@ mod tests {
             ),
         ];
         for (patch, expected) in cases {
-            let out = apply(&schema, &live, &deployment(patch)).unwrap();
-            assert_eq!(out, deployment(expected));
+            let out = apply(&schema, &live, &deployment(&patch)).unwrap();
+            assert_eq!(out, deployment(&expected));
         }
     }
 
     #[test]
     fn the_stated_order_rules() {
         let schema = Schema::builtin("apps.v1.Deployment").unwrap();
-        let live = deployment(json!([{"name": "a"}, {"name": "b"}]));
+        let live = deployment(&json!([{"name": "a"}, {"name": "b"}]));
         let patch = json!({"spec": {"template": {"spec": {
             "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
             "containers": [{"name": "b", "image": "i"}]
@@ -228,7 +228,7 @@ mod tests {
         let out = apply(&schema, &live, &patch).unwrap();
         assert_eq!(
             out,
-            deployment(json!([{"name": "b", "image": "i"}, {"name": "a"}]))
+            deployment(&json!([{"name": "b", "image": "i"}, {"name": "a"}]))
         );
     }
 }

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(
             ports.topology,
             Topology::Map(vec![
-                ("containerPort".into(), None),
+                ("containerPort".into(), Some(0.into())),
                 ("protocol".into(), Some("TCP".into()))
             ])
         );

@@ -1,4 +1,4 @@
-//! The types of custom resources, from their OpenAPI schemas.
+//! The types of custom resources, from their `OpenAPI` schemas.
 
 use std::sync::Arc;
 

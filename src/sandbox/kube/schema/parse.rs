@@ -53,8 +53,14 @@ pub(super) fn finish(types: &mut Types) {
         let keys = keys
             .iter()
             .map(|(key, _)| {
-                let default = object.fields.get(key).and_then(|f| f.default.clone());
-                (key.clone(), default)
+                let field = object.fields.get(key);
+                let stated = field.and_then(|f| f.default.clone());
+                let zero = || match types.get(field.filter(|f| f.always)?.ty) {
+                    Type::Scalar(Scalar::String) => Some(Value::from("")),
+                    Type::Scalar(Scalar::Int32 | Scalar::Int64) => Some(Value::from(0)),
+                    _ => None,
+                };
+                (key.clone(), stated.or_else(zero))
             })
             .collect();
         if let Some(Type::List(list)) = types.types.get_mut(id) {

@@ -80,6 +80,12 @@ pub fn normalise(types: &Types, id: TypeId, value: &mut Value) {
                 }
             }
             if object.fields.is_empty() {
+                let texts = object.rest.map(|rest| types.get(rest));
+                if matches!(texts, Some(Type::Scalar(Scalar::String))) {
+                    for value in map.values_mut().filter(|v| v.is_null()) {
+                        *value = Value::from("");
+                    }
+                }
                 return;
             }
             map.retain(|name, value| {
@@ -90,7 +96,9 @@ pub fn normalise(types: &Types, id: TypeId, value: &mut Value) {
                 if !map.contains_key(&**name)
                     && let Some(mut zero) = zero(types, field)
                 {
-                    normalise(types, field.ty, &mut zero);
+                    if !zero.is_null() {
+                        normalise(types, field.ty, &mut zero);
+                    }
                     map.insert(name.to_string(), zero);
                 }
             }
@@ -131,8 +139,10 @@ fn zero(types: &Types, field: &Field) -> Option<Value> {
             Scalar::String => Some(Value::from("")),
             Scalar::Bool => Some(Value::from(false)),
             Scalar::Int32 | Scalar::Int64 => Some(Value::from(0)),
-            _ => None,
+            Scalar::Quantity => Some(Value::from("0")),
+            _ => Some(Value::Null),
         },
+        _ if field.always => Some(Value::Null),
         _ => None,
     }
 }

@@ -1,43 +1,60 @@
 //! The rules that objects must keep, in Kubernetes' words.
 
+mod content;
+mod metadata;
+pub mod names;
+mod service;
+mod workload;
+
 use serde_json::Value;
 
-use super::catalog::Resource;
-use super::status::Outcome;
+use super::catalog::{Resource, Sub};
+use super::cluster::text;
+use super::crd;
+use super::status::{Cause, Outcome, Status};
+
+pub use content::quantity;
 
 /// Refuses an object that breaks rules.
 pub fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Outcome<()> {
-    let _ = (resource, old, new);
-    Ok(())
+    let mut causes = Vec::new();
+    metadata::check(resource, new, &mut causes);
+    if let Some(custom) = &resource.custom {
+        let mut broken = crd::validate(&custom.schema, new);
+        if resource.has(Sub::Status) {
+            // A write of the one half is not refused for the other.
+            broken.retain(|c| old.is_none() || !c.field.starts_with("status"));
+        }
+        causes.extend(broken);
+    } else {
+        builtin(resource, old, new, &mut causes);
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let name = text(new, "/metadata/name");
+    Err(Status::invalid(
+        &resource.group,
+        &resource.kind,
+        name,
+        causes,
+    ))
 }
 
-/// A quantity as a number; none when it is none.
-pub fn quantity(text: &str) -> Option<f64> {
-    let split = text
-        .find(|c: char| !(c.is_ascii_digit() || ".+-".contains(c)))
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at_checked(split)?;
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024_f64.powi(2),
-        "Gi" => 1024_f64.powi(3),
-        "Ti" => 1024_f64.powi(4),
-        "Pi" => 1024_f64.powi(5),
-        "Ei" => 1024_f64.powi(6),
-        exponent => {
-            let exponent = exponent.strip_prefix(['e', 'E'])?;
-            10_f64.powi(exponent.parse().ok()?)
+fn builtin(resource: &Resource, old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "configmaps") => content::config_map(old, new, out),
+        ("", "secrets") => content::secret(old, new, out),
+        ("", "services") => service::check(old, new, out),
+        ("", "pods") => workload::pod(old, new, out),
+        ("apps", "deployments" | "statefulsets" | "daemonsets" | "replicasets") => {
+            workload::check(&resource.plural, old, new, out);
         }
-    };
-    Some(number.parse::<f64>().ok()? * factor)
+        ("batch", "jobs") => workload::job(new, out),
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            content::binding(old, new, out);
+        }
+        ("apiextensions.k8s.io", _) => out.extend(crd::check_definition(old, new)),
+        _ => {}
+    }
 }
