@@ -10,9 +10,9 @@ use crate::support::{Env, Output, new_key, write};
 /// stderr from the first `error` on, without what differs between two runs.
 fn error(env: &Env, output: &Output) -> String {
     let stderr = env.redact(&output.stderr);
-    let from = stderr.find("\nerror").map_or(0, |at| at + 1);
+    let lines = stderr.lines().skip_while(|line| !line.starts_with("error"));
     let code = output.code.map_or("signal".to_owned(), |c| c.to_string());
-    format!("exit: {code}\n{}", &stderr[from..])
+    format!("exit: {code}\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// `up` with faults.
