@@ -85,9 +85,11 @@ impl<C: Send + Sync + 'static> Worker<C> {
             });
         });
         let cx = self.step_cx(inputs, report);
+        // Twice the clock's floor: a wait inside the step has to end first.
+        let quiet_limit = self.clock.patience(self.step.quiet_limit() / 2) * 2;
         tokio::select! {
             result = part(&cx) => result,
-            error = signs.silence(self.clock.patience(self.step.quiet_limit())) => Err(error),
+            error = signs.silence(quiet_limit) => Err(error),
         }
     }
 }

@@ -2,14 +2,14 @@
 //! may change something, or loses its answer; the next run ends in the same
 //! world as an undisturbed one.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use crate::support::world::{Things, difference, things};
 use crate::support::{Env, on_write, until};
 
 /// How many points are tried at once: they wait most of the time.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 /// More requests than any run makes.
 const ENOUGH: u64 = 200;
 
@@ -62,6 +62,7 @@ fn down_that_loses_the_answer_to_any_write_recovers_by_itself() {
 
 /// Strikes at the first write, the second, and so on, until there is none.
 fn everywhere(ride: Ride, blow: Blow) {
+    let deployed = Deployed::new();
     let (next, struck) = (AtomicU64::new(1), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -70,7 +71,7 @@ fn everywhere(ride: Ride, blow: Blow) {
                 loop {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     assert!(nth < ENOUGH, "{ride:?} does not end making requests");
-                    match strike(ride, blow, nth) {
+                    match strike(&deployed, ride, blow, nth) {
                         Ok(true) => struck.fetch_add(1, Ordering::Relaxed),
                         Ok(false) => return,
                         Err(why) => {
@@ -95,10 +96,10 @@ fn everywhere(ride: Ride, blow: Blow) {
 }
 
 /// One point. False when the run has no n-th write.
-fn strike(ride: Ride, blow: Blow, nth: u64) -> Result<bool, String> {
+fn strike(deployed: &Deployed, ride: Ride, blow: Blow, nth: u64) -> Result<bool, String> {
     let (env, args): (_, &[&str]) = match ride {
         Ride::Up => (Env::new(), &["up"]),
-        Ride::Down => (deployed().env.copy(), &["down", "--yes"]),
+        Ride::Down => (deployed.env.copy(), &["down", "--yes"]),
     };
     env.start_world();
     let kind = match blow {
@@ -136,7 +137,7 @@ fn strike(ride: Ride, blow: Blow, nth: u64) -> Result<bool, String> {
         }
     }
     let wanted = match ride {
-        Ride::Up => &deployed().things,
+        Ride::Up => &deployed.things,
         Ride::Down => &Things::new(),
     };
     match difference(wanted, &things(&env)) {
@@ -151,22 +152,22 @@ struct Deployed {
     things: Things,
 }
 
-fn deployed() -> &'static Deployed {
-    static DEPLOYED: OnceLock<Deployed> = OnceLock::new();
-    DEPLOYED.get_or_init(|| {
+impl Deployed {
+    fn new() -> Self {
         let env = Env::new();
         env.ok(&["up"]);
         let things = things(&env);
         assert!(things.len() > 20, "{things:#?}");
-        Deployed { env, things }
-    })
+        Self { env, things }
+    }
 }
 
 #[test]
 fn two_undisturbed_runs_end_in_the_same_world() {
+    let deployed = Deployed::new();
     let env = Env::new();
     env.ok(&["up"]);
-    assert_eq!(difference(&deployed().things, &things(&env)), [""; 0]);
+    assert_eq!(difference(&deployed.things, &things(&env)), [""; 0]);
     env.ok(&["down", "--yes"]);
     assert_eq!(difference(&Things::new(), &things(&env)), [""; 0]);
 }

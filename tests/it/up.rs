@@ -32,6 +32,7 @@ fn up_ends_with_a_summary_and_a_second_run_writes_nothing() {
     assert!(second.starts_with("No changes"), "{second}");
     let requests = env.requests(before);
     assert_eq!(writes(&requests), [""; 0]);
+    println!("{} requests of a run without changes", requests.len());
     assert!(
         requests.len() <= 40,
         "{} requests: {requests:#?}",

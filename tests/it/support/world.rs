@@ -16,6 +16,9 @@ static OCID: LazyLock<Regex> =
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b(\d+\.\d+\.\d+)\.\d+(:\d+)?(/\d+)?").unwrap());
 
+static MAC: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b([0-9A-F]{2}:){5}[0-9A-F]{2}\b").unwrap());
+
 /// Everything that exists, by kind and name. Two things of one kind and name
 /// are two entries of the list: a duplicate never hides.
 pub type Things = BTreeMap<String, Vec<Value>>;
@@ -151,8 +154,9 @@ fn normal_text(text: &str, names: &BTreeMap<String, String>) -> String {
         match found.get(3) {
             // A range is ours; an address is drawn.
             Some(_) => found[0].to_owned(),
-            None => format!("{}.[N]", &found[1]),
+            None => "[ADDRESS]".to_owned(),
         }
     });
+    let text = MAC.replace_all(&text, "[MAC]");
     super::redact(&text)
 }
