@@ -100,6 +100,10 @@ pub enum Command {
     Token(TokenArgs),
     /// Run the embedded rehearsal world on its own
     Sandbox(super::sandbox::SandboxArgs),
+    /// Print the manifests of the profile, or what a chart renders to
+    Render(super::render::RenderArgs),
+    /// Show which values line and template line made a field
+    Why(WhyArgs),
     /// Show the effective profile, or where its values come from
     Profile(ProfileArgs),
     /// Print the JSON Schema of profiles
@@ -221,6 +225,19 @@ pub struct TokenArgs {
     /// Section of the OCI configuration file
     #[arg(long, value_name = "NAME")]
     pub config_profile: Option<String>,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Clone, Args)]
+pub struct WhyArgs {
+    /// The object
+    #[arg(value_name = "KIND/NAME")]
+    pub object: String,
+    /// One of its fields, such as spec.replicas
+    pub field: Option<String>,
+    /// The chart and its values.
+    #[command(flatten)]
+    pub render: super::render::RenderArgs,
 }
 
 /// Arguments of `profile`.

@@ -33,7 +33,7 @@ struct Document<'a> {
 }
 
 /// Removes it.
-pub async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken) -> Result {
+pub(super) async fn run(settings: &Settings, args: &DownArgs, cancel: CancellationToken) -> Result {
     let session = Session::open(settings, cancel, Purpose::TearDown).await?;
     let _lock = session.lock(settings, "down")?;
     let mut plan = session.plan().await?;
@@ -119,7 +119,7 @@ async fn look(session: &Session, plan: &Plan) -> Result<Vec<Looked>> {
     let Some(compartment) = compartment else {
         return Ok(Vec::new());
     };
-    Ok(survey(cloud, &compartment, &session.profile.deployment).await?)
+    Ok(Box::pin(survey(cloud, &compartment, &session.profile.deployment)).await?)
 }
 
 fn print(

@@ -14,7 +14,10 @@ use crate::ui::{Format, Style, Ui};
 
 /// A command that did not do what it should.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     exit: Exit,
     message: String,
     causes: Vec<String>,
@@ -25,7 +28,7 @@ pub struct CliError {
 }
 
 /// The result of a command.
-pub type Result<T = Exit> = std::result::Result<T, CliError>;
+pub(super) type Result<T = Exit> = std::result::Result<T, CliError>;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -46,18 +49,18 @@ struct Document<'a> {
 
 impl CliError {
     /// A failure; the message continues "error: ".
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
     /// Bad usage: nothing was touched.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
     /// Any error with an exit code of its own.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
             exit,
             message: message.into(),
             causes: Vec::new(),
@@ -65,77 +68,80 @@ impl CliError {
             hint: None,
             request_id: None,
             findings: Findings::default(),
-        }
+        }))
     }
 
     /// The same with the next thing to type.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// The same with an error and its causes below it.
     #[must_use]
-    pub fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
+    pub(super) fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
-            self.causes.push(error.to_string());
+            self.0.causes.push(error.to_string());
             next = error.source();
         }
-        self.causes.dedup();
+        self.0.causes.dedup();
         self
     }
 
     /// The same with a next thing to type, where there is none yet.
     #[must_use]
-    pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint.get_or_insert_with(|| hint.into());
+    pub(super) fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint.get_or_insert_with(|| hint.into());
         self
     }
 
     /// The same, said of something larger: what todoctl could not do comes
     /// first, and what was said before becomes its first cause.
     #[must_use]
-    pub fn about(mut self, message: &str) -> Self {
-        let said = std::mem::replace(&mut self.message, message.to_owned());
-        self.causes.insert(0, said);
+    pub(super) fn about(mut self, message: &str) -> Self {
+        let said = std::mem::replace(&mut self.0.message, message.to_owned());
+        self.0.causes.insert(0, said);
         self
     }
 
     /// The same with one more line of explanation.
     #[must_use]
-    pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.notes.push(text.into());
+    pub(super) fn note(mut self, text: impl Into<String>) -> Self {
+        self.0.notes.push(text.into());
         self
     }
 
     /// The same with findings in front of it.
     #[must_use]
-    pub fn findings(mut self, findings: impl IntoIterator<Item = crate::finding::Finding>) -> Self {
+    pub(super) fn findings(
+        mut self,
+        findings: impl IntoIterator<Item = crate::finding::Finding>,
+    ) -> Self {
         for finding in findings {
-            self.findings.push(finding);
+            self.0.findings.push(finding);
         }
         self
     }
 
     /// How todoctl ends with it.
-    pub fn exit(&self) -> Exit {
-        self.exit
+    pub(super) fn exit(&self) -> Exit {
+        self.0.exit
     }
 
     /// Prints it: on stderr for people, as a document on stdout for programs.
-    pub fn print(&self, ui: &Ui) {
+    pub(super) fn print(&self, ui: &Ui) {
         if ui.options().format != Format::Text {
             let document = Document {
                 schema: "todoctl/error/v1",
-                error: &self.message,
-                exit: self.exit as u8,
-                causes: &self.causes,
-                notes: &self.notes,
-                hint: self.hint.as_deref(),
-                request_id: self.request_id.as_deref(),
-                findings: self.findings.iter().collect(),
+                error: &self.0.message,
+                exit: self.0.exit as u8,
+                causes: &self.0.causes,
+                notes: &self.0.notes,
+                hint: self.0.hint.as_deref(),
+                request_id: self.0.request_id.as_deref(),
+                findings: self.0.findings.iter().collect(),
             };
             // A reader that went away cannot be told anything.
             let _ = ui.document(&document, String::new);
@@ -146,21 +152,22 @@ impl CliError {
     fn text(&self, ui: &Ui) -> String {
         let paint = ui.paint_stderr();
         let mut text: String = self
+            .0
             .findings
             .iter()
             .map(|finding| format!("{finding}\n"))
             .collect();
-        text += &format!("{} {}\n", paint.apply(Style::Bad, "error:"), self.message);
-        for cause in &self.causes {
+        text += &format!("{} {}\n", paint.apply(Style::Bad, "error:"), self.0.message);
+        for cause in &self.0.causes {
             text += &format!("  caused by: {cause}\n");
         }
-        if let Some(id) = &self.request_id {
+        if let Some(id) = &self.0.request_id {
             text += &format!("  request id: {id}\n");
         }
-        for note in &self.notes {
+        for note in &self.0.notes {
             text += &format!("  note: {note}\n");
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = &self.0.hint {
             text += &format!("  {} {hint}\n", paint.apply(Style::Strong, "hint:"));
         }
         text
@@ -173,10 +180,9 @@ impl From<Findings> for CliError {
             1 => "the profile has a mistake; nothing was touched".to_owned(),
             n => format!("the profile has {n} mistakes; nothing was touched"),
         };
-        Self {
-            findings,
-            ..Self::usage(message)
-        }
+        let mut error = Self::usage(message);
+        error.0.findings = findings;
+        error
     }
 }
 
@@ -186,12 +192,11 @@ impl From<Failure> for CliError {
             crate::plan::Class::Interrupted => Exit::Interrupted,
             _ => Exit::Failed,
         };
-        Self {
-            causes: failure.causes,
-            hint: failure.hint,
-            request_id: failure.request_id,
-            ..Self::new(exit, failure.message)
-        }
+        let mut error = Self::new(exit, failure.message);
+        error.0.causes = failure.causes;
+        error.0.hint = failure.hint;
+        error.0.request_id = failure.request_id;
+        error
     }
 }
 

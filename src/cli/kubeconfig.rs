@@ -19,7 +19,11 @@ use crate::oci;
 use crate::steps::Access;
 
 /// Prints a kubeconfig, or merges it into the user's.
-pub async fn run(settings: &Settings, args: &KubeconfigArgs, cancel: CancellationToken) -> Result {
+pub(super) async fn run(
+    settings: &Settings,
+    args: &KubeconfigArgs,
+    cancel: CancellationToken,
+) -> Result {
     let session = Session::open(settings, cancel, Purpose::TearDown).await?;
     if session.cx.cloud_if_any().is_none() {
         return Err(
@@ -163,7 +167,7 @@ fn merge(existing: Option<Value>, fresh: &Value) -> Value {
 }
 
 /// Prints an `ExecCredential` with a cluster token. Works offline.
-pub async fn token(settings: &Settings, args: &TokenArgs) -> Result {
+pub(super) async fn token(settings: &Settings, args: &TokenArgs) -> Result {
     let (cluster, selection) = match &args.cluster_id {
         Some(cluster) => (cluster.clone(), oci::Selection::default()),
         None => of_deployment(settings).await?,

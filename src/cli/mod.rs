@@ -1,6 +1,7 @@
 //! The roof: arguments, settings, one file a command, errors to exit codes.
 
 mod args;
+mod chart;
 mod down;
 mod error;
 mod exit;
@@ -26,6 +27,8 @@ use self::args::Command;
 use self::error::{CliError, Result};
 use self::settings::Settings;
 use crate::ui::Ui;
+
+pub mod render;
 
 /// Runs todoctl with the process's arguments and environment.
 pub fn main() -> ExitCode {
@@ -87,13 +90,15 @@ fn with_runtime(settings: &Settings, command: Command) -> Result {
 
 async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -> Result {
     match command {
-        Command::Up(args) => up::run(settings, &args, cancel).await,
-        Command::Plan(args) => plan::run(settings, &args, cancel).await,
-        Command::Down(args) => down::run(settings, &args, cancel).await,
-        Command::Status => status::run(settings, cancel).await,
-        Command::Kubeconfig(args) => kubeconfig::run(settings, &args, cancel).await,
-        Command::Token(args) => kubeconfig::token(settings, &args).await,
-        Command::Sandbox(args) => sandbox::command(settings, args).await,
+        Command::Up(args) => Box::pin(up::run(settings, &args, cancel)).await,
+        Command::Plan(args) => Box::pin(plan::run(settings, &args, cancel)).await,
+        Command::Down(args) => Box::pin(down::run(settings, &args, cancel)).await,
+        Command::Status => Box::pin(status::run(settings, cancel)).await,
+        Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
+        Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
+        Command::Render(args) => Box::pin(chart::render(settings, args)).await,
+        Command::Why(args) => Box::pin(chart::why(settings, args)).await,
+        Command::Sandbox(args) => Box::pin(sandbox::command(settings, args)).await,
         _ => Ok(Exit::Done),
     }
 }

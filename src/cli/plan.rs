@@ -31,7 +31,7 @@ struct Document<'a> {
 }
 
 /// Shows the plan, and saves it when asked to.
-pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
+pub(super) async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
     let settings = &settings.with_sets(&args.image);
     let session = Session::open(settings, cancel, Purpose::Build).await?;
     if args.dot {
@@ -62,7 +62,7 @@ pub async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken
 }
 
 /// Prints a plan with its bill.
-pub fn show(
+pub(super) fn show(
     settings: &Settings,
     session: &Session,
     plan: &Plan,
@@ -92,7 +92,7 @@ pub fn show(
 }
 
 /// Asks the guard, when the plan makes or changes something at Oracle.
-pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
+pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
     let Some(cloud) = session.cx.cloud_if_any() else {
         return Ok(None);
     };
@@ -116,7 +116,7 @@ pub async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
         .map(|s| s.id.as_str())
         .collect();
     let ours: Vec<_> = compartment.into_iter().collect();
-    Ok(Some(guard::judge(cloud, &ours, &new).await?))
+    Ok(Some(Box::pin(guard::judge(cloud, &ours, &new)).await?))
 }
 
 fn saved(settings: &Settings, session: &Session, plan: &Plan) -> SavedPlan {

@@ -9,9 +9,9 @@ use crate::profile;
 use crate::ui::table;
 
 /// Shows the effective profile.
-pub fn run(settings: &Settings, args: &ProfileArgs) -> Result {
+pub(super) fn run(settings: &Settings, args: &ProfileArgs) -> Result {
     let loaded = session::load(settings)?;
-    for warning in loaded.warnings.iter() {
+    for warning in &loaded.warnings {
         settings.ui.warn(&warning.to_string());
     }
     if args.explain {
@@ -31,7 +31,7 @@ pub fn run(settings: &Settings, args: &ProfileArgs) -> Result {
 }
 
 /// Prints the JSON Schema of profiles.
-pub fn schema(settings: &Settings) -> Result {
+pub(super) fn schema(settings: &Settings) -> Result {
     let schema = profile::schema::schema();
     let text = || serde_json::to_string_pretty(&schema).unwrap_or_default();
     settings.ui.document(&schema, text)?;

@@ -12,7 +12,7 @@ use crate::files;
 use crate::profile::Profile;
 use crate::sandbox::client::{self, ClientError, Wanted};
 use crate::sandbox::daemon::{self, ServeError};
-use crate::sandbox::faults::Fault;
+
 use crate::sandbox::plan::{self, FaultError};
 
 /// Arguments of `todoctl sandbox`.
@@ -75,7 +75,7 @@ struct FaultArgs {
 
 /// Why `todoctl sandbox` fails.
 #[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
+pub(super) enum SandboxError {
     /// The sandbox cannot be reached or started.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -92,7 +92,7 @@ pub enum SandboxError {
 
 /// What the command has to say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub(super) struct Said {
     /// For people, line by line.
     pub lines: Vec<String>,
     /// For programs.
@@ -109,12 +109,12 @@ impl Said {
 }
 
 /// Where the sandbox lives when nobody says otherwise.
-pub fn default_state_dir() -> std::io::Result<PathBuf> {
+pub(super) fn default_state_dir() -> std::io::Result<PathBuf> {
     Ok(files::state_dir()?.join("sandbox"))
 }
 
 /// Runs `todoctl sandbox`.
-pub async fn run(args: SandboxArgs, version: &str) -> Result<Said, SandboxError> {
+pub(super) async fn run(args: SandboxArgs, version: &str) -> Result<Said, SandboxError> {
     let dir = match args.state_dir {
         Some(dir) => dir,
         None => default_state_dir().map_err(SandboxError::NoFolder)?,
@@ -225,11 +225,6 @@ async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxE
     }
 }
 
-/// The fault as the plan keeps it, for callers that are not a command line.
-pub fn parse_fault(system: &str, kind: &str, arg: &str) -> Result<Fault, FaultError> {
-    plan::check(system, Some(kind), arg)
-}
-
 /// The command, with its data printed.
 pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Exit, CliError> {
     let said = run(args, env!("CARGO_PKG_VERSION")).await?;
@@ -240,11 +235,11 @@ pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Ex
 /// Starts the embedded world when the profile asks for it, and points the
 /// profile's endpoints and credentials at it. Below this line nothing knows
 /// that Oracle is not Oracle.
-pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Result<(), CliError> {
+pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
     let Some(sandbox) = profile.sandbox else {
         return Ok(());
     };
-    let state_dir = settings.state_dir()?.join("sandbox");
+    let state_dir = Settings::state_dir()?.join("sandbox");
     let wanted = Wanted {
         state_dir,
         seed: Some(sandbox.seed),
@@ -258,7 +253,7 @@ pub(super) async fn prepare(settings: &Settings, profile: &mut Profile) -> Resul
     profile.endpoints.clock_rate = world.clock_rate;
     if let Some(cloud) = &mut profile.cloud {
         cloud.config_file = world.oci_config.display().to_string();
-        cloud.config_profile = "DEFAULT".to_owned();
+        "DEFAULT".clone_into(&mut cloud.config_profile);
         cloud.region = None;
     }
     Ok(())

@@ -28,7 +28,7 @@ const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 const REHEARSAL_FLOOR: Duration = Duration::from_secs(5);
 
 /// A command's world.
-pub struct Session {
+pub(super) struct Session {
     /// The profile with its references looked up.
     pub profile: Profile,
     /// What it is called in plans: the digest of the profile.
@@ -51,7 +51,7 @@ pub struct Session {
 
 /// Why a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// To look, or to make it so.
     Build,
     /// To remove it.
@@ -61,13 +61,13 @@ pub enum Purpose {
 impl Session {
     /// Opens a session: reads the profile, starts the embedded world if the
     /// profile wants it, reads credentials. Nothing is changed anywhere else.
-    pub async fn open(
+    pub(super) async fn open(
         settings: &Settings,
         cancel: CancellationToken,
         purpose: Purpose,
     ) -> Result<Self> {
         let loaded = load(settings)?;
-        for warning in loaded.warnings.iter() {
+        for warning in &loaded.warnings {
             settings.ui.stderr(&warning.to_string());
         }
         let digest = loaded.profile.digest();
@@ -76,13 +76,13 @@ impl Session {
             settings.ui.learn(&secret);
         }
         let dir = settings.deployment_dir(&profile.deployment)?;
-        super::sandbox::prepare(settings, &mut profile).await?;
+        super::sandbox::prepare(&mut profile).await?;
 
         let mut clock = Clock::new(profile.endpoints.clock_rate, cancel);
         if clock.rate() > 1.0 {
             clock = clock.with_floor(REHEARSAL_FLOOR);
         }
-        let run = format!("r{:08x}", (clock.jitter() * f64::from(u32::MAX)) as u32);
+        let run = format!("r{:09.0}", clock.jitter() * 1e9);
         let journal = Arc::new(Journal::open(&dir, &run, clock.clone())?);
         let cx = Arc::new(Cx::new(
             &profile,
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Takes the deployment's lock for a command.
-    pub fn lock(&self, settings: &Settings, command: &str) -> Result<RunLock> {
+    pub(super) fn lock(&self, settings: &Settings, command: &str) -> Result<RunLock> {
         files::create_dir(&self.dir, files::Access::Private)?;
         let holder = settings.holder(command, &self.run, self.clock.now().to_string());
         match RunLock::take(&self.dir, &holder)? {
@@ -147,7 +147,11 @@ impl Session {
 
     /// Runs something within the user's time limit; then it is cancelled, as
     /// an interrupt would.
-    pub async fn within<T>(&self, limit: Option<Duration>, work: impl Future<Output = T>) -> T {
+    pub(super) async fn within<T>(
+        &self,
+        limit: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> T {
         let Some(limit) = limit else {
             return work.await;
         };
@@ -166,7 +170,7 @@ impl Session {
     }
 
     /// Looks at everything.
-    pub async fn plan(&self) -> Result<Plan> {
+    pub(super) async fn plan(&self) -> Result<Plan> {
         self.engine
             .plan()
             .await
@@ -187,12 +191,12 @@ impl Session {
 }
 
 /// Reads and checks the profile.
-pub fn load(settings: &Settings) -> Result<Loaded> {
+pub(super) fn load(settings: &Settings) -> Result<Loaded> {
     Ok(profile::load(&settings.profile, &settings.sets)?)
 }
 
 /// Looks up the profile's references. A teardown needs no secrets.
-pub fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) -> Result<Profile> {
+pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) -> Result<Profile> {
     let sources = Lookup(settings);
     Ok(match purpose {
         Purpose::Build => loaded.resolve(&sources)?,

@@ -15,7 +15,7 @@ use crate::ui::{Format, Progress, Ui, UiOptions};
 
 /// What every command may read.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(super) struct Settings {
     /// The printer.
     pub ui: Ui,
     /// The profile's name or path.
@@ -31,7 +31,7 @@ pub struct Settings {
 
 impl Settings {
     /// Resolves the global flags against the process's environment.
-    pub fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global) -> Self {
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -67,7 +67,7 @@ impl Settings {
 
     /// The same settings for another profile, as a saved plan names it.
     #[must_use]
-    pub fn with_profile(&self, profile: &str, sets: &[String]) -> Self {
+    pub(super) fn with_profile(&self, profile: &str, sets: &[String]) -> Self {
         Self {
             profile: profile.to_owned(),
             sets: sets.to_vec(),
@@ -77,7 +77,7 @@ impl Settings {
 
     /// The same settings with more `--set` arguments.
     #[must_use]
-    pub fn with_sets(&self, more: &[String]) -> Self {
+    pub(super) fn with_sets(&self, more: &[String]) -> Self {
         let sets = self.sets.iter().chain(more).cloned().collect();
         Self {
             sets,
@@ -86,7 +86,7 @@ impl Settings {
     }
 
     /// A path as people write it: `~/…` where it is below the home folder.
-    pub fn shown(&self, path: &std::path::Path) -> String {
+    pub(super) fn shown(&self, path: &std::path::Path) -> String {
         let home = self.env("HOME").filter(|home| !home.is_empty());
         match home.and_then(|home| path.strip_prefix(home).ok()) {
             Some(rest) => format!("~/{}", rest.display()),
@@ -95,12 +95,12 @@ impl Settings {
     }
 
     /// A variable of the environment.
-    pub fn env(&self, name: &str) -> Option<&str> {
+    pub(super) fn env(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)
     }
 
     /// The folder of all that todoctl remembers.
-    pub fn state_dir(&self) -> Result<PathBuf> {
+    pub(super) fn state_dir() -> Result<PathBuf> {
         files::state_dir().map_err(|error| {
             CliError::failed("cannot tell where to keep the deployment's state")
                 .caused_by(&error)
@@ -110,19 +110,18 @@ impl Settings {
 
     /// The folder of one deployment. The profile's name is part of it: the
     /// rehearsal of a deployment is another deployment than the real one.
-    pub fn deployment_dir(&self, deployment: &DeploymentName) -> Result<PathBuf> {
+    pub(super) fn deployment_dir(&self, deployment: &DeploymentName) -> Result<PathBuf> {
         let profile = std::path::Path::new(&self.profile);
         let name = profile
             .file_stem()
             .map_or("profile".into(), |stem| stem.to_string_lossy());
-        Ok(self
-            .state_dir()?
+        Ok(Self::state_dir()?
             .join("deployments")
             .join(format!("{deployment}@{name}")))
     }
 
     /// Who a run of this process is, for the lock.
-    pub fn holder(&self, command: &str, run: &str, since: String) -> Holder {
+    pub(super) fn holder(&self, command: &str, run: &str, since: String) -> Holder {
         let first = |names: &[&str]| {
             let mut found = names.iter().filter_map(|name| self.env(name));
             found.next().unwrap_or("unknown").to_owned()

@@ -15,7 +15,7 @@ use crate::steps::{Access, ClusterLive, NodePoolLive};
 /// What there is to say.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Facts {
+pub(super) struct Facts {
     schema: &'static str,
     deployment: String,
     profile: String,
@@ -40,7 +40,7 @@ struct ClusterFacts {
 }
 
 /// Looks and tells.
-pub async fn run(settings: &Settings, cancel: CancellationToken) -> Result {
+pub(super) async fn run(settings: &Settings, cancel: CancellationToken) -> Result {
     // Without the profile's secrets one can look, but not compare.
     let (session, compares) = match Session::open(settings, cancel.clone(), Purpose::Build).await {
         Ok(session) => (session, true),
@@ -59,7 +59,7 @@ pub async fn run(settings: &Settings, cancel: CancellationToken) -> Result {
 
 /// Collects the facts: from a plan just made, or else from the journal and
 /// what the run has learned.
-pub fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Facts {
+pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Facts {
     let live = |id: &str| -> Option<serde_json::Value> {
         let id = id.parse().ok()?;
         match plan {
@@ -103,7 +103,7 @@ fn typed<T: serde::de::DeserializeOwned>(live: Option<serde_json::Value>) -> Opt
 }
 
 /// The facts for people.
-pub fn text(facts: &Facts) -> String {
+pub(super) fn text(facts: &Facts) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<11} {value}");

@@ -12,7 +12,7 @@ use crate::steps::guard::Bill;
 use crate::ui::{Paint, Style, table};
 
 /// The bill, line by line.
-pub fn bill_text(bill: &Bill, paint: Paint) -> String {
+pub(super) fn bill_text(bill: &Bill, paint: Paint) -> String {
     let number = |n: f64| format!("{n:.0}");
     let rows: Vec<_> = bill
         .lines
@@ -55,7 +55,7 @@ pub fn bill_text(bill: &Bill, paint: Paint) -> String {
 }
 
 /// What makes a plan impossible or doubtful.
-pub fn obstacles_text(obstacles: &[Finding]) -> String {
+pub(super) fn obstacles_text(obstacles: &[Finding]) -> String {
     obstacles
         .iter()
         .map(|finding| format!("{finding}\n"))
@@ -63,7 +63,7 @@ pub fn obstacles_text(obstacles: &[Finding]) -> String {
 }
 
 /// `12 created, 3 unchanged`.
-pub fn counts_text(report: &RunReport) -> String {
+pub(super) fn counts_text(report: &RunReport) -> String {
     let counts = report.counts();
     let actions = [
         Action::Create,
@@ -88,7 +88,7 @@ pub fn counts_text(report: &RunReport) -> String {
 
 /// The error of a run that did not reach its end; `what` completes "could
 /// not".
-pub fn run_error(report: &RunReport, what: &str, command: &str) -> CliError {
+pub(super) fn run_error(report: &RunReport, what: &str, command: &str) -> CliError {
     let blocked = report
         .steps
         .iter()
@@ -128,7 +128,7 @@ pub fn run_error(report: &RunReport, what: &str, command: &str) -> CliError {
 }
 
 /// The exit code of a run.
-pub fn exit_of(outcome: Outcome) -> Exit {
+pub(super) fn exit_of(outcome: Outcome) -> Exit {
     match outcome {
         Outcome::Done => Exit::Done,
         Outcome::Failed => Exit::Failed,

@@ -31,7 +31,7 @@ struct Document<'a> {
 }
 
 /// Makes it so.
-pub async fn run(settings: &Settings, args: &UpArgs, cancel: CancellationToken) -> Result {
+pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: CancellationToken) -> Result {
     let saved = args.file.as_deref().map(read_saved).transpose()?;
     let settings = &match &saved {
         Some(saved) => settings.with_profile(&saved.profile, &saved.set),
@@ -54,7 +54,7 @@ pub async fn run(settings: &Settings, args: &UpArgs, cancel: CancellationToken) 
 
     let report = execute(settings, &session, &plan).await?;
     if report.outcome != Outcome::Done {
-        print(settings, &session, &report, || String::new())?;
+        print(settings, &session, &report, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
     print(settings, &session, &report, || {

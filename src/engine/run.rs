@@ -247,7 +247,7 @@ fn planned<C: Send + Sync + 'static>(
         };
         match (entry.change.action, &entry.live) {
             (Action::None | Action::Update, Some(live)) => {
-                inputs.push((need.clone(), live.clone()))
+                inputs.push((need.clone(), live.clone()));
             }
             (Action::Replace, _) => {
                 replaced = Some(need.clone());
@@ -306,7 +306,7 @@ pub(super) async fn execute<C: Send + Sync + 'static>(
     if blocked.is_empty() {
         blocked = destroy_steps(engine, plan, &deleted, &done).await;
     }
-    finish(engine, plan, &done, blocked, started)
+    finish(engine, plan, &done, &blocked, started)
 }
 
 pub(super) async fn destroy<C: Send + Sync + 'static>(
@@ -317,7 +317,7 @@ pub(super) async fn destroy<C: Send + Sync + 'static>(
     let done: Arc<Shared<Done>> = Arc::default();
     let there = engine.doomed(plan).map(|entry| entry.id.clone()).collect();
     let blocked = destroy_steps(engine, plan, &there, &done).await;
-    let mut report = finish(engine, plan, &done, blocked, started);
+    let mut report = finish(engine, plan, &done, &blocked, started);
     report.steps.retain(|step| {
         step.end
             != StepEnd::Done {
@@ -672,7 +672,7 @@ fn finish<C: Send + Sync + 'static>(
     engine: &Engine<C>,
     plan: &Plan,
     done: &Shared<Done>,
-    unfinished: BTreeMap<StepId, End>,
+    unfinished: &BTreeMap<StepId, End>,
     started: Duration,
 ) -> RunReport {
     let mut ends = std::mem::take(&mut done.lock().ends);

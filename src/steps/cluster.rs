@@ -615,7 +615,7 @@ impl Step<Cx> for ContextAccess {
     }
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<Access>, StepError> {
-        let server = cx.cx.cluster.from_context(cx).await?.server().to_owned();
+        let server = cx.cx.cluster.by_context(cx).await?.server().to_owned();
         Ok(Some(Access {
             cluster: String::new(),
             server,
@@ -665,7 +665,7 @@ impl Connections {
         access: &Access,
     ) -> Result<k8s::Kube, StepError> {
         if access.cluster.is_empty() {
-            return Ok(self.from_context(cx).await?.kube.clone());
+            return Ok(self.by_context(cx).await?.kube.clone());
         }
         let mut made = self.made.lock().await;
         if let Some((_, kube)) = made.as_ref().filter(|(known, _)| known == access) {
@@ -677,7 +677,7 @@ impl Connections {
     }
 
     /// The connection by the profile's kubeconfig and context.
-    pub(super) async fn from_context(
+    pub(super) async fn by_context(
         &self,
         cx: &StepCx<Cx>,
     ) -> Result<&ContextConnection, StepError> {
@@ -710,7 +710,7 @@ impl Connections {
 /// The refusals of a cluster that has just become active pass.
 const UNAUTHORIZED_FOR: Duration = Duration::from_mins(3);
 /// A token is made anew this long before it expires.
-const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
 async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
     let tokens = cx.cx.cloud()?.client.cluster_tokens();

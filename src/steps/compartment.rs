@@ -180,7 +180,7 @@ impl Step<Cx> for CompartmentStep {
 
     async fn destroy(&self, cx: &StepCx<Cx>, live: CompartmentLive) -> Result<(), StepError> {
         cx.progress("looking for anything that is left in it");
-        let looked = survey(cx.cx.cloud()?, &live.id, &cx.cx.deployment).await?;
+        let looked = Box::pin(survey(cx.cx.cloud()?, &live.id, &cx.cx.deployment)).await?;
         let left: Vec<_> = looked
             .iter()
             .flat_map(|kind| &kind.left)

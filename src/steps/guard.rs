@@ -226,7 +226,7 @@ async fn others(cloud: &Cloud, ours: &[String]) -> Result<Others, StepError> {
             .iter()
             .filter(|i| i.is_live() && i.shape.contains(".A1."))
         {
-            let shape = instance.shape_config.clone();
+            let shape = instance.shape_config;
             sum.ocpus += shape.as_ref().and_then(|s| s.ocpus).unwrap_or(0.0);
             sum.memory += shape.and_then(|s| s.memory_in_gbs).unwrap_or(0.0);
         }

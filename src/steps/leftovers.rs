@@ -134,7 +134,8 @@ impl Leftovers {
             .map(|subnet| subnet.id)
             .collect();
         let client = cx.cx.cloud()?.tearing_down(cx);
-        Ok(Orphans::find(&client, &compartment, cx.cx.deployment.as_str(), &subnets).await?)
+        let found = Orphans::find(&client, &compartment, cx.cx.deployment.as_str(), &subnets);
+        Ok(Box::pin(found).await?)
     }
 }
 

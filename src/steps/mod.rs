@@ -39,6 +39,11 @@ pub enum StepsError {
     Render(#[from] RenderError),
 }
 
+/// Every manifest that the steps apply, in the order of creation.
+pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, RenderError> {
+    platform::wanted(profile)
+}
+
 /// The steps that a profile asks for.
 pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
     let mut graph = Graph::default();

@@ -44,7 +44,7 @@ pub(super) fn add(
     let services = adding.graph.add(gateways::ServicesStep)?;
     let gateway = adding.add(gateways::Services {
         vcn: vcn.clone(),
-        services: services.clone(),
+        names: services.clone(),
         wanted: private,
     })?;
 

@@ -114,16 +114,13 @@ impl Strategy {
 
     /// The next move.
     pub(super) fn next(&mut self, clock: &Clock) -> Move {
-        match self.places.get(self.next) {
-            Some(place) => {
-                self.next += 1;
-                Move::Try(place.clone())
-            }
-            None => {
-                self.next = 0;
-                self.round += 1;
-                Move::Wait(self.wait.next(clock))
-            }
+        if let Some(place) = self.places.get(self.next) {
+            self.next += 1;
+            Move::Try(place.clone())
+        } else {
+            self.next = 0;
+            self.round += 1;
+            Move::Wait(self.wait.next(clock))
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn add(
 }
 
 /// All objects of this phase, in the order of creation.
-fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
+pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
     let inputs = render::Inputs::default();
     let mut all = render::component_crd(profile)?;
     all.extend(render::manifests(profile, &inputs)?);

@@ -4,6 +4,7 @@
 mod crash;
 mod down;
 mod errors;
+mod helm_corpus;
 mod interrupt;
 mod output;
 mod plan;

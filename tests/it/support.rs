@@ -380,7 +380,7 @@ pub fn redact(text: &str) -> String {
             (r"([0-9a-f]{2}:){15}[0-9a-f]{2}", "[FINGERPRINT]"),
             (r"\boke-[a-z0-9]+(-[a-z0-9]+)+", "[NODE]"),
             (r"\b\d+ (attempts|rounds)\b", "[N] $1"),
-            (r"\br[0-9a-f]{8}\b", "[RUN]"),
+            (r"\br[0-9]{9,10}\b", "[RUN]"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
             (r"\b[A-Z][a-z]{3}:EU-FRANKFURT", "[PREFIX]:EU-FRANKFURT"),
             (r"\b(process|pid) \d+", "$1 [PID]"),

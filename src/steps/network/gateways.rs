@@ -197,7 +197,7 @@ impl Kind for Nat {
 /// The way to Oracle's own services that does not cross the internet.
 pub(super) struct Services {
     pub(super) vcn: Handle<Live>,
-    pub(super) services: Handle<OracleServices>,
+    pub(super) names: Handle<OracleServices>,
     pub(super) wanted: bool,
 }
 
@@ -218,7 +218,7 @@ impl Kind for Services {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        vec![self.vcn.id().clone(), self.services.id().clone()]
+        vec![self.vcn.id().clone(), self.names.id().clone()]
     }
 
     fn wanted(&self) -> bool {
@@ -245,7 +245,7 @@ impl Kind for Services {
             compartment_id: common.compartment,
             vcn_id: cx.input(&self.vcn)?.id,
             services: vec![ServiceId {
-                service_id: cx.input(&self.services)?.id,
+                service_id: cx.input(&self.names)?.id,
             }],
             display_name: Some(common.name),
             freeform_tags: common.tags,

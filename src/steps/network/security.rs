@@ -99,9 +99,13 @@ struct Peer {
 }
 
 impl Peer {
-    fn cidr(address: impl ToString) -> Self {
+    fn cidr(address: profile::Cidr) -> Self {
+        Self::text(&address.to_string())
+    }
+
+    fn text(address: &str) -> Self {
         Self {
-            address: address.to_string(),
+            address: address.to_owned(),
             kind: AddressType::CidrBlock,
         }
     }
@@ -141,12 +145,12 @@ fn rules(role: Role, network: &profile::Network, oracle: &OracleServices) -> Rul
         address: oracle.cidr.clone(),
         kind: AddressType::Service,
     };
-    let everyone = Peer::cidr("0.0.0.0/0");
+    let everyone = Peer::text("0.0.0.0/0");
     let [api, nodes, lb] =
         [network.api_subnet, network.node_subnet, network.lb_subnet].map(Peer::cidr);
     match role {
         Role::Api => {
-            let clients = network.api_access.iter().map(Peer::cidr);
+            let clients = network.api_access.iter().copied().map(Peer::cidr);
             let mut ingress: Vec<_> = clients
                 .map(|peer| from(&peer, Traffic::port(API), "clients"))
                 .collect();
@@ -176,7 +180,7 @@ fn rules(role: Role, network: &profile::Network, oracle: &OracleServices) -> Rul
                 from(&lb, Traffic::Udp(min, max), "node ports"),
                 from(&lb, Traffic::port(HEALTH), "node health"),
             ];
-            let admins = network.ssh_access.iter().map(Peer::cidr);
+            let admins = network.ssh_access.iter().copied().map(Peer::cidr);
             ingress.extend(admins.map(|peer| from(&peer, Traffic::port(22), "SSH")));
             let egress = vec![
                 to(&nodes, Traffic::All, "between nodes and pods"),

@@ -1,0 +1,181 @@
+//! `todoctl render` and `todoctl why`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::args::WhyArgs;
+use super::error::{CliError, Result};
+use super::exit::Exit;
+use super::render::{self, Output, RenderArgs};
+use super::session::{self, Purpose};
+use super::settings::Settings;
+use crate::files::{self, Access};
+use crate::helm::why::{Answer, Dependence, Place, Question, Setter};
+use crate::manifest::Manifest;
+use crate::steps;
+use crate::ui::{Format, Paint, Style};
+
+/// Prints a chart's manifests, or those of the profile.
+pub(super) async fn render(settings: &Settings, mut args: RenderArgs) -> Result {
+    if args.chart.is_none() {
+        return profile(settings, &args);
+    }
+    args.values.set.clone_from(&settings.sets);
+    let output = render::run(&args, BTreeMap::new())
+        .await
+        .map_err(|error| CliError::failed("cannot render the chart").caused_by(&error))?;
+    match output {
+        Output::Text(text) => settings.ui.data(&text)?,
+        Output::Files(paths) => {
+            for path in paths {
+                settings.ui.say(&format!("wrote {}", path.display()));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Every manifest that `up` applies besides charts, offline. Secret values are
+/// not looked up and not printed.
+fn profile(settings: &Settings, args: &RenderArgs) -> Result {
+    let loaded = session::load(settings)?;
+    let profile = session::resolve(settings, &loaded, Purpose::TearDown)?;
+    let manifests = steps::manifests(&profile)
+        .map_err(|error| CliError::failed("cannot render the profile").caused_by(&error))?;
+    let printable = |error| CliError::failed("cannot print the manifests").caused_by(&error);
+    let Some(folder) = &args.output_dir else {
+        let bodies: Vec<_> = manifests.iter().map(shown).collect();
+        if settings.ui.options().format == Format::Json {
+            settings.ui.document(&bodies, String::new)?;
+        } else {
+            settings
+                .ui
+                .data(&crate::yaml::documents_to_string(&bodies).map_err(printable)?)?;
+        }
+        return Ok(Exit::Done);
+    };
+    for manifest in &manifests {
+        let name = format!(
+            "{}-{}.yaml",
+            manifest.kind().to_lowercase(),
+            manifest.name()
+        );
+        let text = crate::yaml::to_string(&shown(manifest)).map_err(printable)?;
+        let path = folder.join(name);
+        files::write_atomic(&path, text.as_bytes(), Access::Shared).map_err(|error| {
+            CliError::failed(format!("cannot write {}", path.display())).caused_by(&error)
+        })?;
+        settings.ui.say(&format!("wrote {}", path.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// A manifest without what must not be printed.
+fn shown(manifest: &Manifest) -> Value {
+    let mut body = manifest.printable();
+    if manifest.kind() == "Secret"
+        && let Some(data) = body.get_mut("data").and_then(Value::as_object_mut)
+    {
+        // The values were not looked up, so that their fingerprints say nothing.
+        for value in data.values_mut() {
+            *value = Value::from(crate::secret::REDACTED);
+        }
+    }
+    body
+}
+
+#[derive(Serialize)]
+struct FieldDocument {
+    field: String,
+    value: String,
+    template: Option<String>,
+    depends: Vec<String>,
+    random: bool,
+}
+
+/// Says where the fields of an object come from.
+pub(super) async fn why(settings: &Settings, mut args: WhyArgs) -> Result {
+    args.render.values.set.clone_from(&settings.sets);
+    let Some((kind, name)) = args.object.split_once('/') else {
+        return Err(
+            CliError::usage(format!("`{}` is not KIND/NAME", args.object))
+                .hint("for instance Deployment/backend"),
+        );
+    };
+    if args.render.chart.is_none() {
+        return Err(CliError::usage("no chart is named").hint("name one with --chart"));
+    }
+    let question = Question {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        field: args.field.clone(),
+    };
+    let answer = render::why(&args.render, BTreeMap::new(), &question)
+        .await
+        .map_err(|error| CliError::failed("cannot tell").caused_by(&error))?;
+    let document: Vec<_> = answer
+        .fields
+        .iter()
+        .map(|field| FieldDocument {
+            field: field.field.clone(),
+            value: field.value.clone(),
+            template: field.template.as_ref().map(place),
+            depends: field.depends_on.iter().map(dependence).collect(),
+            random: field.random,
+        })
+        .collect();
+    settings
+        .ui
+        .document(&document, || why_text(&answer, settings.ui.paint()))?;
+    Ok(Exit::Done)
+}
+
+fn why_text(answer: &Answer, paint: Paint) -> String {
+    let mut text = String::new();
+    for field in &answer.fields {
+        let name = paint.apply(Style::Strong, &field.field);
+        let random = if field.random {
+            "  (differs each time)"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "{name}: {}{random}", field.value);
+        if let Some(template) = &field.template {
+            let _ = writeln!(text, "    template  {}", place(template));
+        }
+        for depends in &field.depends_on {
+            let _ = writeln!(text, "    {}", dependence(depends));
+        }
+    }
+    if !answer.conditions.is_empty() {
+        let _ = writeln!(text, "The object is there because of");
+        for depends in &answer.conditions {
+            let _ = writeln!(text, "    {}", dependence(depends));
+        }
+    }
+    text
+}
+
+fn place(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
+}
+
+fn dependence(depends: &Dependence) -> String {
+    let verb = if depends.shown {
+        "shows   "
+    } else {
+        "looks at"
+    };
+    let setter = match &depends.setter {
+        None => String::new(),
+        Some(Setter::File { path, line }) => format!(" from {}:{line}", path.display()),
+        Some(Setter::Argument { option, text }) => format!(" from {option} {text}"),
+        Some(Setter::Default(at)) => format!(" from {}", place(at)),
+        Some(Setter::Document) => " from the profile".to_owned(),
+        Some(Setter::Unknown) => " from an import or from nowhere".to_owned(),
+    };
+    format!("{verb}  {}{setter}", depends.name)
+}
