@@ -24,6 +24,7 @@ pub struct Cancelled;
 #[derive(Clone)]
 pub struct Clock {
     rate: f64,
+    floor: Duration,
     start: Instant,
     cancel: CancellationToken,
     random: Arc<dyn Fn() -> f64 + Send + Sync>,
@@ -50,6 +51,7 @@ impl Clock {
         let rate = if rate.is_finite() { rate.max(1.0) } else { 1.0 };
         Self {
             rate,
+            floor: Duration::ZERO,
             start: monotonic(),
             cancel,
             random: Arc::new(random_unit),
@@ -60,6 +62,15 @@ impl Clock {
     #[must_use]
     pub fn with_random(mut self, random: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         self.random = Arc::new(random);
+        self
+    }
+
+    /// Returns the same clock with limits of no less than `floor` in real time:
+    /// on a fast clock the machine is no faster, and a busy one must not run
+    /// into a limit that it would keep at Oracle.
+    #[must_use]
+    pub fn with_floor(mut self, floor: Duration) -> Self {
+        self.floor = floor;
         self
     }
 
@@ -111,12 +122,17 @@ impl Clock {
         }
     }
 
+    /// A limit of this clock's time, no shorter than its floor.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        limit.max(self.floor.mul_f64(self.rate))
+    }
+
     /// A moment `limit` of this clock's time from now.
     pub fn deadline(&self, limit: Duration) -> Deadline {
         Deadline {
             clock: self.clone(),
             started: self.elapsed(),
-            limit,
+            limit: self.patience(limit),
         }
     }
 
@@ -278,6 +294,15 @@ mod tests {
         clock.sleep(Duration::from_secs(10)).await.unwrap();
         assert!(monotonic().duration_since(before) < Duration::from_secs(5));
         assert!(clock.elapsed() >= Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_fast_clock_with_a_floor_leaves_every_limit_that_much_real_time() {
+        let clock = Clock::new(1000.0, CancellationToken::new());
+        let limit = |clock: &Clock| clock.deadline(Duration::from_secs(60)).limit;
+        assert_eq!(limit(&clock), Duration::from_secs(60));
+        let clock = clock.with_floor(Duration::from_secs(2));
+        assert_eq!(limit(&clock), Duration::from_secs(2000));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use super::session::{Purpose, Session};
 use super::settings::Settings;
 use super::summary::{bill_text, obstacles_text};
 use crate::files::{self, Access};
+use crate::journal::Status;
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::steps::guard::{self, Verdict};
 use crate::ui::plan_text;
@@ -104,13 +105,18 @@ pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdi
         .iter()
         .find(|step| step.id.as_str() == "account/compartment")
         .and_then(|step| step.live.as_ref()?.get("id")?.as_str().map(str::to_owned));
-    let creates_cluster = plan
+    // What an interrupted run began may exist without showing in lists yet.
+    let begun = |id| {
+        let record = session.journal.record(id);
+        record.is_some_and(|record| record.status == Status::Started)
+    };
+    let new = plan
         .pending()
-        .any(|s| s.id.as_str() == "cluster/cluster" && s.change.action == Action::Create);
+        .filter(|s| s.change.action == Action::Create && !begun(&s.id))
+        .map(|s| s.id.as_str())
+        .collect();
     let ours: Vec<_> = compartment.into_iter().collect();
-    Ok(Some(
-        Box::pin(guard::judge(cloud, &ours, creates_cluster)).await?,
-    ))
+    Ok(Some(Box::pin(guard::judge(cloud, &ours, &new)).await?))
 }
 
 fn saved(settings: &Settings, session: &Session, plan: &Plan) -> SavedPlan {

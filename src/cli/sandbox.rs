@@ -55,13 +55,14 @@ struct StartArgs {
 #[derive(Debug, Args)]
 #[command(after_help = plan::help())]
 struct FaultArgs {
-    /// oci or kube; or list, or clear
+    /// oci, kube or '*'; or list, or clear
     system: String,
     /// What happens
     kind: Option<String>,
     /// Its argument
     arg: Vec<String>,
-    /// Only requests with this method and path, e.g. 'POST /20160918/vcns'
+    /// Only requests with this method and path, e.g. 'POST /20160918/vcns'; WRITE
+    /// stands for every method that may change something
     #[arg(long = "match", value_name = "METHOD PATH-GLOB")]
     matching: Option<String>,
     /// From the n-th match on

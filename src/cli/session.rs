@@ -24,6 +24,9 @@ use crate::ui::Reporter;
 /// How many steps may work on a system at once.
 const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 
+/// What a rehearsal's limits leave at least, in real time.
+const REHEARSAL_FLOOR: Duration = Duration::from_secs(5);
+
 /// A command's world.
 pub(super) struct Session {
     /// The profile with its references looked up.
@@ -65,7 +68,7 @@ impl Session {
     ) -> Result<Self> {
         let loaded = load(settings)?;
         for warning in &loaded.warnings {
-            settings.ui.warn(&warning.to_string());
+            settings.ui.stderr(&warning.to_string());
         }
         let digest = loaded.profile.digest();
         let mut profile = resolve(settings, &loaded, purpose)?;
@@ -75,7 +78,10 @@ impl Session {
         let dir = settings.deployment_dir(&profile.deployment)?;
         super::sandbox::prepare(&mut profile).await?;
 
-        let clock = Clock::new(profile.endpoints.clock_rate, cancel);
+        let mut clock = Clock::new(profile.endpoints.clock_rate, cancel);
+        if clock.rate() > 1.0 {
+            clock = clock.with_floor(REHEARSAL_FLOOR);
+        }
         let run = format!("r{:09.0}", clock.jitter() * 1e9);
         let journal = Arc::new(Journal::open(&dir, &run, clock.clone())?);
         let cx = Arc::new(Cx::new(
@@ -174,7 +180,8 @@ impl Session {
                     return CliError::failed("cannot look at the deployment");
                 };
                 let more = failures.count();
-                let error = CliError::from(error).about(&format!("cannot look at {step}"));
+                let error = CliError::from(error)
+                    .about(&format!("cannot look at {step}; nothing was touched"));
                 match more {
                     0 => error,
                     n => error.note(format!("{n} other step(s) could not be looked at either")),

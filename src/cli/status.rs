@@ -41,9 +41,18 @@ struct ClusterFacts {
 
 /// Looks and tells.
 pub(super) async fn run(settings: &Settings, cancel: CancellationToken) -> Result {
-    let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+    // Without the profile's secrets one can look, but not compare.
+    let (session, compares) = match Session::open(settings, cancel.clone(), Purpose::Build).await {
+        Ok(session) => (session, true),
+        Err(error) if error.exit() == Exit::Usage => {
+            let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+            (session, false)
+        }
+        Err(error) => return Err(error),
+    };
     let plan = session.plan().await?;
-    let facts = facts(settings, &session, Some(&plan));
+    let mut facts = facts(settings, &session, Some(&plan));
+    facts.pending = facts.pending.filter(|_| compares);
     settings.ui.document(&facts, || text(&facts))?;
     Ok(Exit::Done)
 }

@@ -92,7 +92,7 @@ async fn allow(settings: &Settings, args: &UpArgs, session: &Session, plan: &Pla
             .into_iter()
             .partition(|f| f.severity == Severity::Error);
         for warning in &warnings {
-            settings.ui.warn(&warning.to_string());
+            settings.ui.stderr(&warning.to_string());
         }
         if !errors.is_empty() {
             return Err(CliError::failed(

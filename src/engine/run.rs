@@ -85,9 +85,11 @@ impl<C: Send + Sync + 'static> Worker<C> {
             });
         });
         let cx = self.step_cx(inputs, report);
+        // Twice the clock's floor: a wait inside the step has to end first.
+        let quiet_limit = self.clock.patience(self.step.quiet_limit() / 2) * 2;
         tokio::select! {
             result = part(&cx) => result,
-            error = signs.silence(self.step.quiet_limit()) => Err(error),
+            error = signs.silence(quiet_limit) => Err(error),
         }
     }
 }
@@ -276,6 +278,8 @@ fn planned<C: Send + Sync + 'static>(
 #[derive(Default)]
 struct Done {
     outputs: BTreeMap<StepId, Value>,
+    /// What does not exist, and is not to be made.
+    left_out: BTreeSet<StepId>,
     ends: BTreeMap<StepId, (StepEnd, Duration)>,
 }
 
@@ -368,7 +372,20 @@ fn apply_one<C: Send + Sync + 'static>(
                 .filter_map(|n| Some((n.clone(), done.outputs.get(&n)?.clone())))
                 .collect::<Vec<_>>()
         });
-        let result = make_true(&worker, &entry, inputs).await;
+        let missing = {
+            let done = done.lock();
+            let needs = worker.step.needs();
+            needs.into_iter().find(|need| done.left_out.contains(need))
+        };
+        let result = match (entry.kept, missing) {
+            (true, Some(_)) => Ok((Action::None, None)),
+            (true, None) => leave(&worker, &entry, inputs).await,
+            (false, Some(need)) => Err(left_out(&need)),
+            (false, None) => make_true(&worker, &entry, inputs).await,
+        };
+        if entry.kept && matches!(result, Ok((_, None))) {
+            done.lock().left_out.insert(id.clone());
+        }
         let took = worker.clock.elapsed().saturating_sub(started);
         let (end, passed) = match result {
             Ok((action, live)) => {
@@ -383,6 +400,32 @@ fn apply_one<C: Send + Sync + 'static>(
         passed
     }
     .boxed_local()
+}
+
+/// Looks at a step that is left as it is, for those that need it.
+async fn leave<C: Send + Sync + 'static>(
+    worker: &Worker<C>,
+    entry: &PlannedStep,
+    inputs: Inputs,
+) -> Result<(Action, Option<Value>), StepError> {
+    let live = match entry.certain {
+        true => entry.live.clone(),
+        false => {
+            worker
+                .step
+                .inspect(&worker.step_cx(inputs, quiet()))
+                .await?
+        }
+    };
+    Ok((Action::None, live))
+}
+
+fn left_out(need: &StepId) -> StepError {
+    StepError::new(
+        Class::Invalid,
+        format!("it needs {need}, which does not exist and is left out"),
+    )
+    .with_hint("run `todoctl up` without --only and --skip, or with more phases")
 }
 
 /// Looks again where planning could not see everything, then applies.

@@ -49,6 +49,9 @@ pub struct Journal {
 #[derive(Debug)]
 struct State {
     file: File,
+    /// Whether a torn last line was looked for. Only a writer may cut it off:
+    /// it holds the deployment's lock, and a mere reader's view may be old.
+    trimmed: bool,
     records: BTreeMap<StepId, Record>,
 }
 
@@ -69,8 +72,11 @@ impl Journal {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let records = fold(&path, text.get(..whole).unwrap_or_default())?;
         let file = files::open_append(&path).map_err(io_error)?;
-        file.set_len(whole as u64).map_err(io_error)?;
-        let state = Mutex::new(State { file, records });
+        let state = Mutex::new(State {
+            file,
+            trimmed: false,
+            records,
+        });
         Ok(Self {
             path,
             run: run.to_owned(),
@@ -96,6 +102,10 @@ impl Journal {
             path: self.path.clone(),
             source,
         };
+        if !state.trimmed {
+            self.trim(&state.file).map_err(io_error)?;
+            state.trimmed = true;
+        }
         let mut line = serde_json::to_vec(&entry).map_err(|e| io_error(e.into()))?;
         line.push(b'\n');
         state.file.write_all(&line).map_err(io_error)?;
@@ -103,6 +113,18 @@ impl Journal {
         // An illegal transition here would be the engine's bug; the reader
         // reports it, and losing the event would be worse.
         let _ = apply(&mut state.records, entry);
+        Ok(())
+    }
+
+    fn trim(&self, file: &File) -> io::Result<()> {
+        let text = fs::read(&self.path)?;
+        let whole = text
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |end| end + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64)?;
+        }
         Ok(())
     }
 
@@ -234,6 +256,21 @@ mod tests {
             (record.status, record.live),
             (Status::Present, Some(json!({"id": 1})))
         );
+    }
+
+    #[test]
+    fn a_reader_with_an_old_view_cuts_nothing_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Journal::open(dir.path(), "r", Clock::default()).unwrap();
+        let started = || Event::Started {
+            step: id(),
+            action: Action::Create,
+        };
+        let (writer, reader) = (open(), open());
+        writer.write(started()).unwrap();
+        reader.write(started()).unwrap();
+        let lines = fs::read_to_string(writer.path()).unwrap().lines().count();
+        assert_eq!(lines, 2);
     }
 
     #[test]

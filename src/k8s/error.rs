@@ -235,7 +235,7 @@ impl K8sError {
                     "the server's certificate is not signed by the authority in the kubeconfig; \
                      todoctl kubeconfig --write fetches it again",
                 ),
-                Class::Denied => Some("the user lacks a role for this; todoctl doctor tells which"),
+                Class::Denied => Some("the user lacks a role for this in the cluster"),
                 Class::Unreachable | Class::Timeout => Some(
                     "todoctl status tells whether the cluster is active and its API open to you",
                 ),

@@ -215,8 +215,8 @@ pub(super) fn hint(error: &Details) -> Option<String> {
                 .into()
         }
         Class::NotYetVisible => {
-            "what was just created is not known everywhere yet: run the same command again in a \
-             minute"
+            "what was just created is not known everywhere yet, or a policy forbids this to the \
+             user: run the same command again in a minute, and look at the policies if it stays"
                 .into()
         }
         Class::Conflict => {

@@ -402,7 +402,7 @@ mod tests {
         could not read the virtual network …bcdefg: Authorization failed or requested resource not found (404 NotAuthorizedOrNotFound) (N attempts in T)
           class: NotYetVisible
           request id: REQ/1
-          hint: what was just created is not known everywhere yet: run the same command again in a minute
+          hint: what was just created is not known everywhere yet, or a policy forbids this to the user: run the same command again in a minute, and look at the policies if it stays
 
         could not read the virtual network …bcdefg
           caused by: localhost:PORT did not answer in time (N attempts in T)

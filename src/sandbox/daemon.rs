@@ -127,6 +127,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let tokens = Arc::new(animate::Tokens::new(world.clone()));
     let clusters = Clusters::new(world.clone(), tokens);
     clusters.start_all().await?;
+    animate::step(&world, &clusters).await?;
 
     let sandbox = Sandbox {
         pid: std::process::id(),

@@ -22,14 +22,15 @@ pub struct Fault {
     /// Assigned on adding, in order.
     #[serde(default)]
     pub id: u64,
-    /// The system that misbehaves: `oci`, `kube`, …
+    /// The system that misbehaves: `oci`, `kube`, …; `*` is any of them.
     pub system: String,
     /// What happens: see [`Faults::KINDS`].
     pub kind: String,
     /// The kind's argument: a status, a duration, a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arg: Option<String>,
-    /// Only requests with this method; any when absent.
+    /// Only requests with this method; any when absent. `WRITE` stands for
+    /// every request that may change something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// Only requests whose path matches this glob (`*` matches anything).
@@ -68,6 +69,11 @@ pub enum Verdict {
     Drop,
     /// Do it, then close the connection instead of answering.
     LoseReply,
+    /// Keep it waiting, undone, until the fault with this number is cleared;
+    /// then do it. It never happens when the client goes away before.
+    Hold(u64),
+    /// Do it, and keep the answer until the fault with this number is cleared.
+    HoldReply(u64),
 }
 
 impl Verdict {
@@ -79,6 +85,8 @@ impl Verdict {
             Self::Status(_) => Some("status"),
             Self::Drop => Some("drop"),
             Self::LoseReply => Some("lose-reply"),
+            Self::Hold(_) => Some("hold"),
+            Self::HoldReply(_) => Some("hold-reply"),
         }
     }
 }
@@ -91,11 +99,16 @@ pub struct Faults {
 
 impl Faults {
     /// The kinds that every system knows, and their argument.
-    pub const KINDS: [(&'static str, &'static str); 5] = [
+    pub const KINDS: [(&'static str, &'static str); 7] = [
         ("status", "the HTTP status to answer with, e.g. 429"),
         ("delay", "how long a request waits, e.g. 2s"),
         ("drop", "close the connection before doing anything"),
         ("lose-reply", "do it, but never answer"),
+        ("hold", "wait until the faults are cleared before doing it"),
+        (
+            "hold-reply",
+            "do it, but answer when the faults are cleared",
+        ),
         ("away", "the whole system is gone, for a time, e.g. 20s"),
     ];
 
@@ -131,6 +144,16 @@ impl Faults {
         faults.len()
     }
 
+    /// Waits until a fault is no longer in the plan.
+    pub async fn cleared(&self, id: u64) {
+        let mut changes = self.store.subscribe();
+        while self.store.get(TABLE, &key(id)).is_some() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// What happens to this request. Counts it against every fault it matches.
     /// `age_ms` is the world's age.
     pub fn judge(&self, system: &str, method: &str, path: &str, age_ms: u64) -> Verdict {
@@ -145,8 +168,8 @@ impl Faults {
                     (Verdict::Delay(d), Verdict::Pass) => Verdict::Delay(d),
                     (Verdict::Delay(d), other) => Verdict::DelayThen(d, Box::new(other)),
                     (new, Verdict::Delay(d)) => Verdict::DelayThen(d, Box::new(new)),
-                    (_, old @ (Verdict::Status(_) | Verdict::Drop | Verdict::LoseReply)) => old,
-                    (new, _) => new,
+                    (new, Verdict::Pass) => new,
+                    (_, first) => first,
                 };
             }
         }
@@ -219,11 +242,13 @@ impl Faults {
 
 impl Fault {
     fn matches(&self, system: &str, method: &str, path: &str) -> bool {
-        self.system == system
-            && self
-                .method
-                .as_deref()
-                .is_none_or(|m| method.is_empty() || m == "*" || m.eq_ignore_ascii_case(method))
+        let fits = |wanted: &str| match wanted {
+            "*" => true,
+            "WRITE" => may_change(method, path),
+            _ => wanted.eq_ignore_ascii_case(method),
+        };
+        (self.system == "*" || self.system == system)
+            && (method.is_empty() || self.method.as_deref().is_none_or(fits))
             && self
                 .path
                 .as_deref()
@@ -269,9 +294,27 @@ impl Fault {
             }
             "delay" => Verdict::Delay(parse_duration(arg).unwrap_or(Duration::from_secs(1))),
             "lose-reply" => Verdict::LoseReply,
+            "hold" => Verdict::Hold(self.id),
+            "hold-reply" => Verdict::HoldReply(self.id),
             _ => Verdict::Drop,
         }
     }
+}
+
+/// Requests with a body that only ask.
+const QUESTIONS: [&str; 6] = [
+    "*/kubeconfig/content",
+    "*/computeCapacityReports",
+    "*/publicIps/actions/getByIpAddress",
+    "/20180409/resources",
+    "/apis/authorization.k8s.io/*reviews",
+    "/apis/authentication.k8s.io/*reviews",
+];
+
+/// Whether a request may change something.
+pub fn may_change(method: &str, path: &str) -> bool {
+    let asks = || QUESTIONS.iter().any(|glob| glob_matches(glob, path));
+    !matches!(method, "GET" | "HEAD" | "OPTIONS") && !(method == "POST" && asks())
 }
 
 fn key(id: u64) -> String {
@@ -316,6 +359,8 @@ pub fn glob_matches(glob: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn plan() -> (tempfile::TempDir, Faults) {
@@ -358,6 +403,52 @@ mod tests {
             plan.judge("kube", "POST", "/20160918/vcns", 0),
             Verdict::Pass
         ));
+    }
+
+    #[test]
+    fn write_means_what_may_change_something_on_any_system() {
+        let (_dir, plan) = plan();
+        plan.add(Fault {
+            system: "*".into(),
+            method: Some("WRITE".into()),
+            path: None,
+            ..fault("hold", None, 1, None)
+        });
+        for (system, method, path, held) in [
+            ("oci", "GET", "/20160918/vcns", false),
+            ("oci", "POST", "/20160918/vcns", true),
+            ("oci", "DELETE", "/20180222/clusters/x", true),
+            (
+                "oci",
+                "POST",
+                "/20180222/clusters/x/kubeconfig/content",
+                false,
+            ),
+            ("kube", "PATCH", "/api/v1/namespaces/todo", true),
+            (
+                "kube",
+                "POST",
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                false,
+            ),
+        ] {
+            let verdict = plan.judge(system, method, path, 0);
+            assert_eq!(
+                matches!(verdict, Verdict::Hold(_)),
+                held,
+                "{method} {path}: {verdict:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_held_request_goes_on_when_the_faults_are_cleared() {
+        let (_dir, plan) = plan();
+        let id = plan.add(fault("hold", None, 1, None));
+        let (mut waiting, clear) = (Box::pin(plan.cleared(id)), || plan.clear());
+        assert!((&mut waiting).now_or_never().is_none());
+        clear();
+        waiting.await;
     }
 
     #[test]

@@ -253,6 +253,10 @@ async fn exchange<H: Handler>(
     } else {
         verdict
     };
+    if let Verdict::Hold(fault) = verdict {
+        // A client that goes away takes this future with it.
+        world.faults.cleared(fault).await;
+    }
     let reply = match &verdict {
         Verdict::Drop => None,
         Verdict::Status(status) => Some(handler.fault(*status, &request)),
@@ -265,8 +269,10 @@ async fn exchange<H: Handler>(
     world
         .requests
         .finish(&entry, status, who, took, verdict.name());
-    if matches!(verdict, Verdict::LoseReply) {
-        return None;
+    match verdict {
+        Verdict::LoseReply => return None,
+        Verdict::HoldReply(fault) => world.faults.cleared(fault).await,
+        _ => {}
     }
     reply.map(wire)
 }

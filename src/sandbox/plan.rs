@@ -5,14 +5,14 @@ use super::client::FAST;
 use super::faults::{Fault, Faults, parse_duration};
 use super::oci;
 
-/// The systems that can misbehave.
-const SYSTEMS: [&str; 2] = ["oci", "kube"];
+/// The systems that can misbehave; `*` is all of them.
+const SYSTEMS: [&str; 3] = ["oci", "kube", "*"];
 
 /// Why a fault makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No such system.
-    #[error("there is no system '{0}'; systems are oci and kube")]
+    #[error("there is no system '{0}'; systems are oci, kube, and * for both")]
     System(String),
     /// No such kind.
     #[error("{system} has no fault '{kind}'; it has {known}")]

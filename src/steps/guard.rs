@@ -2,7 +2,7 @@
 //! allows, and what it costs. It also recognises a tenancy on which OKE cannot
 //! run at all. Everything is read before anything is created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -165,6 +165,8 @@ pub struct Verdict {
 
 /// A limit that a new deployment needs room in.
 struct Need {
+    /// The step that takes the room.
+    step: &'static str,
     service: &'static str,
     name: &'static str,
     amount: f64,
@@ -174,21 +176,19 @@ struct Need {
 
 /// Asks Oracle what there is and what is allowed. `ours` are the OCIDs of the
 /// compartments whose things belong to this deployment; they do not count as
-/// somebody else's.
+/// somebody else's. `new` are the steps that will take room which nothing of the
+/// deployment holds yet.
 pub async fn judge(
     cloud: &Cloud,
     ours: &[String],
-    creates_cluster: bool,
+    new: &BTreeSet<&str>,
 ) -> Result<Verdict, StepError> {
     let tenancy = cloud.settings.tenancy.clone();
-    let (others, mut obstacles, limits) =
-        tokio::try_join!(others(cloud, ours), region_obstacles(cloud), async {
-            if creates_cluster {
-                limit_obstacles(cloud, &tenancy).await
-            } else {
-                Ok(Vec::new())
-            }
-        },)?;
+    let (others, mut obstacles, limits) = tokio::try_join!(
+        others(cloud, ours),
+        region_obstacles(cloud),
+        limit_obstacles(cloud, &tenancy, new),
+    )?;
     obstacles.extend(limits);
     Ok(Verdict {
         bill: bill(&cloud.profile, others),
@@ -280,11 +280,16 @@ async fn region_obstacles(cloud: &Cloud) -> Result<Vec<Finding>, StepError> {
 }
 
 /// Everything that the tenancy's limits forbid, at once.
-async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, StepError> {
+async fn limit_obstacles(
+    cloud: &Cloud,
+    tenancy: &str,
+    new: &BTreeSet<&str>,
+) -> Result<Vec<Finding>, StepError> {
     let nodes = &cloud.profile.nodes;
     let arm = nodes.shape.contains(".A1.");
     let mut needs = vec![
         Need {
+            step: "cluster/cluster",
             service: "container-engine",
             name: "cluster-count",
             amount: 1.0,
@@ -292,6 +297,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
             what: "clusters",
         },
         Need {
+            step: "network/vcn",
             service: "vcn",
             name: "vcn-count",
             amount: 1.0,
@@ -299,6 +305,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
             what: "virtual networks",
         },
         Need {
+            step: "cluster/cluster",
             service: "load-balancer",
             name: "lb-flexible-count",
             amount: 1.0,
@@ -308,6 +315,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
     ];
     if cloud.profile.network.private_nodes {
         needs.push(Need {
+            step: "network/nat-gateway",
             service: "vcn",
             name: "nat-gateway-count",
             amount: 1.0,
@@ -317,6 +325,7 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
     }
     if arm {
         needs.push(Need {
+            step: "cluster/node-pool",
             service: "compute",
             name: "standard-a1-core-count",
             amount: f64::from(nodes.total_ocpus()),
@@ -324,12 +333,17 @@ async fn limit_obstacles(cloud: &Cloud, tenancy: &str) -> Result<Vec<Finding>, S
             what: "Arm OCPUs",
         });
         needs.push(Need {
+            step: "cluster/node-pool",
             service: "compute",
             name: "standard-a1-memory-count",
             amount: f64::from(nodes.total_memory_gb()),
             per_domain: true,
             what: "GB of Arm memory",
         });
+    }
+    needs.retain(|need| new.contains(need.step));
+    if needs.is_empty() {
+        return Ok(Vec::new());
     }
     let domains = cloud
         .client

@@ -1,4 +1,5 @@
-//! Behaviour tests: one binary, a file for each behaviour.
+//! Behaviour tests: the built executable against the embedded world, each test
+//! in an environment of its own.
 
 #![expect(
     clippy::disallowed_types,
@@ -8,7 +9,19 @@
     reason = "helpers of tests are tests, too, and todoctl is run as a user runs it"
 )]
 
+mod crash;
 mod docs;
+mod down;
+mod errors;
 mod helm_corpus;
 mod install;
+mod interrupt;
+mod output;
+mod plan;
+mod profile_errors;
+mod secrets;
+mod seed;
+mod support;
 mod tidy;
+mod up;
+mod weather;

@@ -158,7 +158,12 @@ impl Clusters {
             Some(certificates) => certificates,
             None => Certificates::generate("kubernetes").map_err(io::Error::other)?,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await?;
+        let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let listener = match bind(port.unwrap_or(0)).await {
+            Ok(listener) => listener,
+            // Somebody else took the port meanwhile.
+            Err(_) => bind(0).await?,
+        };
         let address = listener.local_addr()?;
         let row = json!({"port": address.port(), "certificates": certificates});
         if held.is_none_or(|h| *h.value != row) {

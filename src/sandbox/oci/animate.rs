@@ -86,13 +86,18 @@ pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
         .map(|doc| doc.id().to_owned())
         .collect();
     for id in &live {
-        if world.store.get(ENDPOINTS, id).is_none() {
-            let endpoint = clusters.ensure(id).await?;
-            let row = json!({
-                "address": endpoint.address.to_string(),
-                "ca": STANDARD.encode(&endpoint.ca_pem),
-            });
+        let endpoint = clusters.ensure(id).await?;
+        let address = endpoint.address.to_string();
+        let row = json!({
+            "address": address,
+            "ca": STANDARD.encode(&endpoint.ca_pem),
+        });
+        let held = world.store.get(ENDPOINTS, id);
+        if held.as_ref().is_none_or(|held| *held.value != row) {
             world.store.put(ENDPOINTS, id, row);
+            if let Some(held) = held {
+                move_endpoint(world, id, &held.value["address"], &address);
+            }
         }
     }
     nodes(world, clusters);
@@ -103,6 +108,23 @@ pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The port of a cluster was taken while the sandbox was not running.
+fn move_endpoint(world: &World, cluster: &str, from: &Value, to: &str) {
+    let table = Kind::Cluster.table();
+    let Some(row) = world.store.get(table, cluster) else {
+        return;
+    };
+    let mut value = (*row.value).clone();
+    for name in ["kubernetes", "publicEndpoint"] {
+        if let Some(endpoint) = value.pointer_mut(&format!("/body/endpoints/{name}"))
+            && endpoint == from
+        {
+            *endpoint = json!(to);
+        }
+    }
+    world.store.put(table, cluster, value);
 }
 
 fn live(world: &World, kind: Kind) -> Vec<Doc> {
