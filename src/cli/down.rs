@@ -68,7 +68,7 @@ pub(super) async fn run(settings: &Settings, args: &DownArgs, cancel: Cancellati
     })?;
 
     if report.outcome != Outcome::Done {
-        print(settings, &session, &report, &[], 0)?;
+        print(settings, &session, &report, &[], 0, args.keep_cluster)?;
         return Err(run_error(&report, "remove the deployment", "down"));
     }
     let looked = match args.keep_cluster {
@@ -76,7 +76,14 @@ pub(super) async fn run(settings: &Settings, args: &DownArgs, cancel: Cancellati
         false => look(&session, &plan).await?,
     };
     let left = looked.iter().map(|kind| kind.left.len()).sum();
-    print(settings, &session, &report, &looked, left)?;
+    print(
+        settings,
+        &session,
+        &report,
+        &looked,
+        left,
+        args.keep_cluster,
+    )?;
     if left > 0 {
         return Err(
             CliError::failed(format!("{left} thing(s) of the deployment are left")).hint(
@@ -128,6 +135,7 @@ fn print(
     report: &RunReport,
     looked: &[Looked],
     left: usize,
+    kept_cluster: bool,
 ) -> Result<()> {
     let document = Document {
         schema: "todoctl/down/v1",
@@ -143,16 +151,20 @@ fn print(
     }
     settings
         .ui
-        .document(&document, || text(session, report, looked))?;
+        .document(&document, || text(session, report, looked, kept_cluster))?;
     Ok(())
 }
 
-fn text(session: &Session, report: &RunReport, looked: &[Looked]) -> String {
+fn text(session: &Session, report: &RunReport, looked: &[Looked], kept_cluster: bool) -> String {
     let deployment = &session.profile.deployment;
     let mut text = match report.steps.is_empty() {
         true => format!("Nothing to remove: deployment {deployment} does not exist.\n"),
         false => format!(
-            "Deployment {deployment} is gone after {}: {}.\n",
+            "{} after {}: {}.\n",
+            match kept_cluster {
+                true => format!("What deployment {deployment} had in the cluster is gone"),
+                false => format!("Deployment {deployment} is gone"),
+            },
             human(report.took),
             counts_text(report)
         ),

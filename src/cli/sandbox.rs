@@ -44,7 +44,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct StartArgs {
-    /// What latencies and identifiers are drawn from [default: 1]
+    /// What latencies and identifiers are drawn from [default: 7]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How fast time passes: real, fast, or so many times [default: fast]
@@ -134,7 +134,7 @@ pub(super) async fn run(args: SandboxArgs, version: &str) -> Result<Said, Sandbo
         Command::Serve(start) => {
             let options = daemon::Options {
                 state_dir: dir,
-                seed: start.seed.unwrap_or(1),
+                seed: start.seed.unwrap_or(client::SEED),
                 rate: start.clock.unwrap_or(client::FAST),
                 version: version.to_owned(),
             };

@@ -192,6 +192,7 @@ fn walk(path: String, before: &Value, after: &Value, fields: &mut Vec<FieldChang
             }
         }
         _ if before == after => {}
+        (Value::Null, Value::Object(_)) if path.is_empty() => {}
         _ => {
             let known = |v: &Value| (!v.is_null()).then(|| Planned::Value(v.clone()));
             fields.push(FieldChange {

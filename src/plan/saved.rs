@@ -75,7 +75,10 @@ impl SavedPlan {
                     describe(&saved.change),
                     describe(&step.change)
                 )),
-                Some(step) if step.live_digest != saved.live_digest => {
+                Some(step)
+                    if saved.change.action != super::Action::None
+                        && step.live_digest != saved.live_digest =>
+                {
                     differences.push(format!("{}: changed since the review", saved.id));
                 }
                 Some(_) => {}

@@ -16,7 +16,11 @@ use crate::clock::{Clock, Deadline};
 use crate::files::{self, Access, Lock};
 
 /// How fast time passes in a sandbox that nobody asked for another rate.
-pub const FAST: f64 = 600.0;
+pub const FAST: f64 = 1000.0;
+
+/// The seed of a world when nobody names one: the one of the `sandbox`
+/// profile, so that `sandbox start` and `up` mean the same world.
+pub const SEED: u64 = 7;
 /// How long a sandbox may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -217,7 +221,7 @@ fn spawn(dir: &Path, wanted: &Wanted, log: &Path) -> io::Result<Child> {
     command
         .args(["sandbox", "serve", "--state-dir"])
         .arg(dir)
-        .args(["--seed", &wanted.seed.unwrap_or(1).to_string()])
+        .args(["--seed", &wanted.seed.unwrap_or(SEED).to_string()])
         .args(["--clock", &wanted.rate.unwrap_or(FAST).to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

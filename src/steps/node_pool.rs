@@ -169,13 +169,9 @@ impl NodePoolStep {
         let subnet = cx.input(&self.subnet)?.id;
         let nodes = cx.cx.cloud()?.profile.nodes.clone();
         let image = Self::image(cx, &compartment.id, &cluster.version).await?;
-        let anywhere = domains.iter().map(|domain| {
-            Place {
-                availability_domain: domain.clone(),
-                fault_domain: None,
-            }
-            .config(&subnet)
-        });
+        let anywhere = domains
+            .iter()
+            .map(|domain| Place::anywhere_in(domain).config(&subnet));
         let body = CreateNodePool {
             compartment_id: compartment.id.clone(),
             cluster_id: cluster.id.clone(),
@@ -279,11 +275,14 @@ impl NodePoolStep {
         client: &Client,
         id: &str,
         (domains, places): (Vec<String>, Vec<Place>),
+        resumed: bool,
     ) -> Result<NodePool, StepError> {
         let nodes = cx.cx.cloud()?.profile.nodes.clone();
         let patience = cx.clock.deadline(nodes.wait_for_capacity.0);
         let mut strategy = Strategy::new(places);
         let mut begun = false;
+        // What an earlier run saw fail may work now: ask once before believing it.
+        let mut believe = !resumed;
         loop {
             let pool = Self::read(client, id).await?;
             let wanted = nodes.count as usize;
@@ -292,7 +291,17 @@ impl NodePoolStep {
                 return Ok(pool);
             }
             if let Some(error) = broken(&pool.nodes) {
-                return Err(error);
+                if believe {
+                    return Err(error);
+                }
+                believe = true;
+                cx.progress("asking again for the nodes that failed");
+                let anywhere: Vec<_> = domains
+                    .iter()
+                    .map(|domain| Place::anywhere_in(domain))
+                    .collect();
+                self.move_to(cx, client, &pool, &anywhere).await?;
+                continue;
             }
             if !begun {
                 self.ask_reports(cx, client, &domains, &nodes, &mut strategy)
@@ -308,7 +317,7 @@ impl NodePoolStep {
                         "{ready} of {wanted} nodes; out of {} capacity, trying {place} (round {} over {} places, giving up in {})",
                         nodes.shape, strategy.round(), strategy.len(), human(patience.remaining()),
                     ));
-                    self.move_to(cx, client, &pool, &place).await?;
+                    self.move_to(cx, client, &pool, &[place]).await?;
                 }
                 Move::Wait(wait) => {
                     cx.progress(&format!(
@@ -358,24 +367,26 @@ impl NodePoolStep {
         cx: &StepCx<Cx>,
         client: &Client,
         pool: &NodePool,
-        place: &Place,
+        places: &[Place],
     ) -> Result<(), StepError> {
         let subnet = cx.input(&self.subnet)?.id;
-        let mut placements = vec![place.config(&subnet)];
+        let mut placements: Vec<_> = places.iter().map(|place| place.config(&subnet)).collect();
         let taken: BTreeSet<_> = pool
             .nodes
             .iter()
             .filter(|node| node.is_ready())
             .filter_map(|node| node.availability_domain.clone())
-            .filter(|domain| *domain != place.availability_domain)
+            .filter(|domain| {
+                places
+                    .iter()
+                    .all(|place| place.availability_domain != *domain)
+            })
             .collect();
-        placements.extend(taken.into_iter().map(|domain| {
-            Place {
-                availability_domain: domain,
-                fault_domain: None,
-            }
-            .config(&subnet)
-        }));
+        placements.extend(
+            taken
+                .iter()
+                .map(|domain| Place::anywhere_in(domain).config(&subnet)),
+        );
         let body = UpdateNodePool {
             node_config_details: Some(UpdateNodeConfig {
                 size: pool.node_config_details.as_ref().map(|config| config.size),
@@ -460,6 +471,7 @@ impl Step<Cx> for NodePoolStep {
     ) -> Result<NodePoolLive, StepError> {
         let compartment = cx.input(&self.compartment)?.id;
         let client = cx.cx.cloud()?.observed(cx);
+        let resumed = live.is_some();
         let places = Self::places(cx).await?;
         let id = match live {
             Some(live) => live.id,
@@ -471,7 +483,7 @@ impl Step<Cx> for NodePoolStep {
             _ => {}
         }
         self.reshape(cx, &client, &id).await?;
-        let pool = self.find_room(cx, &client, &id, places).await?;
+        let pool = self.find_room(cx, &client, &id, places, resumed).await?;
         Ok(Self::live(&pool))
     }
 

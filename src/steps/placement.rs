@@ -34,6 +34,14 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
+    /// Anywhere in an availability domain.
+    pub(super) fn anywhere_in(domain: &str) -> Self {
+        Self {
+            availability_domain: domain.to_owned(),
+            fault_domain: None,
+        }
+    }
+
     /// The place as Oracle wants it.
     pub(super) fn config(&self, subnet: &str) -> NodePlacement {
         NodePlacement {

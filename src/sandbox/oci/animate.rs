@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,7 +59,10 @@ pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
         oci.control();
         let seen = *changes.borrow_and_update();
         loop {
-            let pause = std::time::Duration::from_secs(5);
+            // In the world's time, but no more often than a real second: an
+            // idle world should cost nothing.
+            let pause =
+                Duration::from_secs(5).max(Duration::from_secs(1).mul_f64(world.clock.rate()));
             tokio::select! {
                 news = changes.changed() => if news.is_err() { return },
                 slept = world.clock.sleep(pause) => if slept.is_err() { return } else { break },
