@@ -2,6 +2,11 @@
 //!
 //! A program of its own rather than a harness: what is measured are whole
 //! processes, and ratios of one run count, not nanoseconds.
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a program for the terminal, which has nobody to hand an error to"
+)]
 
 use std::fs;
 use std::io::Write as _;
@@ -57,7 +62,7 @@ fn start(dir: &Path) -> Row {
 /// command waits to write into a full pipe, which is the last that it does.
 fn memory(dir: &Path) -> Option<Row> {
     let (reader, mut writer) = std::io::pipe().ok()?;
-    writer.write_all(&[0; 65536]).ok()?;
+    writer.write_all(&vec![0; 65536]).ok()?;
     let mut command = command(dir, &["version"]);
     let mut child = command.stdout(writer).spawn().ok()?;
     // Closes this process's end of the pipe.

@@ -408,14 +408,13 @@ async fn leave<C: Send + Sync + 'static>(
     entry: &PlannedStep,
     inputs: Inputs,
 ) -> Result<(Action, Option<Value>), StepError> {
-    let live = match entry.certain {
-        true => entry.live.clone(),
-        false => {
-            worker
-                .step
-                .inspect(&worker.step_cx(inputs, quiet()))
-                .await?
-        }
+    let live = if entry.certain {
+        entry.live.clone()
+    } else {
+        worker
+            .step
+            .inspect(&worker.step_cx(inputs, quiet()))
+            .await?
     };
     Ok((Action::None, live))
 }
