@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::clock::Clock;
 use crate::journal::{Outcome, Status};
 use crate::plan::{Action, Change, Class, Handle, Inputs, Step, StepCx};
 

@@ -357,7 +357,7 @@ impl<'e> Run<'e> {
     pub(crate) fn charge(&mut self, value: &Value) -> Result<(), Box<Fault>> {
         let bytes = match value {
             Value::Str(s) | Value::Bytes(s) => s.len(),
-            Value::List(list) => list.items().len() * size_of::<Value>(),
+            Value::List(list) => std::mem::size_of_val(list.items()),
             Value::Map(_) => 64,
             _ => 0,
         };
@@ -498,13 +498,12 @@ impl<'e> Run<'e> {
 
     /// Fills a buffer with random bytes.
     pub(crate) fn random(&self, buffer: &mut [u8]) {
-        match &self.options.random {
-            Some(random) => random(buffer),
-            None => {
-                use ring::rand::SecureRandom as _;
-                // A failure leaves zeros, which only a broken system meets.
-                let _ = ring::rand::SystemRandom::new().fill(buffer);
-            }
+        if let Some(random) = &self.options.random {
+            random(buffer);
+        } else {
+            use ring::rand::SecureRandom as _;
+            // A failure leaves zeros, which only a broken system meets.
+            let _ = ring::rand::SystemRandom::new().fill(buffer);
         }
     }
 }

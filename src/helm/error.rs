@@ -48,7 +48,7 @@ pub enum Cause {
     /// `fail` or `required` spoke.
     Raised(String),
     /// `tpl` failed: the text around, and the error inside.
-    Tpl(String, Box<Cause>),
+    Tpl(String, Box<Self>),
 }
 
 /// Why a set of templates cannot be rendered. The text is helm's.

@@ -17,7 +17,7 @@ enum Part {
     /// `[a-z]`, negated by `!`
     Class(bool, Vec<(char, char)>),
     /// `{a,b}`
-    Either(Vec<Vec<Part>>),
+    Either(Vec<Vec<Self>>),
 }
 
 /// Alternatives may nest this deep.

@@ -4,6 +4,11 @@
 //! A method is a function whose first argument is the receiver, which its
 //! parameters do not count.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "every method of the table has the same type"
+)]
+
 use super::funcs::{Args, Call, FnError, Function, Param, Returned, to_yaml_text};
 use super::glob::Glob;
 use super::gotime;

@@ -5,6 +5,7 @@
     clippy::disallowed_types,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests are tests, too, and todoctl is run as a user runs it"
 )]

@@ -13,17 +13,17 @@ use tempfile::TempDir;
 use todoctl::sandbox::client;
 use todoctl::sandbox::faults::Fault;
 
-pub mod world;
+pub(crate) mod world;
 
 /// How fast time passes in the worlds of the tests.
-pub const RATE: u32 = 2000;
+pub(crate) const RATE: u32 = 2000;
 /// The seed of the profile `sandbox`, which its world has to have.
 const SEED: &str = "7";
 /// The longest that a command may take; a test that hangs must end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An environment.
-pub struct Env {
+pub(crate) struct Env {
     root: TempDir,
     rate: u32,
     variables: Vec<(String, String)>,
@@ -31,7 +31,7 @@ pub struct Env {
 
 /// What a command said, and how it ended.
 #[must_use]
-pub struct Output {
+pub(crate) struct Output {
     /// The exit code; none when a signal ended it.
     pub code: Option<i32>,
     /// What went to stdout.
@@ -41,7 +41,7 @@ pub struct Output {
 }
 
 /// A command that runs.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -57,7 +57,7 @@ type Child = std::process::Child;
 
 impl Env {
     /// A new one, with nothing in it but a signing key for the world's account.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let env = Self {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: RATE,
@@ -69,19 +69,19 @@ impl Env {
     }
 
     /// The same with another rate of the world's clock.
-    pub fn at_rate(mut self, rate: u32) -> Self {
+    pub(crate) fn at_rate(mut self, rate: u32) -> Self {
         self.rate = rate;
         self
     }
 
     /// The same with a variable.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// A copy of everything that is there, its sandbox being stopped.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let copy = Self {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: self.rate,
@@ -92,27 +92,27 @@ impl Env {
     }
 
     /// The folder of everything.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }
 
     /// Where todoctl keeps what it remembers.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.root.path().join("state/todoctl")
     }
 
     /// The folder of the embedded world.
-    pub fn world(&self) -> PathBuf {
+    pub(crate) fn world(&self) -> PathBuf {
         self.state().join("sandbox")
     }
 
     /// The folder of the deployment of the profile `sandbox`.
-    pub fn deployment(&self) -> PathBuf {
+    pub(crate) fn deployment(&self) -> PathBuf {
         self.state().join("deployments/todo@sandbox")
     }
 
     /// Writes a file of the user's and returns its path.
-    pub fn file(&self, name: &str, content: &str) -> String {
+    pub(crate) fn file(&self, name: &str, content: &str) -> String {
         let path = self.root.path().join("home").join(name);
         write(&path, content);
         path.display().to_string()
@@ -120,7 +120,7 @@ impl Env {
 
     /// A profile for Oracle's own endpoints, or others by `--set`, with
     /// everything in it that the built-in one leaves open.
-    pub fn oke(&self) -> String {
+    pub(crate) fn oke(&self) -> String {
         self.file(
             "oke-team.yaml",
             "extends: oke\n\
@@ -132,20 +132,20 @@ impl Env {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.start(args).wait()
     }
 
     /// Runs a command that must end well; returns its stdout.
     #[track_caller]
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.code, Some(0), "todoctl {}\n{output}", args.join(" "));
         output.stdout
     }
 
     /// Starts a command.
-    pub fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(args);
         let (stdout, stderr) = (self.fresh("out"), self.fresh("err"));
         command
@@ -160,7 +160,7 @@ impl Env {
     }
 
     /// The command, not yet started.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let home = self.root.path().join("home");
         fs::create_dir_all(&home).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_todoctl"));
@@ -188,24 +188,24 @@ impl Env {
     }
 
     /// Starts the embedded world before anything else does.
-    pub fn start_world(&self) {
+    pub(crate) fn start_world(&self) {
         let rate = self.rate.to_string();
         self.ok(&["sandbox", "start", "--seed", SEED, "--clock", &rate]);
     }
 
     /// Stops the embedded world; its state stays.
-    pub fn stop_world(&self) {
+    pub(crate) fn stop_world(&self) {
         wait_for(client::stop(&self.world())).unwrap();
     }
 
     /// Adds a fault to the plan of the running world.
-    pub fn fault(&self, fault: &Fault) {
+    pub(crate) fn fault(&self, fault: &Fault) {
         wait_for(client::add_fault(&self.world(), fault)).unwrap();
     }
 
     /// Adds a fault as a user does. A no-break space stands for a space within
     /// an argument.
-    pub fn fault_line(&self, line: &str) {
+    pub(crate) fn fault_line(&self, line: &str) {
         let words: Vec<_> = line.split(' ').map(|w| w.replace('\u{a0}', " ")).collect();
         let mut args = vec!["sandbox", "fault"];
         args.extend(words.iter().map(String::as_str));
@@ -213,23 +213,23 @@ impl Env {
     }
 
     /// Empties the fault plan.
-    pub fn clear_faults(&self) {
+    pub(crate) fn clear_faults(&self) {
         wait_for(client::clear_faults(&self.world())).unwrap();
     }
 
     /// How often the only fault of the plan was matched.
-    pub fn matches(&self) -> u64 {
+    pub(crate) fn matches(&self) -> u64 {
         let faults = wait_for(client::faults(&self.world())).unwrap();
         faults.iter().map(|fault| fault.seen).sum()
     }
 
     /// What the world says about itself.
-    pub fn world_status(&self) -> Value {
+    pub(crate) fn world_status(&self) -> Value {
         wait_for(client::status(&self.world())).unwrap()
     }
 
     /// The request log from a line on.
-    pub fn requests(&self, from: usize) -> Vec<Value> {
+    pub(crate) fn requests(&self, from: usize) -> Vec<Value> {
         let log = fs::read_to_string(self.world().join("requests.jsonl")).unwrap_or_default();
         let lines = log.lines().skip(from);
         lines
@@ -238,7 +238,7 @@ impl Env {
     }
 
     /// A text with everything that differs between two runs named instead.
-    pub fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let text = text.replace(&self.root.path().display().to_string(), "[ROOT]");
         redact(&text)
     }
@@ -259,23 +259,23 @@ impl Drop for Env {
 
 impl Running {
     /// The process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Kills it as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         #[expect(clippy::disallowed_types, reason = "the shell's own way to signal")]
         let sent = std::process::Command::new("/bin/sh")
             .args(["-c", &format!("kill -{name} {}", self.pid())])
@@ -284,12 +284,12 @@ impl Running {
     }
 
     /// What it has said on stderr so far.
-    pub fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap()
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Output {
+    pub(crate) fn wait(mut self) -> Output {
         let started = now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -330,7 +330,7 @@ impl std::fmt::Display for Output {
 }
 
 /// A fault for every system's requests that may change something.
-pub fn on_write(kind: &str, nth: u64) -> Fault {
+pub(crate) fn on_write(kind: &str, nth: u64) -> Fault {
     Fault {
         id: 0,
         system: "*".to_owned(),
@@ -347,7 +347,7 @@ pub fn on_write(kind: &str, nth: u64) -> Fault {
 
 /// Waits until something holds; panics when it does not in time.
 #[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
@@ -357,17 +357,17 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A short wait between two looks at a process.
 #[expect(clippy::disallowed_methods, reason = "the tests wait for processes")]
-pub fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own patience")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Ids, times, durations and addresses, named.
-pub fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         [
             (r"[0-9A-F]{32}(/[0-9A-F]{16,32}){0,2}", "[REQUEST]"),
@@ -395,7 +395,7 @@ pub fn redact(text: &str) -> String {
 }
 
 /// Waits for a future that needs a runtime.
-pub fn wait_for<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -410,13 +410,13 @@ fn signing_key() -> &'static str {
 }
 
 /// A new signing key, as PEM.
-pub fn new_key() -> String {
+pub(crate) fn new_key() -> String {
     let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
     key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
 }
 
 #[expect(clippy::disallowed_methods, reason = "files of a test's own folder")]
-pub fn write(path: &Path, content: &str) {
+pub(crate) fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }

@@ -171,9 +171,7 @@ fn base_params(run: &Run<'_>, cn: &str, days: i64) -> CertificateParams {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     // The end of the calendar that certificates can show.
     let latest = 253_402_300_799_u64;
-    let lifetime = u64::try_from(days.unsigned_abs())
-        .unwrap_or(0)
-        .saturating_mul(86_400);
+    let lifetime = days.unsigned_abs().saturating_mul(86_400);
     let end = if days < 0 {
         now.saturating_sub(lifetime)
     } else {

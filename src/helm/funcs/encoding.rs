@@ -75,7 +75,7 @@ pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, usize> {
     let body: Vec<u8> = packed.iter().copied().take_while(|c| *c != b'=').collect();
     let padding = packed.len() - body.len();
     let well_formed = packed.iter().skip(body.len()).all(|c| *c == b'=')
-        && packed.len() % 4 == 0
+        && packed.len().is_multiple_of(4)
         && padding <= 2
         && body.iter().all(|c| value(*c).is_some());
     if well_formed {

@@ -49,10 +49,8 @@ fn merge(target: &Map, source: &Map, overwrite: bool, depth: usize) -> Result<()
         // Asked after the merge: a map that was empty may have become fuller.
         let filled = current.as_ref().is_some_and(|current| !empty(current));
         match (&value, &current) {
-            (Value::List(_) | Value::Bytes(_), _) if filled => {
-                if overwrite {
-                    target.set(key, value);
-                }
+            (Value::List(_) | Value::Bytes(_), _) if filled && overwrite => {
+                target.set(key, value);
             }
             (Value::Map(_), Some(Value::Map(_))) if filled => {}
             _ if overwrite || !filled => target.set(key, value),

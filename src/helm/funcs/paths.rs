@@ -121,12 +121,11 @@ fn unescape(text: &str) -> Result<String, String> {
         let code = text
             .get(at + 1..at + 3)
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match code {
-            Some(code) => out.push(code),
-            None => {
-                let shown: String = text.get(at..).unwrap_or("").chars().take(3).collect();
-                return Err(format!("invalid URL escape {shown:?}"));
-            }
+        if let Some(code) = code {
+            out.push(code);
+        } else {
+            let shown: String = text.get(at..).unwrap_or("").chars().take(3).collect();
+            return Err(format!("invalid URL escape {shown:?}"));
         }
         at += 3;
     }

@@ -1,4 +1,4 @@
-//! TOML, written and read as BurntSushi's package does.
+//! TOML, written and read as `BurntSushi`'s package does.
 
 use crate::helm::gofmt;
 use crate::helm::object::Object;

@@ -138,18 +138,17 @@ pub fn float_f(f: f64, precision: i32) -> String {
     if let Some(text) = special(f) {
         return text.to_owned();
     }
-    match usize::try_from(precision) {
-        Ok(precision) => format!("{}{:.*}", sign(f), precision, f.abs()),
-        Err(_) => {
-            let digits = shortest(f);
-            let mut out = sign(f).to_owned();
-            if digits.digits.is_empty() {
-                out.push('0');
-            } else {
-                push_fixed(&mut out, &digits);
-            }
-            out
+    if let Ok(precision) = usize::try_from(precision) {
+        format!("{}{:.*}", sign(f), precision, f.abs())
+    } else {
+        let digits = shortest(f);
+        let mut out = sign(f).to_owned();
+        if digits.digits.is_empty() {
+            out.push('0');
+        } else {
+            push_fixed(&mut out, &digits);
         }
+        out
     }
 }
 

@@ -171,15 +171,12 @@ impl Run<'_> {
             out.extend_from_slice(b"%!(NOVERB)");
             return;
         };
-        let verb = match first.valid().chars().next() {
-            Some(c) => {
-                self.at += c.len_utf8();
-                c
-            }
-            None => {
-                self.at += 1;
-                '\u{fffd}'
-            }
+        let verb = if let Some(c) = first.valid().chars().next() {
+            self.at += c.len_utf8();
+            c
+        } else {
+            self.at += 1;
+            '\u{fffd}'
         };
         if verb == '%' {
             out.push(b'%');
@@ -292,7 +289,7 @@ impl Printer<'_> {
                     b"interface {}(nil)"
                 } else {
                     b"<nil>"
-                })
+                });
             }
             Value::Nil => self.bad_verb(value, verb, depth),
             Value::Bool(b) => match verb {
@@ -624,7 +621,10 @@ impl Printer<'_> {
             b"map"
         });
         self.out.push(if sharp { b'{' } else { b'[' });
-        let entries = value.as_map().map(|m| m.entries()).unwrap_or_default();
+        let entries = value
+            .as_map()
+            .map(super::super::value::Map::entries)
+            .unwrap_or_default();
         for (i, (key, item)) in entries.iter().enumerate() {
             if i > 0 {
                 self.out.extend_from_slice(if sharp { b", " } else { b" " });

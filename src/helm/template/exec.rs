@@ -14,7 +14,7 @@ use crate::helm::value::{IntKind, ListType, MapType, UintKind, Value};
 
 /// The definitions that a template can see: its own on top of its parent's.
 pub(crate) struct Scope<'p> {
-    pub(crate) parent: Option<&'p Scope<'p>>,
+    pub(crate) parent: Option<&'p Self>,
     pub(crate) own: HashMap<Arc<str>, Arc<Tree>>,
 }
 
@@ -334,6 +334,10 @@ impl<'t> Frame<'t, '_, '_> {
         Ok(())
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the loop hands the values over; copies would hide whose they are"
+    )]
     fn iterate(
         &mut self,
         run: &mut Run<'_>,
@@ -780,9 +784,7 @@ impl<'t> Frame<'t, '_, '_> {
     fn literal(&self, param: Param, expr: &Expr) -> Result<Value> {
         let found = |kind: &str| self.fail(format!("expected {kind}; found {}", shown(expr)));
         match (param, &expr.kind) {
-            (Param::Any | Param::Reflect, ExprKind::Bool(b)) | (Param::Bool, ExprKind::Bool(b)) => {
-                Ok(Value::Bool(*b))
-            }
+            (Param::Any | Param::Reflect | Param::Bool, ExprKind::Bool(b)) => Ok(Value::Bool(*b)),
             (Param::Any | Param::Reflect, ExprKind::Number(number)) => self.ideal(number),
             (Param::Any | Param::Reflect | Param::Str, ExprKind::Text(value, _)) => {
                 Ok(value.clone())

@@ -82,9 +82,15 @@ fn through_json(plain: &mut Plain) -> Result<(), ToYamlError> {
 
 fn order(plain: &mut Plain, pretty: bool) {
     match plain {
-        Plain::List(items) => items.iter_mut().for_each(|item| order(item, pretty)),
+        Plain::List(items) => {
+            for item in items {
+                order(item, pretty);
+            }
+        }
         Plain::Map(pairs) => {
-            pairs.iter_mut().for_each(|(_, item)| order(item, pretty));
+            for (_, item) in pairs.iter_mut() {
+                order(item, pretty);
+            }
             pairs.sort_by(|(a, _), (b, _)| natural(a, b, pretty));
         }
         _ => {}

@@ -16,9 +16,9 @@ pub(crate) enum Plain {
     Uint(u64),
     Float(f64),
     Str(String),
-    List(Vec<Plain>),
+    List(Vec<Self>),
     /// Pairs in the order of the bytes of their keys.
-    Map(Vec<(String, Plain)>),
+    Map(Vec<(String, Self)>),
 }
 
 /// Why a value has no JSON form.

@@ -207,7 +207,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn fetch(&mut self) -> Result<()> {
-        self.to_next_token();
+        self.skip_to_token();
         self.stale_simple_keys()?;
         self.unroll_indent(i64::try_from(self.mark.column).unwrap_or(i64::MAX));
         if self.ended() {
@@ -250,7 +250,7 @@ impl<'a> Scanner<'a> {
         self.error("found character that cannot start any token")
     }
 
-    fn to_next_token(&mut self) {
+    fn skip_to_token(&mut self) {
         loop {
             if self.mark.index == 0 && self.text.starts_with("\u{feff}".as_bytes()) {
                 self.mark.index += 3;

@@ -278,13 +278,14 @@ async fn a_restarted_cluster_has_its_address_and_objects() {
     maps.create(&PostParams::default(), &map).await.unwrap();
     clusters.stop_all();
     // The listener closes when its task notices.
-    let clusters = start().await;
-    let mut again = clusters.ensure(OCID).await;
-    while again.is_err() {
+    while tokio::net::TcpListener::bind(endpoint.address)
+        .await
+        .is_err()
+    {
         tokio::task::yield_now().await;
-        again = clusters.ensure(OCID).await;
     }
-    assert_eq!(again.unwrap(), endpoint);
+    let clusters = start().await;
+    assert_eq!(clusters.ensure(OCID).await.unwrap(), endpoint);
     assert!(maps.get_opt("kept").await.unwrap().is_some());
     clusters.remove(OCID);
     assert!(clusters.world.store.list("kube/clusters", "").0.is_empty());

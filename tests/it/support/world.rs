@@ -21,10 +21,10 @@ static MAC: LazyLock<Regex> =
 
 /// Everything that exists, by kind and name. Two things of one kind and name
 /// are two entries of the list: a duplicate never hides.
-pub type Things = BTreeMap<String, Vec<Value>>;
+pub(crate) type Things = BTreeMap<String, Vec<Value>>;
 
 /// Reads the world of an environment; stops its sandbox for that.
-pub fn things(env: &Env) -> Things {
+pub(crate) fn things(env: &Env) -> Things {
     env.stop_world();
     let store = Store::open(&env.world()).unwrap();
     let mut docs = Vec::new();
@@ -42,11 +42,11 @@ pub fn things(env: &Env) -> Things {
     let mut things = Things::new();
     for (table, id, body) in &docs {
         // The root compartment is the account's, not ours.
-        if body["id"] != body["compartmentId"] {
+        if body["id"] == body["compartmentId"] {
+            assert_eq!(*table, "oci/compartments");
+        } else {
             let body = normal(body, &names);
             things.entry(names[id].clone()).or_default().push(body);
-        } else {
-            assert_eq!(*table, "oci/compartments");
         }
     }
     for (table, _) in store.tables() {
@@ -72,7 +72,7 @@ pub fn things(env: &Env) -> Things {
 }
 
 /// What is in one of two worlds only, or differs, for an assertion's message.
-pub fn difference(wanted: &Things, found: &Things) -> Vec<String> {
+pub(crate) fn difference(wanted: &Things, found: &Things) -> Vec<String> {
     let mut lines = Vec::new();
     let names: BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
     for name in names {
