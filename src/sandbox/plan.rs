@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn clock_rates_parse() {
         assert_eq!(parse_rate("real"), Ok(1.0));
-        assert_eq!(parse_rate("fast"), Ok(client::FAST));
+        assert_eq!(parse_rate("fast"), Ok(FAST));
         assert_eq!(parse_rate("50"), Ok(50.0));
         assert!(parse_rate("0.5").is_err() && parse_rate("slow").is_err());
     }
