@@ -1,6 +1,8 @@
 //! `down`: nothing is left, and nothing goes without a yes.
 
-use crate::support::Env;
+use k8s_openapi::api::core::v1::Service;
+
+use crate::support::{Env, until, wait_for};
 
 #[test]
 fn down_leaves_every_store_empty_and_says_what_it_looked_at() {
@@ -20,6 +22,41 @@ fn down_leaves_every_store_empty_and_says_what_it_looked_at() {
     assert_eq!(rows, serde_json::json!({}), "{rows:#}");
     let again = env.ok(&["down", "--yes"]);
     assert!(again.starts_with("Nothing to remove"), "{again}");
+}
+
+/// Makes a Service of type `LoadBalancer` outside the app's namespace, as a user
+/// would with kubectl.
+async fn expose_something(kubeconfig: &str) {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let services: kube::Api<Service> = kube::Api::namespaced(client, "default");
+    let service = serde_json::json!({
+        "metadata": {"name": "exposed"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": "x"}},
+    });
+    let service = serde_json::from_value(service).unwrap();
+    services
+        .create(&kube::api::PostParams::default(), &service)
+        .await
+        .unwrap();
+}
+
+#[test]
+fn down_sweeps_the_load_balancer_that_the_cluster_made() {
+    let env = Env::new();
+    env.ok(&["up"]);
+    let kubeconfig = env.ok(&["kubeconfig"]);
+    wait_for(expose_something(&kubeconfig));
+    until("the cloud controller makes a load balancer", || {
+        env.world_status()["rows"]["oci/load-balancers"] == 1
+    });
+    env.ok(&["down", "--yes"]);
+    let rows = env.world_status()["rows"].clone();
+    assert_eq!(rows, serde_json::json!({}), "{rows:#}");
 }
 
 #[test]
