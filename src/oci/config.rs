@@ -351,6 +351,15 @@ pub(super) fn read(path: &Path, what: &str, key: &str) -> Result<String, ConfigE
 
 pub(super) fn missing(place: &Place, key: &str) -> ConfigError {
     let variable = format!("OCI_CLI_{}", key.to_ascii_uppercase());
+    if matches!(place, Place::Nowhere) {
+        return ConfigError::new(
+            place.clone(),
+            format!("~/.oci/config does not exist, and {variable} is not set"),
+            "make an API key in Oracle's console (User settings, API keys) and save the config \
+             that it shows as ~/.oci/config",
+        )
+        .about(key);
+    }
     ConfigError::new(
         place.clone(),
         format!("`{key}` is missing"),
@@ -582,6 +591,9 @@ mod tests {
     fn nothing_at_all_says_what_is_missing_first() {
         let env = BTreeMap::new();
         let error = Settings::load(&Selection::default(), &env).unwrap_err();
-        assert_eq!(error.to_string(), "no OCI config file: `region` is missing");
+        assert_eq!(
+            error.to_string(),
+            "no OCI config file: ~/.oci/config does not exist, and OCI_CLI_REGION is not set"
+        );
     }
 }
