@@ -34,7 +34,7 @@ pub struct Cx {
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
     /// Access to the cluster, made when first needed.
-    pub(super) cluster: super::cluster::Connections,
+    pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
 }
 
@@ -85,7 +85,7 @@ impl Cx {
             dir: dir.to_owned(),
             teardown,
             survey: Mutex::default(),
-            cluster: super::cluster::Connections::default(),
+            cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
         })
     }

@@ -4,6 +4,7 @@
 //! finds its thing by two tags (`todoctl=<deployment>` and
 //! `todoctl-step=<step>`), so that nothing is lost when the journal is.
 
+mod access;
 mod cluster;
 mod compartment;
 mod cx;
@@ -18,7 +19,8 @@ mod platform;
 pub mod survey;
 mod tags;
 
-pub use cluster::{Access, ClusterLive};
+pub use access::Access;
+pub use cluster::ClusterLive;
 pub use compartment::CompartmentLive;
 pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
@@ -53,7 +55,7 @@ pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
             let network = network::add(&mut graph, cloud, &compartment)?;
             cluster::add(&mut graph, &compartment, &network)?
         }
-        None => graph.add(cluster::ContextAccess)?,
+        None => graph.add(access::ContextAccess)?,
     };
     platform::add(&mut graph, profile, &access)?;
     Ok(graph)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::StepsError;
-use super::cluster::Access;
+use super::access::Access;
 use super::cx::Cx;
 use crate::k8s::{self, ApplyOptions, Kube, ObjectRef};
 use crate::manifest::Manifest;

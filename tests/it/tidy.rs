@@ -43,10 +43,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "src/sandbox/oci/tests.rs",
         "the emulator's rules, one test each",
     ),
-    (
-        "src/steps/cluster.rs",
-        "the cluster, its access and its nodes wait on each other",
-    ),
 ];
 
 /// Above this a file needs a reason.

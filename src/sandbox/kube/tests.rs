@@ -31,25 +31,6 @@ fn kubeconfig(endpoint: &Endpoint) -> String {
     )
 }
 
-/// `cargo test --lib kube::tests::serve -- --ignored` serves a cluster whose
-/// kubeconfig is `target/kube-dev/config`, until it is killed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "serves until killed"]
-async fn serve() {
-    let dir = std::path::Path::new("target/kube-dev");
-    let clock = Clock::new(1.0, CancellationToken::new());
-    let world = Arc::new(World::open(&dir.join("state"), clock.clone(), 7).unwrap());
-    let clusters = Clusters::new(world, Arc::new(OneToken));
-    let endpoint = clusters.ensure("ocid1.cluster.dev").await.unwrap();
-    crate::files::write_atomic(
-        &dir.join("config"),
-        kubeconfig(&endpoint).as_bytes(),
-        crate::files::Access::Private,
-    )
-    .unwrap();
-    std::future::pending::<()>().await;
-}
-
 struct Rig {
     _dir: tempfile::TempDir,
     clusters: Arc<Clusters>,
