@@ -3,6 +3,7 @@
 //!
 //! It must never import a client module (`oci`, `k8s`), nor be imported by
 //! one: both sides implement the protocol from its specification.
+pub mod api;
 pub mod client;
 pub mod daemon;
 pub mod faults;
@@ -10,5 +11,7 @@ pub mod http;
 pub mod kube;
 pub mod oci;
 pub mod plan;
+pub mod podnet;
+pub mod programs;
 pub mod store;
 pub mod world;

@@ -1,0 +1,120 @@
+//! What the container images of the rehearsal do when they run.
+//!
+//! A program is chosen by its image's name. It gets what a process in a
+//! container gets, and nothing else: arguments, environment, mounted files, a
+//! place to write its log, the pod's network, and the API server as its
+//! service account.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::podnet::{Binding, PodNet};
+use super::world::World;
+
+/// What an image does.
+#[async_trait]
+pub trait Program: Send + Sync + 'static {
+    /// Runs until it ends by itself or is told to stop, and says how it ended.
+    async fn run(&self, process: Process) -> Exit;
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code; 137 after a kill.
+    pub code: i32,
+    /// `Completed`, `Error` or `OOMKilled`.
+    pub reason: &'static str,
+}
+
+impl Exit {
+    /// It did what it was to do, or was told to stop.
+    pub const OK: Self = Self {
+        code: 0,
+        reason: "Completed",
+    };
+
+    /// It failed.
+    pub const fn error(code: i32) -> Self {
+        Self {
+            code,
+            reason: "Error",
+        }
+    }
+}
+
+/// Takes a container's log, line by line, stamped with the world's time.
+pub trait LogSink: Send + Sync + 'static {
+    /// Appends one line.
+    fn line(&self, text: &str);
+}
+
+/// Reads the files that volumes mount into the container.
+pub trait Files: Send + Sync + 'static {
+    /// The content of a file, if some volume has it.
+    fn read(&self, path: &str) -> Option<Vec<u8>>;
+}
+
+/// What a container's process sees.
+#[derive(Clone)]
+pub struct Process {
+    /// The world that it runs in.
+    pub world: Arc<World>,
+    /// The image, e.g. `ghcr.io/dapr/daprd:1.18.3`.
+    pub image: String,
+    /// Entry point and arguments as the pod gives them, variables expanded.
+    pub args: Vec<String>,
+    /// The environment, references resolved.
+    pub env: BTreeMap<String, String>,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+    /// The pod's annotations and labels.
+    pub annotations: BTreeMap<String, String>,
+    /// The pod's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The pod's address.
+    pub address: Ipv4Addr,
+    /// Where the log goes.
+    pub log: Arc<dyn LogSink>,
+    /// The mounted files.
+    pub files: Arc<dyn Files>,
+    /// The network.
+    pub net: Arc<PodNet>,
+    /// The API server, as the pod's service account.
+    pub api: super::api::Api,
+    /// SIGTERM. What has not ended within the grace period is dropped.
+    pub stop: CancellationToken,
+}
+
+impl Process {
+    /// Writes a line to the container's log.
+    pub fn log(&self, text: &str) {
+        self.log.line(text);
+    }
+
+    /// Listens on one of the pod's ports, on all its interfaces.
+    pub async fn listen(&self, port: u16) -> std::io::Result<(TcpListener, Binding)> {
+        self.net.listen(self.address, port).await
+    }
+
+    /// Connects as this pod would: to a Service's name, a pod's address, or
+    /// `localhost`.
+    pub async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
+        let own = matches!(host, "localhost" | "127.0.0.1" | "::1");
+        let host = if own {
+            self.address.to_string()
+        } else {
+            host.to_owned()
+        };
+        self.net.connect(&self.namespace, &host, port).await
+    }
+}
