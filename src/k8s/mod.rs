@@ -1,5 +1,5 @@
 //! The Kubernetes client: connection, discovery, server-side apply, lists by
-//! owner label, readiness, and diffs.
+//! owner label, readiness, diffs, and connections to pods.
 //!
 //! Every call goes through [`Kube::call`], which limits and repeats it; the
 //! client library's own retries are off, so that progress and journal see each
@@ -13,6 +13,8 @@ pub mod connect;
 pub mod diff;
 mod discover;
 mod error;
+mod exchange;
+pub mod forward;
 pub mod object;
 mod ready;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use tokio::sync::{Mutex, RwLock};
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, K8sError};
+pub use self::forward::PodStream;
 pub use self::object::{ApplyOptions, Compared, ObjectRef};
 pub use self::ready::NodeState;
 use crate::clock::{Backoff, Clock};
