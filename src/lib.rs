@@ -33,6 +33,7 @@ pub mod journal;
 pub mod plan;
 
 // Floor 6: what todoctl does.
+pub mod observe;
 pub mod steps;
 
 // Floors 7 and 8: how people see it.

@@ -15,6 +15,7 @@ mod discover;
 mod error;
 mod exchange;
 pub mod forward;
+pub mod logs;
 pub mod object;
 mod ready;
 #[cfg(test)]
