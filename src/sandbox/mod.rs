@@ -6,6 +6,7 @@
 pub mod api;
 pub mod cache;
 pub mod client;
+pub mod controllers;
 pub mod daemon;
 pub mod faults;
 pub mod http;
