@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::Authenticator;
 use super::catalog::Resource;
+use super::discovery::VERSION;
 use super::registry::Registry;
+use crate::sandbox::podnet::PodNet;
 use crate::sandbox::store::{Row, Transaction};
 use crate::sandbox::world::World;
 
@@ -19,7 +21,10 @@ pub struct Cluster {
     pub ocid: String,
     /// Who tells users by their tokens.
     pub auth: Arc<dyn Authenticator>,
+    /// The pods' network, through which the server reaches what runs.
+    pub net: Arc<PodNet>,
     registry: RwLock<Arc<Registry>>,
+    version: RwLock<String>,
 }
 
 /// The characters of generated names: no vowels, so no words.
@@ -32,8 +37,22 @@ impl Cluster {
             world,
             ocid: ocid.to_owned(),
             auth,
+            net: Arc::default(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
+            version: RwLock::new(VERSION.to_owned()),
         }
+    }
+
+    /// The version that the server says it is.
+    pub fn version(&self) -> String {
+        let held = self.version.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+
+    /// Lets the server be of another version, as an upgrade does.
+    pub fn set_version(&self, version: &str) {
+        let mut held = self.version.write().unwrap_or_else(PoisonError::into_inner);
+        version.clone_into(&mut held);
     }
 
     /// What is served now.
