@@ -22,7 +22,9 @@ impl Handler for Server {
     }
 
     async fn handle(&self, request: Request) -> Reply {
-        let user = match self.authenticate(&request) {
+        let user = self.authenticate(&request);
+        let user = user.and_then(|own| impersonate::effective(&self.0, own, &request));
+        let user = match user {
             Ok(user) => user,
             Err(status) => return status.reply(),
         };
@@ -48,10 +50,7 @@ impl Server {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let Some(token) = token.filter(|t| !t.is_empty()) else {
-            let anonymous = User {
-                name: "system:anonymous".to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-            };
+            let anonymous = User::new("system:anonymous", &["system:unauthenticated"]);
             return if open {
                 Ok(anonymous)
             } else {
@@ -78,7 +77,10 @@ impl Server {
                     "ok",
                 ));
             }
-            ["version"] => return Ok(Reply::json(StatusCode::OK, &discovery::version())),
+            ["version"] => {
+                let version = discovery::version(&self.0.version());
+                return Ok(Reply::json(StatusCode::OK, &version));
+            }
             [""] => return Ok(discovery::root(&self.0)),
             ["api"] => return discovery::api(&self.0, &request),
             ["apis"] => return discovery::apis(&self.0, &request),
