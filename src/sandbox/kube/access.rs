@@ -14,7 +14,7 @@ use super::status::{Outcome, Status};
 use crate::sandbox::http::Reply;
 
 /// The group whose members may do everything.
-const MASTERS: &str = "system:masters";
+pub(super) const MASTERS: &str = "system:masters";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -147,6 +147,17 @@ pub fn check(call: &Call) -> Outcome<()> {
         call.verb.name(),
     );
     Err(Status::forbidden(&call.resource, &call.target.name, &why))
+}
+
+/// Whether a user may do something to a resource of the core group.
+pub(super) fn may(cluster: &Cluster, user: &User, verb: &str, resource: &str, name: &str) -> bool {
+    let wanted = Attributes {
+        verb,
+        resource: resource.to_owned(),
+        name,
+        ..Attributes::default()
+    };
+    allowed(cluster, user, &wanted)
 }
 
 /// Whether any role allows it.

@@ -19,6 +19,7 @@ pub mod crd;
 pub mod defaults;
 pub mod discovery;
 pub mod gc;
+pub mod impersonate;
 pub mod jsonpath;
 pub mod kinds;
 pub mod namespace;

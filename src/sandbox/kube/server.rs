@@ -10,7 +10,7 @@ use super::objects::{Deleted, delete, delete_collection, delete_options, get, li
 use super::render::{self, Shown};
 use super::request::{Call, Target, Verb, accepted, resolve};
 use super::status::{Outcome, Status};
-use super::{User, access, discovery, openapi, subresources, watch, write};
+use super::{User, access, discovery, impersonate, openapi, subresources, watch, write};
 use crate::sandbox::http::{Handler, Reply, Request};
 
 /// A cluster's API server.
@@ -58,9 +58,13 @@ impl Server {
                 Err(Status::unauthorized())
             };
         };
-        access::service_account(&self.0, token)
+        if let Some(user) = impersonate::component(&self.0, token) {
+            return impersonate::effective(&self.0, user, request);
+        }
+        let user = access::service_account(&self.0, token)
             .unwrap_or_else(|| self.0.auth.authenticate(&self.0.ocid, token))
-            .map_err(|_| Status::unauthorized())
+            .map_err(|_| Status::unauthorized())?;
+        impersonate::effective(&self.0, user, request)
     }
 
     fn answer(&self, user: User, request: Request) -> Outcome<Reply> {

@@ -181,6 +181,17 @@ impl Status {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
+    /// The user may not act in another's name.
+    pub fn may_not_impersonate(user: &str, other: &str) -> Box<Self> {
+        let message = format!(
+            "users \"{other}\" is forbidden: User \"{user}\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
+        );
+        let mut status = Self::new(403, "Forbidden", message);
+        other.clone_into(&mut status.details.name);
+        "users".clone_into(&mut status.details.kind);
+        status
+    }
+
     /// The resource does not have this verb.
     pub fn method_not_allowed() -> Box<Self> {
         Self::new(
