@@ -5,6 +5,7 @@
 //! one: both sides implement the protocol from its specification.
 pub mod api;
 pub mod cache;
+pub mod charts;
 pub mod client;
 pub mod controllers;
 pub mod daemon;

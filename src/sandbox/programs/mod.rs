@@ -6,6 +6,11 @@
 //! service account.
 
 pub mod generic;
+pub mod ids;
+#[cfg(test)]
+mod testing;
+pub mod todo;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,9 +25,14 @@ use super::world::World;
 
 /// The program of an image, chosen by its name without registry and tag.
 pub fn program(image: &str) -> Arc<dyn Program> {
-    // Others join here, by `name(image)`.
-    let _ = name(image);
-    Arc::new(generic::Generic)
+    let misbehaves = matches!(tag(image), "crash" | "oom");
+    let name = name(image);
+    match name {
+        _ if misbehaves => Arc::new(generic::Generic),
+        _ if name.contains("todo-frontend") => Arc::new(todo::Frontend),
+        _ if name.contains("todo-backend") => Arc::new(todo::Backend),
+        _ => Arc::new(generic::Generic),
+    }
 }
 
 /// An image's path without registry, tag and digest: `dapr/daprd`.
