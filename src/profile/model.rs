@@ -237,6 +237,11 @@ pub struct Service {
     /// Path that answers 200 when the container is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
+    /// Number of the user that the container runs as; never root. By default
+    /// 10001, whatever the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_294_u32))]
+    pub run_as_user: Option<u32>,
     /// Plain environment variables. Secrets do not belong here.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"format": "env-name"}))]
