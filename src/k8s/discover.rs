@@ -56,6 +56,30 @@ impl Kube {
             .cloned()
     }
 
+    /// Every API version and kind that the server is known to have.
+    pub async fn kinds(&self) -> Result<Vec<(String, String)>, K8sError> {
+        let _turn = self.discovering.lock().await;
+        let known = self.discovery.read().await.clone();
+        let known = match known {
+            Some(known) => known,
+            None => self.discover().await?,
+        };
+        let mut kinds: Vec<(String, String)> = Vec::new();
+        for group in known.groups() {
+            for version in group.versions() {
+                let resources = group.versioned_resources(version);
+                let all = resources.into_iter().map(|(r, _)| (r.api_version, r.kind));
+                kinds.extend(all);
+            }
+        }
+        let learned = self.learned.read().await;
+        let all = learned.iter();
+        kinds.extend(all.map(|(r, _)| (r.api_version.clone(), r.kind.clone())));
+        kinds.sort();
+        kinds.dedup();
+        Ok(kinds)
+    }
+
     /// Whether objects of this kind live in namespaces.
     pub async fn is_namespaced(&self, api_version: &str, kind: &str) -> Result<bool, K8sError> {
         let (_, scope) = self.resolve(api_version, kind).await?;

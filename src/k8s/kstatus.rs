@@ -27,6 +27,8 @@ pub struct Rules {
     pub jobs: bool,
     /// A service of type `LoadBalancer` is ready when it has an address.
     pub load_balancers: bool,
+    /// A pod is ready when it has succeeded, as hooks are.
+    pub completion: bool,
 }
 
 /// One condition of an object.
@@ -92,7 +94,7 @@ pub fn assess(object: &Manifest, rules: Rules) -> Readiness {
         ("apps", "DaemonSet") => daemon_set(body),
         ("apps", "ReplicaSet") => replica_set(body),
         ("", "ReplicationController") => replica_set(body),
-        ("", "Pod") => pod(body),
+        ("", "Pod") => pod(body, rules),
         ("", "PersistentVolumeClaim") => phase(body, "Bound"),
         ("", "Namespace") => phase(body, "Active"),
         ("", "Service") => service(body, rules),
@@ -263,13 +265,14 @@ fn replica_set(body: &Value) -> Readiness {
     Readiness::Current
 }
 
-fn pod(body: &Value) -> Readiness {
+fn pod(body: &Value, rules: Rules) -> Readiness {
     match text(body, "/status/phase") {
         "Succeeded" => Readiness::Current,
         "Failed" => Readiness::Failed(match text(body, "/status/message") {
             "" => "its containers ended with an error".to_owned(),
             message => message.to_owned(),
         }),
+        "Running" if rules.completion => pending("it is still running"),
         "Running" => must_be_true(body, "Ready"),
         _ => match condition(body, "PodScheduled").filter(|c| c.status == "False") {
             Some(unscheduled) => pending(unscheduled.words()),
@@ -540,6 +543,7 @@ mod tests {
         let strict = Rules {
             jobs: true,
             load_balancers: true,
+            completion: false,
         };
         let running = json!({"startTime": "2026-01-01T00:00:00Z", "active": 1});
         let spec = json!({});
