@@ -16,10 +16,14 @@ mod error;
 mod exchange;
 pub mod forward;
 pub mod logs;
+pub mod kstatus;
 pub mod object;
 mod ready;
+mod rollout;
 #[cfg(test)]
 mod script;
+mod trouble;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +36,10 @@ pub use self::diff::FieldChange;
 pub use self::error::{Class, K8sError};
 pub use self::forward::PodStream;
 pub use self::object::{ApplyOptions, Compared, ObjectRef};
+pub use self::kstatus::{Readiness, Rules};
 pub use self::ready::NodeState;
+pub use self::rollout::{Progress, WaitOptions};
+pub use self::write::DeleteOptions;
 use crate::clock::{Backoff, Clock};
 
 /// How calls are limited and repeated.
@@ -65,6 +72,8 @@ pub struct Kube {
     patience: Patience,
     discovery: Arc<RwLock<Option<Arc<Discovery>>>>,
     discovering: Arc<Mutex<()>>,
+    /// Kinds whose definitions were seen before discovery shows them.
+    learned: Arc<RwLock<Vec<(kube::core::ApiResource, kube::discovery::Scope)>>>,
 }
 
 impl std::fmt::Debug for Kube {
@@ -88,6 +97,7 @@ impl Kube {
             patience,
             discovery: Arc::default(),
             discovering: Arc::default(),
+            learned: Arc::default(),
         }
     }
 
