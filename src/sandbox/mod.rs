@@ -8,6 +8,7 @@ pub mod client;
 pub mod daemon;
 pub mod faults;
 pub mod http;
+pub mod kafka;
 pub mod kube;
 pub mod oci;
 pub mod plan;
