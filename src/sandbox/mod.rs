@@ -11,6 +11,7 @@ pub mod controllers;
 pub mod daemon;
 pub mod faults;
 pub mod http;
+pub mod kafka;
 pub mod kind;
 pub mod kube;
 pub mod kubelet;
