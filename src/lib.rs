@@ -20,6 +20,7 @@ pub mod yaml;
 
 // Floor 2: clients of outside systems.
 pub mod k8s;
+pub mod kafka;
 pub mod oci;
 
 // Floor 3: pure engines. No network.
