@@ -14,6 +14,7 @@ pub mod secret;
 // Floor 1: the ground. The only places that read YAML, write files, wait, or
 // open an HTTP connection.
 pub mod clock;
+pub mod cloudevents;
 pub mod files;
 pub mod net;
 pub mod yaml;

@@ -252,7 +252,8 @@ impl Client {
         }
         let topic = CreatePartitionsTopic::default()
             .with_name(topic_name(name))
-            .with_count(partitions);
+            .with_count(partitions)
+            .with_assignments(None);
         let request = CreatePartitionsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(millis(deadline));
