@@ -167,7 +167,11 @@ mod tests {
     fn secrets_hold_the_values_and_print_fingerprints() {
         let loaded = crate::profile::load(
             "sandbox",
-            &["kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned()],
+            &[
+                "kafka.provider=external".to_owned(),
+                "kafka.brokers=[b.example:9092]".to_owned(),
+                "kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned(),
+            ],
         )
         .unwrap();
         let unresolved = secrets(&loaded.profile, &Inputs::default());
