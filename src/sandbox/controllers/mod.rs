@@ -11,7 +11,9 @@ pub mod labels;
 pub mod pods;
 pub mod queue;
 pub mod replicaset;
+pub mod resources;
 pub mod rollout;
+pub mod scheduler;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,8 +127,9 @@ pub(crate) fn count(object: &Value, pointer: &str, default: i64) -> i64 {
 
 /// Runs all controllers of a plane.
 pub fn run(plane: &Arc<Plane>) {
-    let all: [(&'static str, Arc<dyn queue::Controller>); 2] = [
+    let all: [(&'static str, Arc<dyn queue::Controller>); 3] = [
         ("replicasets", Arc::new(replicaset::ReplicaSets::new(plane))),
+        ("scheduler", Arc::new(scheduler::Scheduler::new(plane))),
         ("deployments", Arc::new(deployment::Deployments::new(plane))),
     ];
     for (name, controller) in all {
