@@ -23,6 +23,7 @@ pub mod k8s;
 pub mod oci;
 
 // Floor 3: pure engines. No network.
+pub mod dapr;
 pub mod helm;
 pub mod profile;
 pub mod render;

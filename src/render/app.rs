@@ -229,7 +229,9 @@ mod tests {
     #[test]
     fn no_secret_is_in_the_values() {
         let profile = profile(&[]);
-        let values = app_values(&profile, &Inputs::default()).unwrap().to_string();
+        let values = app_values(&profile, &Inputs::default())
+            .unwrap()
+            .to_string();
         for secret in profile.known_secrets() {
             assert!(!values.contains(secret.expose()));
         }

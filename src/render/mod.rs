@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use self::engine::Engine;
 pub use self::app::{app_chart, app_values};
+use self::engine::Engine;
 pub use self::engine::RenderError;
 pub use self::secrets::{
     APP_SECRETS, DAPR_STATE, Fingerprints, KAFKA_CREDENTIALS, fingerprints, secrets,
