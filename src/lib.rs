@@ -25,6 +25,7 @@ pub mod kafka;
 pub mod oci;
 
 // Floor 3: pure engines. No network.
+pub mod dapr;
 pub mod helm;
 pub mod profile;
 pub mod render;

@@ -27,9 +27,7 @@ pub use model::{
     RedpandaCloud, Resources, Sandbox, SandboxClock, SaslMechanism, SecretEntry, Service,
     ServiceDapr,
 };
-pub use platform::{
-    Components, Dapr, Https, IngressController, Scheduler, Strimzi, Subscription,
-};
+pub use platform::{Components, Dapr, Https, IngressController, Scheduler, Strimzi, Subscription};
 pub use resolve::Sources;
 pub use secret_text::SecretText;
 pub use value::{Cidr, CompartmentRef, KubernetesVersion, Period};

@@ -317,7 +317,12 @@ impl Rules<'_> {
     }
 
     fn subscriptions(&mut self, profile: &Profile) {
-        let topics: Vec<&str> = profile.kafka.topics.iter().map(|t| t.name.as_str()).collect();
+        let topics: Vec<&str> = profile
+            .kafka
+            .topics
+            .iter()
+            .map(|t| t.name.as_str())
+            .collect();
         let services = profile.app.services.iter();
         let app_ids: Vec<&str> = services
             .filter_map(|service| Some(service.dapr.as_ref()?.app_id.as_str()))
