@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::manifest::Manifest;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Who hears what a long operation sees.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+pub type Progress<'a> = &'a dyn Fn(&str);
 
 /// How to wait.
 #[derive(Debug, Clone, Copy)]
@@ -188,17 +189,10 @@ impl Kube {
             );
             groups.entry(key).or_default().push(object);
         }
-        let mut looks: FuturesUnordered<_> = groups
-            .into_iter()
-            .map(|((api_version, kind, namespace), wanted)| async move {
-                if let [only] = wanted.as_slice() {
-                    return Ok(self.get(only).await?.into_iter().collect::<Vec<_>>());
-                }
-                let all = self.list(api_version, kind, namespace, "").await?;
-                let is_wanted = |live: &Manifest| wanted.iter().any(|w| w.name == live.name());
-                Ok(all.into_iter().filter(is_wanted).collect())
-            })
-            .collect();
+        let mut looks: FuturesUnordered<LocalBoxFuture<'_, _>> = FuturesUnordered::new();
+        for ((api_version, kind, namespace), wanted) in groups {
+            looks.push(Box::pin(self.live_of_kind(api_version, kind, namespace, wanted)));
+        }
         let mut found = HashMap::new();
         while let Some(answer) = looks.next().await {
             match answer {
@@ -209,6 +203,21 @@ impl Kube {
             }
         }
         Ok(found)
+    }
+
+    async fn live_of_kind(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        wanted: Vec<&ObjectRef>,
+    ) -> Result<Vec<Manifest>, K8sError> {
+        if let [only] = wanted.as_slice() {
+            return Ok(self.get(only).await?.into_iter().collect());
+        }
+        let mut all = self.list(api_version, kind, namespace, "").await?;
+        all.retain(|live| wanted.iter().any(|w| w.name == live.name()));
+        Ok(all)
     }
 
     /// Why it is not ready, in words; an error when it never will be.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::error::ReleaseError;
@@ -81,20 +82,20 @@ fn phase(object: &Manifest) -> u8 {
     }
 }
 
-/// Runs one request for each item, many at a time. All are ended before the
-/// first failure is told: a request that was begun is never abandoned.
-async fn each<T, F>(
-    items: impl IntoIterator<Item = T>,
-    run: impl Fn(T) -> F,
-) -> Result<(), ReleaseError>
-where
-    F: Future<Output = Result<(), ReleaseError>>,
-{
-    let results: Vec<Result<(), ReleaseError>> = futures::stream::iter(items.into_iter().map(run))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    results.into_iter().collect()
+/// A request that is under way.
+type Work<'a> = LocalBoxFuture<'a, Result<(), ReleaseError>>;
+
+/// Runs requests, many at a time. All are ended before the first failure is
+/// told: a request that was begun is never abandoned.
+async fn all(work: Vec<Work<'_>>) -> Result<(), ReleaseError> {
+    let mut running = futures::stream::iter(work).buffer_unordered(AT_ONCE);
+    let mut first = Ok(());
+    while let Some(result) = running.next().await {
+        if first.is_ok() {
+            first = result;
+        }
+    }
+    first
 }
 
 /// Refuses objects that exist and are not the release's.
@@ -154,9 +155,34 @@ pub(super) async fn apply(
         let definitions = now
             .iter()
             .filter(|o| o.kind() == "CustomResourceDefinition");
+        let mut work: Vec<Work<'_>> = Vec::new();
+        for object in &now {
+            let marked = objects::owned((*object).clone(), owner.name, owner.namespace)?;
+            work.push(Box::pin(apply_one(kube, marked, options)));
+        }
+        all(work).await?;
+        let definitions = now.iter().filter(|o| o.kind() == "CustomResourceDefinition");
         let definitions: Vec<ObjectRef> = definitions.map(|o| ObjectRef::from(*o)).collect();
         established(kube, &definitions, progress).await?;
     }
+    Ok(())
+}
+
+async fn apply_one(
+    kube: &Kube,
+    object: Manifest,
+    options: ApplyOptions,
+) -> Result<(), ReleaseError> {
+    kube.apply_as(&object, MANAGER, options).await?;
+    Ok(())
+}
+
+async fn delete_one(
+    kube: &Kube,
+    object: ObjectRef,
+    options: DeleteOptions,
+) -> Result<(), ReleaseError> {
+    kube.delete(&object, &options).await?;
     Ok(())
 }
 
@@ -192,14 +218,14 @@ pub(super) async fn apply_definitions(
         force,
         dry_run: false,
     };
-    each(definitions, |definition| async move {
-        kube.apply_as(definition, MANAGER, options).await?;
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for definition in definitions {
         kube.learn(definition).await;
-        Ok(())
-    })
-    .await?;
-    let all: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
-    established(kube, &all, progress).await
+        work.push(Box::pin(apply_one(kube, definition.clone(), options)));
+    }
+    all(work).await?;
+    let refs: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
+    established(kube, &refs, progress).await
 }
 
 /// Deletes what an earlier revision made and the new one does not have. Live
@@ -267,11 +293,11 @@ pub(super) async fn delete(
             1 => format!("deleting {first}"),
             n => format!("deleting {first} and {} more", n - 1),
         });
-        each(now, |(object, options)| async move {
-            kube.delete(object, options).await?;
-            Ok(())
-        })
-        .await?;
+        let mut work: Vec<Work<'_>> = Vec::new();
+        for (object, options) in now {
+            work.push(Box::pin(delete_one(kube, object.clone(), options.clone())));
+        }
+        all(work).await?;
         rest = later;
     }
     Ok(doomed.into_iter().map(|(object, _)| object).collect())
@@ -349,10 +375,33 @@ async fn hand_over(kube: &Kube, objects: &[Manifest]) -> Result<(), ReleaseError
                 Some(now) => live = now,
                 None => return Ok(()),
             }
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for live in live.into_values() {
+        work.push(Box::pin(hand_over_one(kube, live)));
+    }
+    all(work).await
+}
+
+async fn hand_over_one(kube: &Kube, mut live: Manifest) -> Result<(), ReleaseError> {
+    for _ in 0..HANDOVERS {
+        let Some(fields) = handed_over(live.body()) else {
+            return Ok(());
+        };
+        match kube.set_managed_fields(&live, &fields).await {
+            Ok(()) => return Ok(()),
+            // It changed in between, or the answer was lost: look again.
+            Err(K8sError::Api {
+                code: 409 | 422, ..
+            }) => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
-    })
-    .await
+        match kube.get(&ObjectRef::from(&live)).await? {
+            Some(now) => live = now,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// The managed fields of an object with helm's updates as applies; none when
