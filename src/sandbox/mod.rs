@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod faults;
 pub mod http;
 pub mod kube;
+pub mod kubelet;
 pub mod oci;
 pub mod plan;
 pub mod podnet;

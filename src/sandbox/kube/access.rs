@@ -14,7 +14,7 @@ use super::status::{Outcome, Status};
 use crate::sandbox::http::Reply;
 
 /// The group whose members may do everything.
-const MASTERS: &str = "system:masters";
+pub(super) const MASTERS: &str = "system:masters";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 

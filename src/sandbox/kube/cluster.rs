@@ -1,6 +1,6 @@
 //! One cluster: its rows in the store and what it serves.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,9 +9,11 @@ use super::Authenticator;
 use super::catalog::Resource;
 use super::discovery::VERSION;
 use super::registry::Registry;
+use crate::sandbox::kubelet::Runtime;
 use crate::sandbox::podnet::PodNet;
 use crate::sandbox::store::{Row, Transaction};
-use crate::sandbox::world::World;
+use crate::sandbox::world::{World, hex};
+use crate::secret::Secret;
 
 /// A cluster's shared state.
 pub struct Cluster {
@@ -23,6 +25,11 @@ pub struct Cluster {
     pub auth: Arc<dyn Authenticator>,
     /// The pods' network, through which the server reaches what runs.
     pub net: Arc<PodNet>,
+    /// Its kubelets, for logs and connections into pods, once they run.
+    pub kubelets: OnceLock<Arc<dyn Runtime>>,
+    /// The bearer token of the cluster's own components; whoever has it may
+    /// act in any name.
+    pub component_token: Secret,
     registry: RwLock<Arc<Registry>>,
     version: RwLock<String>,
 }
@@ -38,6 +45,8 @@ impl Cluster {
             ocid: ocid.to_owned(),
             auth,
             net: Arc::default(),
+            kubelets: OnceLock::new(),
+            component_token: component_token(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
             version: RwLock::new(VERSION.to_owned()),
         }
@@ -164,6 +173,15 @@ impl Cluster {
             })
             .collect()
     }
+}
+
+/// A token that lasts as long as this process. Without a source of randomness
+/// it is empty, which opens nothing.
+fn component_token() -> Secret {
+    let mut bytes = [0_u8; 24];
+    let random = ring::rand::SystemRandom::new();
+    let filled = ring::rand::SecureRandom::fill(&random, &mut bytes);
+    Secret::new(filled.map_or_else(|_| String::new(), |()| hex(&bytes)))
 }
 
 /// The revision of a row.

@@ -1,14 +1,22 @@
 //! Acting in somebody else's name: the `Impersonate-*` headers, each of which
-//! needs the right to `impersonate` what it names.
+//! needs the right to `impersonate` what it names; and the token of the
+//! cluster's own components, which use them.
 
 use super::User;
-use super::access::{self, Attributes};
+use super::access::{self, Attributes, MASTERS};
 use super::cluster::Cluster;
 use super::status::{Outcome, Status};
 use crate::sandbox::http::Request;
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const EXTRA: &str = "impersonate-extra-";
+
+/// The cluster's own components, by their token.
+pub fn component(cluster: &Cluster, token: &str) -> Option<User> {
+    let own = cluster.component_token.expose();
+    let groups = [MASTERS, "system:authenticated"];
+    (!own.is_empty() && token == own).then(|| User::new("system:cluster-components", &groups))
+}
 
 /// Who a request is to be made as: its own user, or whom the headers name.
 pub fn effective(cluster: &Cluster, own: User, request: &Request) -> Outcome<User> {
