@@ -7,6 +7,7 @@
 //! crates: a mistake of theirs, or ours in using them, must show here.
 
 pub mod access;
+pub mod admission;
 pub mod age;
 pub mod apply;
 pub mod body;
@@ -39,7 +40,7 @@ pub mod status;
 pub mod subresources;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 pub mod validate;
 pub mod watch;
