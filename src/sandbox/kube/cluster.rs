@@ -30,8 +30,6 @@ pub struct Cluster {
     /// The bearer token of the cluster's own components; whoever has it may
     /// act in any name.
     pub component_token: Secret,
-    /// The pods' network, through which the server reaches what runs.
-    pub net: Arc<PodNet>,
     registry: RwLock<Arc<Registry>>,
     version: RwLock<String>,
 }
@@ -46,9 +44,6 @@ impl Cluster {
             world,
             ocid: ocid.to_owned(),
             auth,
-            kubelets: OnceLock::new(),
-            component_token: component_token(),
-            net: Arc::default(),
             net: Arc::default(),
             kubelets: OnceLock::new(),
             component_token: component_token(),

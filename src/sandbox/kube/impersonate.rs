@@ -1,6 +1,4 @@
 //! Acting in somebody else's name: the `Impersonate-*` headers, each of which
-//! needs the right to `impersonate` what it names, and the token of the
-//! cluster's own components.
 //! needs the right to `impersonate` what it names; and the token of the
 //! cluster's own components, which use them.
 
@@ -16,13 +14,6 @@ const EXTRA: &str = "impersonate-extra-";
 /// The cluster's own components, by their token.
 pub fn component(cluster: &Cluster, token: &str) -> Option<User> {
     let own = cluster.component_token.expose();
-    let known = !own.is_empty() && token == own;
-    known.then(|| {
-        User::new(
-            "system:cluster-components",
-            &[MASTERS, "system:authenticated"],
-        )
-    })
     let groups = [MASTERS, "system:authenticated"];
     (!own.is_empty() && token == own).then(|| User::new("system:cluster-components", &groups))
 }
