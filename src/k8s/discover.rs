@@ -147,11 +147,7 @@ impl Kube {
     ) -> Result<impl Fn(kube::Client) -> Api<DynamicObject> + use<>, K8sError> {
         let (resource, scope) = self.resolve(&object.api_version, &object.kind).await?;
         let namespace = object.namespace.clone().unwrap_or_default();
-        Ok(
-            move |client| {
-                Api::dynamic(client, &resource, &scope).constrain(&namespace)
-            },
-        )
+        Ok(move |client| Api::dynamic(client, &resource, &scope).constrain(&namespace))
     }
 }
 

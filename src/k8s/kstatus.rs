@@ -384,15 +384,31 @@ mod tests {
             "apps/v1",
             "Deployment",
             &[
-                (two.clone(), json!({}), "... its controller has not seen it yet"),
+                (
+                    two.clone(),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
                 (
                     two.clone(),
                     json!({"observedGeneration": 1}),
                     "... its controller has not seen the latest change yet",
                 ),
-                (two.clone(), status(1, 2, 2), "... 1 of 2 new pods are there"),
-                (two.clone(), status(2, 3, 2), "... 1 old pods are still there"),
-                (two.clone(), status(2, 2, 1), "... 1 of 2 pods are available"),
+                (
+                    two.clone(),
+                    status(1, 2, 2),
+                    "... 1 of 2 new pods are there",
+                ),
+                (
+                    two.clone(),
+                    status(2, 3, 2),
+                    "... 1 old pods are still there",
+                ),
+                (
+                    two.clone(),
+                    status(2, 2, 1),
+                    "... 1 of 2 pods are available",
+                ),
                 (two.clone(), status(2, 2, 2), "ok"),
                 (json!({}), status(1, 1, 1), "ok"),
                 (json!({"paused": true}), json!({}), "ok"),
@@ -415,13 +431,33 @@ mod tests {
             "apps/v1",
             "StatefulSet",
             &[
-                (json!({}), json!({}), "... its controller has not seen it yet"),
-                (spec.clone(), status(1, 2, true), "... 1 of 2 pods are ready"),
-                (spec.clone(), status(2, 1, false), "... 1 of 2 pods are updated"),
+                (
+                    json!({}),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
+                (
+                    spec.clone(),
+                    status(1, 2, true),
+                    "... 1 of 2 pods are ready",
+                ),
+                (
+                    spec.clone(),
+                    status(2, 1, false),
+                    "... 1 of 2 pods are updated",
+                ),
                 (spec, status(2, 2, true), "ok"),
-                (partition.clone(), status(2, 0, false), "... 0 of 1 pods are updated"),
+                (
+                    partition.clone(),
+                    status(2, 0, false),
+                    "... 0 of 1 pods are updated",
+                ),
                 (partition, status(2, 1, false), "ok"),
-                (json!({"updateStrategy": {"type": "OnDelete"}}), json!({}), "ok"),
+                (
+                    json!({"updateStrategy": {"type": "OnDelete"}}),
+                    json!({}),
+                    "ok",
+                ),
             ],
         );
     }
@@ -432,7 +468,11 @@ mod tests {
             "apps/v1",
             "DaemonSet",
             &[
-                (json!({}), json!({}), "... its controller has not seen it yet"),
+                (
+                    json!({}),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
                 (
                     json!({}),
                     json!({"observedGeneration": 2, "desiredNumberScheduled": 2,
@@ -450,14 +490,22 @@ mod tests {
             "v1",
             "Pod",
             &[
-                (json!({}), json!({"phase": "Pending"}), "... its containers are not running yet"),
+                (
+                    json!({}),
+                    json!({"phase": "Pending"}),
+                    "... its containers are not running yet",
+                ),
                 (
                     json!({}),
                     json!({"phase": "Pending", "conditions":
                            conditions(&[("PodScheduled", "False", "Unschedulable")])}),
                     "... Unschedulable: said so",
                 ),
-                (json!({}), json!({"phase": "Running"}), "... nothing says that it is ready"),
+                (
+                    json!({}),
+                    json!({"phase": "Running"}),
+                    "... nothing says that it is ready",
+                ),
                 (
                     json!({}),
                     json!({"phase": "Running", "conditions": conditions(&[("Ready", "True", "")])}),
@@ -475,7 +523,11 @@ mod tests {
             "v1",
             "PersistentVolumeClaim",
             &[
-                (json!({}), json!({"phase": "Pending"}), "... its phase is Pending"),
+                (
+                    json!({}),
+                    json!({"phase": "Pending"}),
+                    "... its phase is Pending",
+                ),
                 (json!({}), json!({"phase": "Bound"}), "ok"),
             ],
         );
@@ -549,8 +601,12 @@ mod tests {
         let spec = json!({});
         let job = |status: &Value, rules| judged("batch/v1", "Job", &spec, status, rules);
         assert_eq!(job(&running, Rules::default()), "ok");
-        assert_eq!(job(&running, strict), "... 1 pods run, 0 succeeded, 0 failed");
-        let failed = json!({"conditions": conditions(&[("Failed", "True", "BackoffLimitExceeded")])});
+        assert_eq!(
+            job(&running, strict),
+            "... 1 pods run, 0 succeeded, 0 failed"
+        );
+        let failed =
+            json!({"conditions": conditions(&[("Failed", "True", "BackoffLimitExceeded")])});
         assert_eq!(
             job(&failed, Rules::default()),
             "!!! BackoffLimitExceeded: said so"
@@ -568,9 +624,14 @@ mod tests {
 
     #[test]
     fn what_is_being_deleted_is_not_ready() {
-        let mut body = object("v1", "ConfigMap", &json!({}), &json!({})).body().clone();
+        let mut body = object("v1", "ConfigMap", &json!({}), &json!({}))
+            .body()
+            .clone();
         body["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         let gone = assess(&Manifest::new(body).unwrap(), Rules::default());
-        assert_eq!(gone, Readiness::InProgress("it is being deleted".to_owned()));
+        assert_eq!(
+            gone,
+            Readiness::InProgress("it is being deleted".to_owned())
+        );
     }
 }

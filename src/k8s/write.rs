@@ -133,15 +133,19 @@ impl Kube {
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]);
-        let patch: Patch<Value> = Patch::Json(serde_json::from_value(operations).map_err(|e| {
-            K8sError::Answer {
-                what: what.clone(),
-                source: e.into(),
-            }
-        })?);
+        let patch: Patch<Value> =
+            Patch::Json(
+                serde_json::from_value(operations).map_err(|e| K8sError::Answer {
+                    what: what.clone(),
+                    source: e.into(),
+                })?,
+            );
         let params = PatchParams::default();
         self.call(&what, async |client| {
-            api(client).patch(live.name(), &params, &patch).await.map(drop)
+            api(client)
+                .patch(live.name(), &params, &patch)
+                .await
+                .map(drop)
         })
         .await
     }

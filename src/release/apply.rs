@@ -59,11 +59,23 @@ fn phase(object: &Manifest) -> u8 {
         | "ResourceQuota"
         | "ServiceAccount"
         | "StorageClass" => 1,
-        "ClusterRole" | "ConfigMap" | "IngressClass" | "PersistentVolume"
-        | "PersistentVolumeClaim" | "Role" | "Secret" | "Service" => 2,
+        "ClusterRole"
+        | "ConfigMap"
+        | "IngressClass"
+        | "PersistentVolume"
+        | "PersistentVolumeClaim"
+        | "Role"
+        | "Secret"
+        | "Service" => 2,
         "ClusterRoleBinding" | "RoleBinding" => 3,
-        "CronJob" | "DaemonSet" | "Deployment" | "Job" | "Pod" | "ReplicaSet"
-        | "ReplicationController" | "StatefulSet" => 4,
+        "CronJob"
+        | "DaemonSet"
+        | "Deployment"
+        | "Job"
+        | "Pod"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "StatefulSet" => 4,
         "APIService" | "HorizontalPodAutoscaler" | "Ingress" => 5,
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => 6,
         _ => 7,
@@ -140,7 +152,9 @@ pub(super) async fn apply(
             work.push(Box::pin(apply_one(kube, marked, options)));
         }
         all(work).await?;
-        let definitions = now.iter().filter(|o| o.kind() == "CustomResourceDefinition");
+        let definitions = now
+            .iter()
+            .filter(|o| o.kind() == "CustomResourceDefinition");
         let definitions: Vec<ObjectRef> = definitions.map(|o| ObjectRef::from(*o)).collect();
         established(kube, &definitions, progress).await?;
     }
@@ -189,7 +203,10 @@ pub(super) async fn apply_definitions(
     if definitions.is_empty() {
         return Ok(());
     }
-    progress(&format!("applying {} resource definitions", definitions.len()));
+    progress(&format!(
+        "applying {} resource definitions",
+        definitions.len()
+    ));
     let options = ApplyOptions {
         force,
         dry_run: false,
@@ -247,7 +264,9 @@ pub(super) async fn delete(
         if objects::is_kept(found) {
             progress(&format!("keeping {object}, as it asks for"));
         } else if !objects::belongs(found, owner.name, owner.namespace) {
-            progress(&format!("leaving {object}, which is not the release's any more"));
+            progress(&format!(
+                "leaving {object}, which is not the release's any more"
+            ));
         } else {
             let uid = found.body().pointer("/metadata/uid");
             let uid = uid.and_then(Value::as_str).map(str::to_owned);
@@ -258,7 +277,10 @@ pub(super) async fn delete(
     doomed.sort_by(|(a, _), (b, _)| kinds::uninstall(&a.kind).cmp(&kinds::uninstall(&b.kind)));
     let mut rest = doomed.as_slice();
     while let Some(((first, _), _)) = rest.split_first() {
-        let same = rest.iter().take_while(|(o, _)| o.kind == first.kind).count();
+        let same = rest
+            .iter()
+            .take_while(|(o, _)| o.kind == first.kind)
+            .count();
         let (now, later) = rest.split_at(same);
         progress(&match now.len() {
             1 => format!("deleting {first}"),
@@ -291,7 +313,10 @@ pub(super) async fn wait_gone(
         let seen = format!("{} objects are still there, such as {first}", objects.len());
         progress(&seen);
         let what = "the release's objects to go".to_owned();
-        match deadline.pause::<K8sError>(seen, Duration::from_secs(1)).await {
+        match deadline
+            .pause::<K8sError>(seen, Duration::from_secs(1))
+            .await
+        {
             Ok(()) => {}
             Err(crate::clock::WaitError::TimedOut { waited, last }) => {
                 return Err(K8sError::NotReady { what, waited, last }.into());
@@ -359,18 +384,29 @@ fn handed_over(body: &Value) -> Option<Value> {
     let entries = body.pointer("/metadata/managedFields")?.as_array()?;
     let is = |entry: &Value, operation: &str| {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-        text("manager") == MANAGER && text("operation") == operation && text("subresource").is_empty()
+        text("manager") == MANAGER
+            && text("operation") == operation
+            && text("subresource").is_empty()
     };
     let updates: Vec<&Value> = entries.iter().filter(|e| is(e, "Update")).collect();
     let last = *updates.last()?;
-    let mut apply = entries.iter().find(|e| is(e, "Apply")).unwrap_or(last).clone();
+    let mut apply = entries
+        .iter()
+        .find(|e| is(e, "Apply"))
+        .unwrap_or(last)
+        .clone();
     let mut fields = json!({});
-    for entry in updates.into_iter().chain(entries.iter().filter(|e| is(e, "Apply"))) {
+    for entry in updates
+        .into_iter()
+        .chain(entries.iter().filter(|e| is(e, "Apply")))
+    {
         union(&mut fields, entry.get("fieldsV1").unwrap_or(&Value::Null));
     }
     apply["operation"] = json!("Apply");
     apply["fieldsV1"] = fields;
-    let others = entries.iter().filter(|e| !is(e, "Update") && !is(e, "Apply"));
+    let others = entries
+        .iter()
+        .filter(|e| !is(e, "Update") && !is(e, "Apply"));
     let mut all = vec![apply];
     all.extend(others.cloned());
     Some(Value::Array(all))
@@ -407,7 +443,10 @@ mod tests {
         let all = all.as_array().unwrap();
         assert_eq!(all.len(), 2);
         assert_eq!(all[0]["operation"], "Apply");
-        assert_eq!(all[0]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:c": {}}}));
+        assert_eq!(
+            all[0]["fieldsV1"],
+            json!({"f:data": {"f:a": {}, "f:c": {}}})
+        );
         assert_eq!(all[1]["manager"], "kubectl");
     }
 
@@ -434,7 +473,10 @@ mod tests {
             ("rbac.authorization.k8s.io/v1", "RoleBinding"),
             ("apps/v1", "Deployment"),
             ("networking.k8s.io/v1", "Ingress"),
-            ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+            (
+                "admissionregistration.k8s.io/v1",
+                "MutatingWebhookConfiguration",
+            ),
             ("dapr.io/v1alpha1", "Component"),
         ];
         let phases: Vec<u8> = order.iter().map(|(a, k)| phase(&object(a, k))).collect();

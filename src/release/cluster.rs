@@ -18,12 +18,11 @@ pub(super) async fn capabilities(kube: &Kube) -> Result<Capabilities, ReleaseErr
         client.apiserver_version().await
     });
     let (version, kinds) = futures::try_join!(version, kube.kinds())?;
-    let kube_version = capabilities::parse(&version.git_version).map_err(|source| {
-        K8sError::Answer {
+    let kube_version =
+        capabilities::parse(&version.git_version).map_err(|source| K8sError::Answer {
             what: "read the version".to_owned(),
             source: source.into(),
-        }
-    })?;
+        })?;
     let mut api_versions: Vec<String> = Vec::new();
     for (api_version, kind) in kinds {
         if !api_versions.contains(&api_version) {

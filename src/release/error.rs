@@ -135,9 +135,9 @@ impl ReleaseError {
     pub fn kube(&self) -> Option<&K8sError> {
         match self {
             Self::Kube(error) => Some(error),
-            Self::Hook { source, .. } | Self::Undone { source, .. } | Self::Stuck { source, .. } => {
-                source.kube()
-            }
+            Self::Hook { source, .. }
+            | Self::Undone { source, .. }
+            | Self::Stuck { source, .. } => source.kube(),
             _ => None,
         }
     }

@@ -58,7 +58,12 @@ impl Releases {
             let objects = parse(&hook.manifest, &hook.path)?;
             let objects = at_home(&self.kube, objects, &self.namespace, false).await?;
             let ready = Ready { hook, objects };
-            progress(&format!("{} hook {} {}", event.as_str(), hook.kind, hook.name));
+            progress(&format!(
+                "{} hook {} {}",
+                event.as_str(),
+                hook.kind,
+                hook.name
+            ));
             let started = self.now();
             let result = self.run_hook(&ready, limit, progress).await;
             let phase = if result.is_ok() {
@@ -117,7 +122,12 @@ impl Releases {
                 ("batch/v1", "Job") | ("v1", "Pod")
             )
         };
-        let refs: Vec<ObjectRef> = ready.objects.iter().filter(awaited).map(ObjectRef::from).collect();
+        let refs: Vec<ObjectRef> = ready
+            .objects
+            .iter()
+            .filter(awaited)
+            .map(ObjectRef::from)
+            .collect();
         let options = WaitOptions {
             limit,
             rules: Rules {

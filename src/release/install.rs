@@ -123,7 +123,10 @@ impl Releases {
     /// Reads the history, and puts right what a dead process left.
     async fn past(&self, name: &str, progress: Progress<'_>) -> Result<Past, ReleaseError> {
         let mut history = self.store.history(name).await?;
-        if history.last().is_some_and(|r| r.status() == Status::Uninstalling) {
+        if history
+            .last()
+            .is_some_and(|r| r.status() == Status::Uninstalling)
+        {
             progress("finishing the uninstallation that a run left unfinished");
             self.uninstall_records(history, &super::uninstall::Uninstall::default(), progress)
                 .await?;
@@ -223,7 +226,10 @@ impl Releases {
             ..
         } = begun;
         let result = match result {
-            Ok(()) => self.complete(request, installs, &mut record, &mut history).await,
+            Ok(()) => {
+                self.complete(request, installs, &mut record, &mut history)
+                    .await
+            }
             Err(error) => Err(error),
         };
         let Err(error) = result else {
@@ -235,7 +241,10 @@ impl Releases {
         record.set_status(Status::Failed, &description);
         // The first error is the one to tell.
         let _ = self.store.update(&mut record).await;
-        let deployed = history.iter().rev().find(|r| r.status() == Status::Deployed);
+        let deployed = history
+            .iter()
+            .rev()
+            .find(|r| r.status() == Status::Deployed);
         let before = match deployed {
             Some(record) => Before::Revision(record.revision()),
             None => Before::Nothing,
@@ -312,7 +321,8 @@ impl Releases {
             progress("taking up the installation that a run left unfinished");
             self.store.update(&mut record).await?;
         } else {
-            self.limit_history(&mut history, options.history_limit).await?;
+            self.limit_history(&mut history, options.history_limit)
+                .await?;
             self.store.create(&mut record).await?;
         }
         Ok(Begun {
@@ -434,7 +444,10 @@ impl Releases {
         if limit == 0 {
             return Ok(());
         }
-        let deployed = history.iter().rev().find(|r| r.status() == Status::Deployed);
+        let deployed = history
+            .iter()
+            .rev()
+            .find(|r| r.status() == Status::Deployed);
         let spared = deployed.map(Record::revision);
         while history.len() >= limit {
             let Some(oldest) = history.iter().position(|r| Some(r.revision()) != spared) else {

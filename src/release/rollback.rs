@@ -37,7 +37,8 @@ impl Releases {
         let now = self.kube.clock().now();
         let mut record = target.rolled_back(last + 1, &first.unwrap_or_default(), now);
         let current = record.description().to_owned();
-        self.limit_history(&mut history, options.history_limit).await?;
+        self.limit_history(&mut history, options.history_limit)
+            .await?;
         self.store.create(&mut record).await?;
         let how = Applying {
             force: options.force_conflicts,

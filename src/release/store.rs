@@ -161,14 +161,17 @@ pub(super) async fn read(
     selector: &str,
 ) -> Result<Vec<Record>, ReleaseError> {
     let secrets = kube.list("v1", "Secret", namespace, selector).await?;
-    let of_type = |secret: &&Manifest| {
-        secret.body().get("type").and_then(Value::as_str) == Some(TYPE)
-    };
+    let of_type =
+        |secret: &&Manifest| secret.body().get("type").and_then(Value::as_str) == Some(TYPE);
     secrets.iter().filter(of_type).map(record_of).collect()
 }
 
 fn secret_name(record: &Record) -> String {
-    format!("sh.helm.release.v1.{}.v{}", record.name(), record.revision())
+    format!(
+        "sh.helm.release.v1.{}.v{}",
+        record.name(),
+        record.revision()
+    )
 }
 
 fn record_of(secret: &Manifest) -> Result<Record, ReleaseError> {
@@ -240,7 +243,9 @@ mod tests {
         let mut files = Vec::new();
         let mut state: u64 = 1;
         for _ in 0..padding {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             files.push(json!(state));
         }
         let body = json!({
@@ -272,6 +277,9 @@ mod tests {
     fn labels_of_the_store_are_refused() {
         let labels = BTreeMap::from([("owner".to_owned(), "me".to_owned())]);
         let error = check_labels(&labels).unwrap_err();
-        assert_eq!(error.to_string(), "label owner belongs to the release store");
+        assert_eq!(
+            error.to_string(),
+            "label owner belongs to the release store"
+        );
     }
 }

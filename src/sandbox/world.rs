@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::files;
 /// The embedded world.
 #[derive(Debug)]
 pub struct World {
+    /// The folder that holds its state.
+    pub dir: PathBuf,
     /// Everything that exists.
     pub store: Arc<Store>,
     /// How fast time passes here.
@@ -58,6 +60,7 @@ impl World {
         });
         store.put(META, "clock", anchor);
         Ok(Self {
+            dir: dir.to_owned(),
             faults: Faults::new(store.clone()),
             elapsed_at_open: clock.elapsed(),
             age_at_open,
@@ -177,15 +180,22 @@ impl RequestLog {
 
     /// Notes that a request came in.
     pub fn start(&self, system: &'static str, request: &Request) -> Entry {
+        self.begin(system, request.method.as_str(), &request.target)
+    }
+
+    /// Notes that a request came in that is none of HTTP's.
+    pub fn begin(&self, system: &'static str, method: &str, target: &str) -> Entry {
         Entry {
             n: self.next.fetch_add(1, Ordering::Relaxed),
             system,
-            method: request.method.to_string(),
-            target: request.target.clone(),
+            method: method.to_owned(),
+            target: target.to_owned(),
         }
     }
 
-    /// Notes how it was answered; status 0 means that it was not.
+    /// Notes how it was answered; status 0 means that it was not. Systems
+    /// without HTTP's statuses say 200 for success, and their own code
+    /// otherwise.
     pub fn finish(
         &self,
         entry: &Entry,

@@ -10,7 +10,7 @@ use super::objects::{Deleted, delete, delete_collection, delete_options, get, li
 use super::render::{self, Shown};
 use super::request::{Call, Target, Verb, accepted, resolve};
 use super::status::{Outcome, Status};
-use super::{User, access, discovery, openapi, subresources, watch, write};
+use super::{User, access, discovery, impersonate, openapi, subresources, watch, write};
 use crate::sandbox::http::{Handler, Reply, Request};
 
 /// A cluster's API server.
@@ -22,7 +22,9 @@ impl Handler for Server {
     }
 
     async fn handle(&self, request: Request) -> Reply {
-        let user = match self.authenticate(&request) {
+        let user = self.authenticate(&request);
+        let user = user.and_then(|own| impersonate::effective(&self.0, own, &request));
+        let user = match user {
             Ok(user) => user,
             Err(status) => return status.reply(),
         };
@@ -48,19 +50,20 @@ impl Server {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let Some(token) = token.filter(|t| !t.is_empty()) else {
-            let anonymous = User {
-                name: "system:anonymous".to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-            };
+            let anonymous = User::new("system:anonymous", &["system:unauthenticated"]);
             return if open {
                 Ok(anonymous)
             } else {
                 Err(Status::unauthorized())
             };
         };
-        access::service_account(&self.0, token)
+        if let Some(user) = impersonate::component(&self.0, token) {
+            return impersonate::effective(&self.0, user, request);
+        }
+        let user = access::service_account(&self.0, token)
             .unwrap_or_else(|| self.0.auth.authenticate(&self.0.ocid, token))
-            .map_err(|_| Status::unauthorized())
+            .map_err(|_| Status::unauthorized())?;
+        impersonate::effective(&self.0, user, request)
     }
 
     fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
@@ -74,7 +77,10 @@ impl Server {
                     "ok",
                 ));
             }
-            ["version"] => return Ok(Reply::json(StatusCode::OK, &discovery::version())),
+            ["version"] => {
+                let version = discovery::version(&self.0.version());
+                return Ok(Reply::json(StatusCode::OK, &version));
+            }
             [""] => return Ok(discovery::root(&self.0)),
             ["api"] => return discovery::api(&self.0, &request),
             ["apis"] => return discovery::apis(&self.0, &request),

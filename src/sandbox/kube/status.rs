@@ -172,13 +172,33 @@ impl Status {
 
     /// The user may not, or the object's state forbids it.
     pub fn forbidden(resource: &Resource, name: &str, why: &str) -> Box<Self> {
-        let what = qualified(resource);
+        Self::forbidden_to(&resource.group, &resource.plural, name, why)
+    }
+
+    /// The same for a resource that is only named.
+    pub fn forbidden_to(group: &str, plural: &str, name: &str, why: &str) -> Box<Self> {
+        let what = qualify(plural, group);
         let message = if name.is_empty() {
             format!("{what} is forbidden: {why}")
         } else {
             format!("{what} \"{name}\" is forbidden: {why}")
         };
-        Self::new(403, "Forbidden", message).about(resource, name)
+        let mut status = Self::new(403, "Forbidden", message);
+        name.clone_into(&mut status.details.name);
+        group.clone_into(&mut status.details.group);
+        plural.clone_into(&mut status.details.kind);
+        status
+    }
+
+    /// The user may not act in another's name.
+    pub fn may_not_impersonate(user: &str, other: &str) -> Box<Self> {
+        let message = format!(
+            "users \"{other}\" is forbidden: User \"{user}\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
+        );
+        let mut status = Self::new(403, "Forbidden", message);
+        other.clone_into(&mut status.details.name);
+        "users".clone_into(&mut status.details.kind);
+        status
     }
 
     /// The resource does not have this verb.

@@ -7,18 +7,12 @@ struct OneToken;
 
 impl Authenticator for OneToken {
     fn authenticate(&self, _: &str, bearer: &str) -> Result<User, String> {
-        let groups = match bearer {
-            "admin" => vec![
-                "system:masters".to_owned(),
-                "system:authenticated".to_owned(),
-            ],
-            "nobody" => vec!["system:authenticated".to_owned()],
+        let groups: &[&str] = match bearer {
+            "admin" => &["system:masters", "system:authenticated"],
+            "nobody" => &["system:authenticated"],
             _ => return Err("unknown token".to_owned()),
         };
-        Ok(User {
-            name: bearer.to_owned(),
-            groups,
-        })
+        Ok(User::new(bearer, groups))
     }
 }
 
