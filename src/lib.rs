@@ -27,7 +27,9 @@ pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud.
+// Floors 4 and 5: the charts of releases, and the step engine, which knows no
+// cloud.
+pub mod charts;
 pub mod engine;
 pub mod journal;
 pub mod plan;

@@ -15,10 +15,11 @@ use crate::clock::Clock;
 use crate::engine::{Engine, InspectError, Limits};
 use crate::files;
 use crate::journal::{Journal, RunLock};
+use crate::k8s::Kube;
 use crate::plan::Plan;
 use crate::profile::{self, Loaded, Profile, Sources};
 use crate::secret::Secret;
-use crate::steps::{self, Cx};
+use crate::steps::{self, Access, Cx};
 use crate::ui::Reporter;
 
 /// How many steps may work on a system at once.
@@ -47,6 +48,15 @@ pub(super) struct Session {
     pub reporter: Reporter,
     /// The engine over the profile's steps.
     pub engine: Engine<Cx>,
+}
+
+/// A connection to the profile's cluster, found as `status` finds it.
+pub(super) async fn cluster(settings: &Settings, cancel: CancellationToken) -> Result<Kube> {
+    let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+    session.cluster().await?.ok_or_else(|| {
+        CliError::failed("the deployment has no cluster")
+            .hint("make it with `todoctl up`, or name a profile that has one with -p")
+    })
 }
 
 /// Why a session is opened.
@@ -113,6 +123,21 @@ impl Session {
             reporter,
             engine,
         })
+    }
+
+    /// The cluster that the profile means, when there is one.
+    async fn cluster(&self) -> Result<Option<Kube>> {
+        let plan = self.plan().await?;
+        let live = "cluster/access"
+            .parse()
+            .ok()
+            .and_then(|id| plan.step(&id)?.live.clone());
+        let Some(access) = live.and_then(|live| serde_json::from_value::<Access>(live).ok()) else {
+            return Ok(None);
+        };
+        let kube = self.cx.kube(&self.clock, &access).await;
+        let failed = |error| CliError::failed("cannot reach the cluster").caused_by(&error);
+        kube.map(Some).map_err(failed)
     }
 
     /// Takes the deployment's lock for a command.

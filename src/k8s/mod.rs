@@ -16,7 +16,7 @@ mod error;
 pub mod object;
 mod ready;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,6 +16,7 @@ use super::cluster::ClusterLive;
 use super::cx::Cx;
 use super::node_pool::NodePoolLive;
 use super::owned::tags_step;
+use crate::clock::Clock;
 use crate::files;
 use crate::k8s;
 use crate::names::StepId;
@@ -189,14 +190,23 @@ impl Connections {
         cx: &StepCx<Cx>,
         access: &Access,
     ) -> Result<k8s::Kube, StepError> {
+        self.for_access(&cx.cx, &cx.clock, access).await
+    }
+
+    async fn for_access(
+        &self,
+        cx: &Cx,
+        clock: &Clock,
+        access: &Access,
+    ) -> Result<k8s::Kube, StepError> {
         if access.cluster.is_empty() {
-            return Ok(self.by_context(cx).await?.kube.clone());
+            return Ok(self.context(cx, clock).await?.kube.clone());
         }
         let mut made = self.made.lock().await;
         if let Some((_, kube)) = made.as_ref().filter(|(known, _)| known == access) {
             return Ok(kube.clone());
         }
-        let kube = connect(cx, access).await?;
+        let kube = connect(cx, clock, access).await?;
         *made = Some((access.clone(), kube.clone()));
         Ok(kube)
     }
@@ -206,8 +216,12 @@ impl Connections {
         &self,
         cx: &StepCx<Cx>,
     ) -> Result<&ContextConnection, StepError> {
+        self.context(&cx.cx, &cx.clock).await
+    }
+
+    async fn context(&self, cx: &Cx, clock: &Clock) -> Result<&ContextConnection, StepError> {
         let made = self.context.get_or_try_init(async || {
-            let wanted = &cx.cx.profile.kubernetes;
+            let wanted = &cx.profile.kubernetes;
             let kubeconfig = match &wanted.kubeconfig {
                 Some(path) => k8s::Kubeconfig::File(files::expand_home(path)),
                 None => k8s::Kubeconfig::Default,
@@ -216,7 +230,7 @@ impl Connections {
                 kubeconfig,
                 context: wanted.context.clone(),
                 token: None,
-                clock: cx.clock.clone(),
+                clock: clock.clone(),
                 patience: k8s::Patience::default(),
             };
             let server = wanted
@@ -232,20 +246,27 @@ impl Connections {
     }
 }
 
+impl Cx {
+    /// A connection to the deployment's cluster, for what is no step.
+    pub async fn kube(&self, clock: &Clock, access: &Access) -> Result<k8s::Kube, StepError> {
+        self.cluster.for_access(self, clock, access).await
+    }
+}
+
 /// The refusals of a cluster that has just become active pass.
 const UNAUTHORIZED_FOR: Duration = Duration::from_mins(3);
 /// A token is made anew this long before it expires.
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
-async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
-    let tokens = cx.cx.cloud()?.client.cluster_tokens();
-    let (cluster, clock) = (access.cluster.clone(), cx.clock.clone());
+async fn connect(cx: &Cx, clock: &Clock, access: &Access) -> Result<k8s::Kube, StepError> {
+    let tokens = cx.cloud()?.client.cluster_tokens();
+    let (cluster, now) = (access.cluster.clone(), clock.clone());
     let last: std::sync::Mutex<Option<oci::ClusterToken>> = std::sync::Mutex::default();
     let source: k8s::TokenSource = Arc::new(move || {
         let mut last = last
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let good_until = clock.now().checked_add(TOKEN_MARGIN)?;
+        let good_until = now.now().checked_add(TOKEN_MARGIN)?;
         if let Some(token) = last.as_ref().filter(|token| token.expires > good_until) {
             return Ok(token.token.clone());
         }
@@ -253,7 +274,7 @@ async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepErro
         *last = Some(token.clone());
         Ok(token.token)
     });
-    let mut connect = k8s::Connect::with_token(kubeconfig(access), source, cx.clock.clone());
+    let mut connect = k8s::Connect::with_token(kubeconfig(access), source, clock.clone());
     connect.patience.unauthorized = UNAUTHORIZED_FOR;
     Ok(connect.connect().await?)
 }
