@@ -27,12 +27,15 @@ pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud.
+// Floors 4 and 5: the step engine, which knows no cloud, and releases, which
+// know no steps.
 pub mod engine;
 pub mod journal;
 pub mod plan;
+pub mod release;
 
 // Floor 6: what todoctl does.
+pub mod observe;
 pub mod steps;
 
 // Floors 7 and 8: how people see it.

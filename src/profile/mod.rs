@@ -4,6 +4,7 @@
 //! findings and its JSON Schema. It reads embedded files and the paths it is
 //! given; it knows no network, no environment and no clock.
 
+pub mod chart_source;
 mod check;
 pub mod cloud;
 pub mod embedded;
@@ -17,6 +18,7 @@ pub mod schema;
 pub mod secret_text;
 pub mod value;
 
+pub use chart_source::{ChartDigest, ChartPlace, ChartSource, ChartSourceFault};
 pub use cloud::{Allowance, Cloud, Cluster, LoadBalancer, Network, Nodes};
 pub use load::{Loaded, load};
 pub use model::{

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::chart_source::ChartSource;
 use super::cloud::Cloud;
 use super::secret_text::SecretText;
 use crate::names::{DeploymentName, Namespace, ObjectName, SecretName, ServiceName, Topic};
@@ -193,9 +194,10 @@ impl JsonSchema for SandboxClock {
 pub struct App {
     /// Namespace of the app, its components and its secrets.
     pub namespace: Namespace,
-    /// A Helm chart of your own, as a path or an `oci://` reference. By
-    /// default todoctl's own chart deploys the `services`.
-    pub chart: Option<String>,
+    /// A Helm chart of your own. By default todoctl's own chart deploys the
+    /// `services`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chart: Option<ChartSource>,
     /// The services that make up the app.
     pub services: Vec<Service>,
 }
@@ -235,6 +237,11 @@ pub struct Service {
     /// Path that answers 200 when the container is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
+    /// Number of the user that the container runs as; never root. By default
+    /// 10001, whatever the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_294_u32))]
+    pub run_as_user: Option<u32>,
     /// Plain environment variables. Secrets do not belong here.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"format": "env-name"}))]
@@ -484,6 +491,15 @@ impl Profile {
             .into_iter()
             .filter_map(|(_, field)| field.secret().cloned())
             .collect()
+    }
+
+    /// The charts that the profile names, each with its path in the profile.
+    pub fn chart_sources_mut(&mut self) -> Vec<(String, &mut ChartSource)> {
+        let mut charts = Vec::new();
+        if let Some(chart) = &mut self.app.chart {
+            charts.push(("app.chart".to_owned(), chart));
+        }
+        charts
     }
 
     /// The fields that hold secrets, each with its path in the profile.

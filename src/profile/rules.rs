@@ -20,6 +20,7 @@ pub(super) fn check(profile: &Profile, tree: &Node) -> Findings {
         rules.nodes(cloud);
     }
     rules.services(profile);
+    rules.charts(profile);
     rules.kafka(&profile.kafka);
     rules.secrets(profile);
     rules.endpoints(profile);
@@ -185,6 +186,15 @@ impl Rules<'_> {
                 }
             }
             self.service(profile, service, &path);
+        }
+    }
+
+    fn charts(&mut self, profile: &Profile) {
+        for (path, source) in profile.clone().chart_sources_mut() {
+            if let Some(fault) = source.fault() {
+                let path = join(&path, fault.field);
+                self.error(&path, fault.summary.to_owned(), fault.hint);
+            }
         }
     }
 
