@@ -23,13 +23,13 @@ pub struct Cluster {
     pub ocid: String,
     /// Who tells users by their tokens.
     pub auth: Arc<dyn Authenticator>,
-    /// The pods' network, through which the server reaches what runs.
-    pub net: Arc<PodNet>,
     /// Its kubelets, for logs and connections into pods, once they run.
     pub kubelets: OnceLock<Arc<dyn Runtime>>,
     /// The bearer token of the cluster's own components; whoever has it may
     /// act in any name.
     pub component_token: Secret,
+    /// The pods' network, through which the server reaches what runs.
+    pub net: Arc<PodNet>,
     registry: RwLock<Arc<Registry>>,
     version: RwLock<String>,
 }
@@ -44,9 +44,9 @@ impl Cluster {
             world,
             ocid: ocid.to_owned(),
             auth,
-            net: Arc::default(),
             kubelets: OnceLock::new(),
             component_token: component_token(),
+            net: Arc::default(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
             version: RwLock::new(VERSION.to_owned()),
         }

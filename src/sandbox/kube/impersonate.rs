@@ -1,6 +1,6 @@
 //! Acting in somebody else's name: the `Impersonate-*` headers, each of which
-//! needs the right to `impersonate` what it names; and the token of the
-//! cluster's own components, which use them.
+//! needs the right to `impersonate` what it names, and the token of the
+//! cluster's own components.
 
 use super::User;
 use super::access::{self, Attributes, MASTERS};
@@ -14,8 +14,13 @@ const EXTRA: &str = "impersonate-extra-";
 /// The cluster's own components, by their token.
 pub fn component(cluster: &Cluster, token: &str) -> Option<User> {
     let own = cluster.component_token.expose();
-    let groups = [MASTERS, "system:authenticated"];
-    (!own.is_empty() && token == own).then(|| User::new("system:cluster-components", &groups))
+    let known = !own.is_empty() && token == own;
+    known.then(|| {
+        User::new(
+            "system:cluster-components",
+            &[MASTERS, "system:authenticated"],
+        )
+    })
 }
 
 /// Who a request is to be made as: its own user, or whom the headers name.
