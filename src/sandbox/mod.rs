@@ -7,6 +7,7 @@ pub mod api;
 pub mod cache;
 pub mod charts;
 pub mod client;
+pub mod controllers;
 pub mod daemon;
 pub mod faults;
 pub mod http;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::files;
 /// The embedded world.
 #[derive(Debug)]
 pub struct World {
+    /// The folder of its files.
+    pub dir: PathBuf,
     /// Everything that exists.
     pub store: Arc<Store>,
     /// How fast time passes here.
@@ -58,6 +60,7 @@ impl World {
         });
         store.put(META, "clock", anchor);
         Ok(Self {
+            dir: dir.to_owned(),
             faults: Faults::new(store.clone()),
             elapsed_at_open: clock.elapsed(),
             age_at_open,
