@@ -51,7 +51,6 @@ impl Database {
         Some(row.value.as_ref().clone())
     }
 
-
     /// Deletes one row.
     pub(super) fn delete(&self, table: &str, key: &str) {
         self.store.delete(&self.table(table), key);
