@@ -21,6 +21,7 @@ mod output;
 mod plan;
 mod profile_errors;
 mod secrets;
+mod release;
 mod seed;
 mod support;
 mod tidy;
