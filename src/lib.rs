@@ -23,6 +23,7 @@ pub mod yaml;
 pub mod k8s;
 pub mod kafka;
 pub mod oci;
+pub mod redpanda;
 
 // Floor 3: pure engines. No network.
 pub mod dapr;
