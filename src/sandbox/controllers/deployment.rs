@@ -302,11 +302,7 @@ impl Deployments {
         let namespace = text(deployment, "/metadata/namespace");
         let still = self.plane.cache().list(Kind::Pods, namespace);
         let still = still.iter().any(|pod| {
-            !pods::is_finished(pod)
-                && sets
-                    .old
-                    .iter()
-                    .any(|set| pods::is_owned_by(pod, uid(set)))
+            !pods::is_finished(pod) && sets.old.iter().any(|set| pods::is_owned_by(pod, uid(set)))
         });
         if still {
             return Ok(());
@@ -389,7 +385,11 @@ impl Deployments {
                 &mut conditions,
                 &now,
                 "ReplicaFailure",
-                ("True", text(&failure, "/reason"), text(&failure, "/message")),
+                (
+                    "True",
+                    text(&failure, "/reason"),
+                    text(&failure, "/message"),
+                ),
             ),
             None => conditions.retain(|c| c["type"] != "ReplicaFailure"),
         }
@@ -424,8 +424,7 @@ impl Deployments {
             .pointer("/spec/progressDeadlineSeconds")
             .and_then(Value::as_u64)?;
         let name = sets.new.as_ref().map_or("", |s| text(s, "/metadata/name"));
-        let counts_match =
-            count(status, "/replicas", 0) == count(status, "/updatedReplicas", 0);
+        let counts_match = count(status, "/replicas", 0) == count(status, "/updatedReplicas", 0);
         if counts_match && reason == "NewReplicaSetAvailable" {
             self.stepped(deployment);
             return None;

@@ -281,7 +281,12 @@ mod tests {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "3"},
         });
-        let mut note = Note::new("kubelet", &pod, "Started", "Started container app".to_owned());
+        let mut note = Note::new(
+            "kubelet",
+            &pod,
+            "Started",
+            "Started container app".to_owned(),
+        );
         note.host = "10.0.10.2".to_owned();
         note.part = Some("spec.containers{app}".to_owned());
         let event = note.object(Timestamp::UNIX_EPOCH);

@@ -56,9 +56,7 @@ mod tests {
     #[test]
     fn selectors_select_by_all_their_terms() {
         let object = json!({"metadata": {"labels": {"app": "a", "tier": "2"}}});
-        let term = |key: &str, operator: &str, values: Value| {
-            json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
-        };
+        let term = |key: &str, operator: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
         for (selector, expected) in [
             (json!({}), true),
             (json!({"matchLabels": {"app": "a"}}), true),

@@ -14,6 +14,8 @@ pub mod replicaset;
 pub mod resources;
 pub mod rollout;
 pub mod scheduler;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +52,12 @@ pub struct Plane {
 impl Plane {
     /// Starts following the collections of an API server. The client must be
     /// allowed to do everything and to act in all names.
-    pub fn start(world: Arc<World>, cluster: &str, api: Api, stop: &CancellationToken) -> Arc<Self> {
+    pub fn start(
+        world: Arc<World>,
+        cluster: &str,
+        api: Api,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
         let cache = Arc::new(Cache::default());
         cache.follow(&api, Kind::ALL, &world.clock, stop);
         Arc::new(Self {

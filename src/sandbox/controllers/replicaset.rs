@@ -160,8 +160,10 @@ impl ReplicaSets {
         }
         status["observedGeneration"] = json!(count(&set, "/metadata/generation", 1));
         if let Some((reason, message)) = failure {
-            let since = condition(&set, "ReplicaFailure")
-                .map_or_else(|| json!(self.plane.now()), |c| c["lastTransitionTime"].clone());
+            let since = condition(&set, "ReplicaFailure").map_or_else(
+                || json!(self.plane.now()),
+                |c| c["lastTransitionTime"].clone(),
+            );
             status["conditions"] = json!([{
                 "type": "ReplicaFailure",
                 "status": "True",

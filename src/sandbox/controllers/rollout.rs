@@ -47,7 +47,8 @@ impl Bounds {
                 unavailable: 0,
             };
         }
-        let field = |name: &str| deployment.pointer(&format!("/spec/strategy/rollingUpdate/{name}"));
+        let field =
+            |name: &str| deployment.pointer(&format!("/spec/strategy/rollingUpdate/{name}"));
         let surge = pods::scaled(field("maxSurge"), replicas, true);
         let unavailable = pods::scaled(field("maxUnavailable"), replicas, false);
         Self {
@@ -114,7 +115,11 @@ pub fn spread(bounds: Bounds, sizes: &[i64]) -> Vec<i64> {
     if total == 0 {
         return sizes.to_vec();
     }
-    let target = if bounds.replicas > 0 { bounds.most() } else { 0 };
+    let target = if bounds.replicas > 0 {
+        bounds.most()
+    } else {
+        0
+    };
     let mut new: Vec<i64> = sizes.iter().map(|size| size * target / total).collect();
     let mut rest = target - new.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..sizes.len()).collect();
@@ -233,16 +238,21 @@ mod tests {
             surge: 1,
             unavailable: 1,
         };
-        assert_eq!(shrink(bounds, size(0, 0), &[size(3, 1), size(2, 2)]), [1, 2]);
+        assert_eq!(
+            shrink(bounds, size(0, 0), &[size(3, 1), size(2, 2)]),
+            [1, 2]
+        );
         assert_eq!(shrink(bounds, size(2, 0), &[size(3, 3)]), [3]);
     }
 
     #[test]
     fn bounds_follow_the_strategy() {
         let with = |surge: Value, unavailable: Value| {
-            Bounds::of(&json!({"spec": {"replicas": 10, "strategy": {"rollingUpdate": {
-                "maxSurge": surge, "maxUnavailable": unavailable,
-            }}}}))
+            Bounds::of(
+                &json!({"spec": {"replicas": 10, "strategy": {"rollingUpdate": {
+                    "maxSurge": surge, "maxUnavailable": unavailable,
+                }}}}),
+            )
         };
         let default = with(json!("25%"), json!("25%"));
         assert_eq!((default.most(), default.least()), (13, 8));
