@@ -14,25 +14,33 @@ pub mod secret;
 // Floor 1: the ground. The only places that read YAML, write files, wait, or
 // open an HTTP connection.
 pub mod clock;
+pub mod cloudevents;
 pub mod files;
 pub mod net;
 pub mod yaml;
 
 // Floor 2: clients of outside systems.
 pub mod k8s;
+pub mod kafka;
 pub mod oci;
+pub mod redpanda;
 
 // Floor 3: pure engines. No network.
+pub mod dapr;
 pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud.
+// Floors 4 and 5: the step engine, which knows no cloud, and releases with
+// their charts, which know no steps.
+pub mod charts;
 pub mod engine;
 pub mod journal;
 pub mod plan;
+pub mod release;
 
 // Floor 6: what todoctl does.
+pub mod observe;
 pub mod steps;
 
 // Floors 7 and 8: how people see it.

@@ -94,6 +94,8 @@ pub enum Command {
     Down(DownArgs),
     /// Show what exists
     Status,
+    /// Show the logs of all replicas and sidecars, in order of time
+    Logs(super::logs::LogsArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
@@ -251,7 +253,8 @@ pub struct ProfileArgs {
 impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
-        matches!(self, Self::Up(args) if !args.dry_run) || matches!(self, Self::Down(_))
+        matches!(self, Self::Up(args) if !args.dry_run)
+            || matches!(self, Self::Down(_) | Self::Logs(_))
     }
 }
 
@@ -265,7 +268,7 @@ fn image(text: &str) -> Result<String, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -277,6 +280,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number * 60)),
         "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err(format!("`{unit}` is not s, m or h")),
+        "d" => Ok(Duration::from_secs(number * 86_400)),
+        _ => Err(format!("`{unit}` is not s, m, h or d")),
     }
 }

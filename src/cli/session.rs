@@ -15,10 +15,11 @@ use crate::clock::Clock;
 use crate::engine::{Engine, InspectError, Limits};
 use crate::files;
 use crate::journal::{Journal, RunLock};
+use crate::k8s::Kube;
 use crate::plan::Plan;
 use crate::profile::{self, Loaded, Profile, Sources};
 use crate::secret::Secret;
-use crate::steps::{self, Cx};
+use crate::steps::{self, Access, Cx};
 use crate::ui::Reporter;
 
 /// How many steps may work on a system at once.
@@ -47,6 +48,12 @@ pub(super) struct Session {
     pub reporter: Reporter,
     /// The engine over the profile's steps.
     pub engine: Engine<Cx>,
+}
+
+/// A connection to the profile's cluster, found as `status` finds it.
+pub(super) async fn cluster(settings: &Settings, cancel: CancellationToken) -> Result<Kube> {
+    let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+    session.kube().await
 }
 
 /// Why a session is opened.
@@ -167,6 +174,29 @@ impl Session {
             result = work => result,
             () = watch => unreachable!("invariant: the watch never ends"),
         }
+    }
+
+    /// A connection to the deployment's cluster, for commands that only use
+    /// it. Oracle is asked only if no earlier run on this machine has been
+    /// there.
+    pub(super) async fn kube(&self) -> Result<Kube> {
+        let access = match Access::remembered(&self.cx) {
+            Some(access) => Some(access),
+            None => {
+                let plan = self.plan().await?;
+                let step = plan
+                    .steps
+                    .iter()
+                    .find(|step| step.id.as_str() == "cluster/access");
+                step.and_then(|step| serde_json::from_value(step.live.clone()?).ok())
+            }
+        };
+        let Some(access) = access else {
+            return Err(CliError::failed("the deployment has no cluster")
+                .hint("make it with `todoctl up`, or name a profile that has one with -p"));
+        };
+        let kube = access.connect(&self.cx, &self.clock).await;
+        kube.map_err(|error| CliError::from(error).about("cannot reach the cluster"))
     }
 
     /// Looks at everything.

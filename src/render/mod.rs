@@ -1,10 +1,11 @@
 //! Rendering: embedded handlebars templates become Kubernetes manifests with
 //! our owner labels.
 //!
-//! No network and no files: the templates are in the binary. Helm charts are
-//! another language; see `helm`. Secret values never pass through a template:
+//! No network and no files: the templates are in the binary. The app's chart is
+//! one of them ([`app`]); rendering it is the business of `helm`. Secret values never pass through a template:
 //! [`secrets`] builds their manifests in code.
 
+pub mod app;
 mod engine;
 mod secrets;
 pub mod templates;
@@ -13,12 +14,18 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+pub use self::app::{app_chart, app_values};
 use self::engine::Engine;
 pub use self::engine::RenderError;
-pub use self::secrets::{APP_SECRETS, DAPR_STATE, KAFKA_CREDENTIALS, secrets};
+pub use self::secrets::{
+    APP_SECRETS, DAPR_STATE, Fingerprints, KAFKA_CREDENTIALS, fingerprints, secrets,
+};
 pub use crate::manifest::Manifest;
 use crate::profile::{KafkaProvider, Profile, SaslMechanism};
 use crate::secret::Secret;
+
+/// Name of the Dapr Configuration that the app's sidecars follow.
+pub const DAPR_CONFIG: &str = "todo-app";
 
 /// What rendering needs beyond the profile: what earlier steps learned.
 #[derive(Debug, Clone, Default)]

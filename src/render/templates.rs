@@ -37,6 +37,10 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            // The app's chart has a table of its own.
+            if path.is_dir() && name == "todo-app" {
+                continue;
+            }
             if path.is_dir() {
                 files(&path, &format!("{prefix}{name}/"), out);
             } else {

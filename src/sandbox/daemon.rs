@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::charts::Charts;
 use super::faults::Fault;
 use super::http::{self as server, Handler, Reply, Request};
 use super::kube::Clusters;
@@ -36,6 +37,9 @@ pub struct Sandbox {
     pub version: String,
     /// The base URL of the OCI emulator, for every service.
     pub oci_endpoint: String,
+    /// The chart repository's address; empty for an older sandbox.
+    #[serde(default)]
+    pub charts_endpoint: String,
     /// The base URL of the control interface.
     pub control_endpoint: String,
     /// What the control interface asks for as bearer token.
@@ -124,6 +128,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let account = Account::open(&world, &dir)?;
     let oci_listener = listen(&world, "oci").await?;
     let control_listener = listen(&world, "control").await?;
+    let charts_listener = listen(&world, "charts").await?;
     let tokens = Arc::new(animate::Tokens::new(world.clone()));
     let clusters = Clusters::new(world.clone(), tokens);
     clusters.start_all().await?;
@@ -133,6 +138,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
         pid: std::process::id(),
         version: options.version,
         oci_endpoint: base_url(&oci_listener)?,
+        charts_endpoint: base_url(&charts_listener)?,
         control_endpoint: base_url(&control_listener)?,
         control_token: random_token()?,
         oci_config: account::config_path(&dir),
@@ -154,6 +160,13 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
         oci_listener,
         None,
         oci,
+        world.clone(),
+        stop.clone(),
+    ));
+    tokio::spawn(server::serve(
+        charts_listener,
+        None,
+        Arc::new(Charts),
         world.clone(),
         stop.clone(),
     ));
@@ -293,6 +306,7 @@ impl Control {
             "seed": self.sandbox.seed,
             "clockRate": self.sandbox.clock_rate,
             "ociEndpoint": self.sandbox.oci_endpoint,
+            "chartsEndpoint": self.sandbox.charts_endpoint,
             "controlEndpoint": self.sandbox.control_endpoint,
             "ociConfig": self.sandbox.oci_config,
             "stateDir": self.sandbox.state_dir,

@@ -5,11 +5,13 @@
 //! one: both sides implement the protocol from its specification.
 pub mod api;
 pub mod cache;
+pub mod charts;
 pub mod client;
 pub mod controllers;
 pub mod daemon;
 pub mod faults;
 pub mod http;
+pub mod kafka;
 pub mod kind;
 pub mod kube;
 pub mod kubelet;

@@ -19,6 +19,7 @@ use crate::files;
 /// The embedded world.
 #[derive(Debug)]
 pub struct World {
+    /// The folder that holds its state.
     /// The folder of its files.
     pub dir: PathBuf,
     /// Everything that exists.
@@ -180,15 +181,22 @@ impl RequestLog {
 
     /// Notes that a request came in.
     pub fn start(&self, system: &'static str, request: &Request) -> Entry {
+        self.begin(system, request.method.as_str(), &request.target)
+    }
+
+    /// Notes that a request came in that is none of HTTP's.
+    pub fn begin(&self, system: &'static str, method: &str, target: &str) -> Entry {
         Entry {
             n: self.next.fetch_add(1, Ordering::Relaxed),
             system,
-            method: request.method.to_string(),
-            target: request.target.clone(),
+            method: method.to_owned(),
+            target: target.to_owned(),
         }
     }
 
-    /// Notes how it was answered; status 0 means that it was not.
+    /// Notes how it was answered; status 0 means that it was not. Systems
+    /// without HTTP's statuses say 200 for success, and their own code
+    /// otherwise.
     pub fn finish(
         &self,
         entry: &Entry,

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::Authenticator;
 use super::catalog::Resource;
+use super::discovery::VERSION;
 use super::registry::Registry;
 use crate::sandbox::kubelet::Runtime;
+use crate::sandbox::podnet::PodNet;
 use crate::sandbox::store::{Row, Transaction};
 use crate::sandbox::world::{World, hex};
 use crate::secret::Secret;
@@ -26,7 +28,10 @@ pub struct Cluster {
     /// The bearer token of the cluster's own components; whoever has it may
     /// act in any name.
     pub component_token: Secret,
+    /// The pods' network, through which the server reaches what runs.
+    pub net: Arc<PodNet>,
     registry: RwLock<Arc<Registry>>,
+    version: RwLock<String>,
 }
 
 /// The characters of generated names: no vowels, so no words.
@@ -41,8 +46,22 @@ impl Cluster {
             auth,
             kubelets: OnceLock::new(),
             component_token: component_token(),
+            net: Arc::default(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
+            version: RwLock::new(VERSION.to_owned()),
         }
+    }
+
+    /// The version that the server says it is.
+    pub fn version(&self) -> String {
+        let held = self.version.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+
+    /// Lets the server be of another version, as an upgrade does.
+    pub fn set_version(&self, version: &str) {
+        let mut held = self.version.write().unwrap_or_else(PoisonError::into_inner);
+        version.clone_into(&mut held);
     }
 
     /// What is served now.

@@ -7,6 +7,7 @@
 //! crates: a mistake of theirs, or ours in using them, must show here.
 
 pub mod access;
+pub mod admission;
 pub mod age;
 pub mod animate;
 pub mod apply;
@@ -15,6 +16,7 @@ pub mod bootstrap;
 pub mod catalog;
 pub mod cluster;
 pub mod columns;
+pub mod connect;
 pub mod controllers;
 pub mod crd;
 pub mod defaults;
@@ -23,6 +25,7 @@ pub mod gc;
 pub mod impersonate;
 pub mod jsonpath;
 pub mod kinds;
+pub mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod objects;
@@ -41,7 +44,7 @@ pub mod status;
 pub mod subresources;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 pub mod validate;
 pub mod watch;
@@ -60,15 +63,43 @@ use self::animate::Components;
 use self::cluster::Cluster;
 use self::server::Server;
 use self::tls::Certificates;
+use super::podnet::PodNet;
 use super::world::World;
 
 /// Who a request comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The user's name, e.g. a user OCID.
     pub name: String,
     /// The groups; members of `system:masters` may do everything.
     pub groups: Vec<String>,
+    /// What tells this user from an earlier one of the same name.
+    pub uid: String,
+    /// What else is known, by key.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// Somebody in these groups.
+    pub fn new(name: impl Into<String>, groups: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            groups: groups.iter().map(|&g| g.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The user as reviews say it.
+    pub fn info(&self) -> serde_json::Value {
+        let mut info = json!({"username": self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            info["uid"] = json!(self.uid);
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
+        info
+    }
 }
 
 /// Tells who a bearer token belongs to.
@@ -250,6 +281,18 @@ impl Clusters {
         if let Some(cluster) = self.cluster(cluster_ocid) {
             node::register(&cluster, &node);
         }
+    }
+
+    /// The version that a cluster's server says it is.
+    pub fn set_version(&self, cluster_ocid: &str, version: &str) {
+        if let Some(cluster) = self.cluster(cluster_ocid) {
+            cluster.set_version(version);
+        }
+    }
+
+    /// The pods' network of a cluster that is served.
+    pub fn net(&self, cluster_ocid: &str) -> Option<Arc<PodNet>> {
+        self.cluster(cluster_ocid).map(|c| c.net.clone())
     }
 
     /// Takes a node away.

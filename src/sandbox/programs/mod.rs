@@ -5,7 +5,15 @@
 //! place to write its log, the pod's network, and the API server as its
 //! service account.
 
+pub mod dapr;
+pub mod follow;
 pub mod generic;
+pub mod ids;
+pub mod logger;
+#[cfg(test)]
+mod testing;
+pub mod todo;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,9 +28,19 @@ use super::world::World;
 
 /// The program of an image, chosen by its name without registry and tag.
 pub fn program(image: &str) -> Arc<dyn Program> {
-    // Others join here, by `name(image)`.
-    let _ = name(image);
-    Arc::new(generic::Generic)
+    let misbehaves = matches!(tag(image), "crash" | "oom");
+    let name = name(image);
+    match name {
+        _ if misbehaves => Arc::new(generic::Generic),
+        "dapr/operator" | "daprio/operator" => Arc::new(dapr::Operator),
+        "dapr/sentry" | "daprio/sentry" => Arc::new(dapr::Sentry),
+        "dapr/injector" | "daprio/injector" => Arc::new(dapr::Injector),
+        "dapr/placement" | "daprio/placement" => Arc::new(dapr::Placement),
+        "dapr/scheduler" | "daprio/scheduler" => Arc::new(dapr::Scheduler),
+        _ if name.contains("todo-frontend") => Arc::new(todo::Frontend),
+        _ if name.contains("todo-backend") => Arc::new(todo::Backend),
+        _ => Arc::new(generic::Generic),
+    }
 }
 
 /// An image's path without registry, tag and digest: `dapr/daprd`.
