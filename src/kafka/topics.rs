@@ -206,19 +206,20 @@ impl Client {
                 }
             }
         }
-        let names: Vec<&str> = missing.iter().map(|spec| spec.name.as_str()).collect();
-        self.usable(&names, deadline).await?;
+        for spec in missing {
+            self.usable(&spec.name, spec.partitions, deadline).await?;
+        }
         Ok(standings)
     }
 
-    /// Waits until every partition of these topics has a leader.
-    async fn usable(&self, names: &[&str], deadline: &Deadline) -> Result<(), Error> {
+    /// Waits until a topic has so many partitions, each with a leader.
+    async fn usable(&self, name: &str, partitions: i32, deadline: &Deadline) -> Result<(), Error> {
         let mut attempts = self.attempts();
         attempts.deadline = deadline.clone();
         loop {
-            let looked = self.topics_once(names, deadline).await;
-            let error = match looked.map(|topics| super::offsets::by_leader(&topics)) {
-                Ok(Ok(_)) => return Ok(()),
+            let looked = self.topics_once(&[name], deadline).await;
+            let error = match looked.map(|topics| led(&topics, partitions)) {
+                Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 // Brokers learn of a new topic one after the other.
                 Err(Error::TopicMissing { topic }) => Error::Leaderless {
@@ -271,7 +272,7 @@ impl Client {
                 });
             }
         }
-        Ok(())
+        self.usable(name, partitions, deadline).await
     }
 
     /// Deletes topics. One that does not exist is gone already.
@@ -341,6 +342,21 @@ impl Client {
         }
         Ok(settings)
     }
+}
+
+/// Whether there are so many partitions, each with a leader.
+fn led(topics: &[Topic], partitions: i32) -> Result<(), Error> {
+    super::offsets::by_leader(topics)?;
+    for topic in topics {
+        let has = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        if has < partitions {
+            return Err(Error::Leaderless {
+                topic: topic.name.clone(),
+                partition: has,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn millis(deadline: &Deadline) -> i32 {

@@ -20,6 +20,7 @@ use crate::files;
 #[derive(Debug)]
 pub struct World {
     /// The folder that holds its state.
+    /// The folder of its files.
     pub dir: PathBuf,
     /// Everything that exists.
     pub store: Arc<Store>,

@@ -7,6 +7,7 @@
 //! crates: a mistake of theirs, or ours in using them, must show here.
 
 pub mod access;
+pub mod admission;
 pub mod age;
 pub mod apply;
 pub mod body;
@@ -14,6 +15,7 @@ pub mod bootstrap;
 pub mod catalog;
 pub mod cluster;
 pub mod columns;
+pub mod connect;
 pub mod controllers;
 pub mod crd;
 pub mod defaults;
@@ -22,6 +24,7 @@ pub mod gc;
 pub mod impersonate;
 pub mod jsonpath;
 pub mod kinds;
+pub mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod objects;
@@ -39,7 +42,7 @@ pub mod status;
 pub mod subresources;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 pub mod validate;
 pub mod watch;
