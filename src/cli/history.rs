@@ -102,10 +102,10 @@ fn named(
     release: Option<&String>,
     namespace: Option<&String>,
 ) -> (String, String) {
-    let app = &session.profile;
+    let app = &session.profile.app;
     (
-        release.map_or_else(|| app.deployment.to_string(), Clone::clone),
-        namespace.map_or_else(|| app.app.namespace.to_string(), Clone::clone),
+        release.map_or_else(|| app.release.to_string(), Clone::clone),
+        namespace.map_or_else(|| app.namespace.to_string(), Clone::clone),
     )
 }
 
