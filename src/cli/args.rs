@@ -96,6 +96,10 @@ pub enum Command {
     Status,
     /// Show the logs of all replicas and sidecars, in order of time
     Logs(super::logs::LogsArgs),
+    /// Show the revisions of the app's release, or of another
+    History(super::history::HistoryArgs),
+    /// Go back to a revision of the app's release, or of another
+    Rollback(super::history::RollbackArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does

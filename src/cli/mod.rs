@@ -5,6 +5,7 @@ mod chart;
 mod down;
 mod error;
 mod exit;
+mod history;
 mod kubeconfig;
 mod logs;
 mod plan;
@@ -98,6 +99,8 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Down(args) => Box::pin(down::run(settings, &args, cancel)).await,
         Command::Status => Box::pin(status::run(settings, cancel)).await,
         Command::Logs(args) => Box::pin(logs::run(settings, &args, cancel)).await,
+        Command::History(args) => Box::pin(history::history(settings, &args, cancel)).await,
+        Command::Rollback(args) => Box::pin(history::rollback(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
         Command::Secrets(args) => Box::pin(secrets::run(settings, args, cancel)).await,
