@@ -5,7 +5,6 @@
 //! that know them stay right over a restart.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use super::kafka::fleet::{self, Fleet, listen};
 use super::kube::Clusters;
 use super::oci::account::{self, Account};
 use super::oci::{Kind, Oci, animate};
+use super::redpanda::Cloud;
 use super::world::{World, hex};
 use crate::clock::Clock;
 use crate::files::{self, Access, Lock};
@@ -40,6 +40,10 @@ pub struct Sandbox {
     /// The chart repository's address; empty for an older sandbox.
     #[serde(default)]
     pub charts_endpoint: String,
+    /// The base URL of Redpanda Cloud's control plane and token issuer; empty
+    /// for an older sandbox. How to get in is in `redpanda.json`.
+    #[serde(default)]
+    pub redpanda_endpoint: String,
     /// The base URL of the control interface.
     pub control_endpoint: String,
     /// What the control interface asks for as bearer token.
@@ -130,6 +134,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let control_listener = listen(&world, "control").await?;
     let charts_listener = listen(&world, "charts").await?;
     let fleet = Fleet::open(&world).await?;
+    let (_, redpanda) = Cloud::open(&world, &fleet, stop).await?;
     let tokens = Arc::new(animate::Tokens::new(world.clone()));
     let clusters = Clusters::new(world.clone(), tokens);
     clusters.start_all().await?;
@@ -140,6 +145,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
         version: options.version,
         oci_endpoint: base_url(&oci_listener)?,
         charts_endpoint: base_url(&charts_listener)?,
+        redpanda_endpoint: redpanda.endpoint,
         control_endpoint: base_url(&control_listener)?,
         control_token: random_token()?,
         oci_config: account::config_path(&dir),
@@ -310,6 +316,7 @@ impl Control {
             "clockRate": self.sandbox.clock_rate,
             "ociEndpoint": self.sandbox.oci_endpoint,
             "chartsEndpoint": self.sandbox.charts_endpoint,
+            "redpandaEndpoint": self.sandbox.redpanda_endpoint,
             "controlEndpoint": self.sandbox.control_endpoint,
             "ociConfig": self.sandbox.oci_config,
             "stateDir": self.sandbox.state_dir,

@@ -54,6 +54,8 @@ pub struct Options {
     pub keep_bytes: u64,
     /// The mechanisms by which users may log in.
     pub mechanisms: Vec<super::Mechanism>,
+    /// Whether nothing is allowed that no rule allows, even without rules.
+    pub strict: bool,
     /// A system and a kind of its faults that take the broker away as well.
     pub gone_with: Option<(String, String)>,
 }
@@ -67,6 +69,7 @@ impl Default for Options {
             auto_create: false,
             keep_bytes: 1 << 30,
             mechanisms: super::Mechanism::ALL.to_vec(),
+            strict: false,
             gone_with: None,
         }
     }
@@ -219,6 +222,7 @@ impl Broker {
     /// Whether somebody may do something with a resource.
     pub(super) fn may(&self, who: Asker<'_>, op: Operation, on: Resource, name: &str) -> bool {
         self.options.superusers.iter().any(|user| user == who.user)
+            || (!self.options.strict && self.acls.is_empty())
             || self.acls.allow(who, op, on, name)
     }
 

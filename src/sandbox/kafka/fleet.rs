@@ -36,6 +36,9 @@ pub struct Wanted {
     /// The replicas that every topic is said to have.
     #[serde(default)]
     pub replicas: Option<i16>,
+    /// Whether nothing is allowed that no rule allows, even without rules.
+    #[serde(default)]
+    pub strict: bool,
     /// A fault of another system that takes the broker away as well.
     #[serde(default)]
     pub gone_with: Option<(String, String)>,
@@ -49,6 +52,7 @@ impl Wanted {
             superusers: Vec::new(),
             mechanisms: Vec::new(),
             replicas: None,
+            strict: false,
             gone_with: None,
         }
     }
@@ -126,6 +130,7 @@ impl Fleet {
         let options = Options {
             superusers: wanted.superusers,
             fixed_replicas: wanted.replicas,
+            strict: wanted.strict,
             mechanisms,
             gone_with: wanted.gone_with,
             ..Options::default()
