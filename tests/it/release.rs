@@ -12,7 +12,9 @@ use todoctl::clock::Clock;
 use todoctl::helm::chart::{Chart, ChartFile};
 use todoctl::helm::values::Layers;
 use todoctl::k8s::{Connect, Kube, ObjectRef, TokenSource};
-use todoctl::release::{Options, Outcome, Record, ReleaseError, Releases, Request, Status, Uninstall};
+use todoctl::release::{
+    Options, Outcome, Record, ReleaseError, Releases, Request, Status, Uninstall,
+};
 use todoctl::secret::Secret;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -251,12 +253,22 @@ fn a_release_lives_through_install_upgrade_rollback_and_uninstall() {
     assert_eq!(annotations["meta.helm.sh/release-name"], "web");
     assert_eq!(annotations["meta.helm.sh/release-namespace"], ns.as_str());
     let manager = &settings["metadata"]["managedFields"][0];
-    assert_eq!((&manager["manager"], &manager["operation"]), (&json!("helm"), &json!("Apply")));
+    assert_eq!(
+        (&manager["manager"], &manager["operation"]),
+        (&json!("helm"), &json!("Apply"))
+    );
     assert!(client.get("Thing", &ns, "it").is_some());
-    let secret = client.get("Secret", &ns, "sh.helm.release.v1.web.v1").unwrap();
+    let secret = client
+        .get("Secret", &ns, "sh.helm.release.v1.web.v1")
+        .unwrap();
     assert_eq!(secret["type"], "helm.sh/release.v1");
     let labels = &secret["metadata"]["labels"];
-    for (key, value) in [("name", "web"), ("owner", "helm"), ("status", "deployed"), ("version", "1")] {
+    for (key, value) in [
+        ("name", "web"),
+        ("owner", "helm"),
+        ("status", "deployed"),
+        ("version", "1"),
+    ] {
         assert_eq!(labels[key], value, "{labels}");
     }
 
@@ -284,7 +296,10 @@ fn a_release_lives_through_install_upgrade_rollback_and_uninstall() {
         ..Uninstall::default()
     };
     assert!(client.uninstall(&ns, &keep));
-    assert_eq!(client.story(&ns), "1 superseded, 2 superseded, 3 uninstalled");
+    assert_eq!(
+        client.story(&ns),
+        "1 superseded, 2 superseded, 3 uninstalled"
+    );
     assert!(client.get("ConfigMap", &ns, "settings").is_none());
     let outcome = client.install(&ns, &request(first())).unwrap();
     assert_eq!(outcome.revision, 4);
@@ -364,7 +379,11 @@ fn an_upgrade_that_fails_goes_back_by_itself() {
     client.install(&ns, &request(first())).unwrap();
     let mut wanted = request(chart(
         "3.0.0",
-        &[("settings.yaml", SETTINGS), ("broken.yaml", BROKEN), ("new.yaml", NEW)],
+        &[
+            ("settings.yaml", SETTINGS),
+            ("broken.yaml", BROKEN),
+            ("new.yaml", NEW),
+        ],
     ));
     wanted.options.rollback_on_failure = Some(Duration::from_mins(1));
     let error = client.install(&ns, &wanted).unwrap_err();
@@ -372,7 +391,10 @@ fn an_upgrade_that_fails_goes_back_by_itself() {
     assert_eq!(client.story(&ns), "1 superseded, 2 failed, 3 deployed");
     let history = client.history(&ns);
     let why = history[1].description();
-    assert!(why.starts_with("Upgrade \"web\" failed: cannot apply Service"), "{why}");
+    assert!(
+        why.starts_with("Upgrade \"web\" failed: cannot apply Service"),
+        "{why}"
+    );
     assert!(client.get("Secret", &ns, "new").is_none());
     assert!(client.get("ConfigMap", &ns, "old").is_some());
 
@@ -449,7 +471,10 @@ fn everywhere(what: Act) {
             }
             let history = client.history(&ns);
             let story = client.story(&ns);
-            assert!(!history.iter().any(|r| r.status().is_pending()), "{place}: {story}");
+            assert!(
+                !history.iter().any(|r| r.status().is_pending()),
+                "{place}: {story}"
+            );
             let last = history.last().map(Record::status);
             assert_eq!(last, Some(Status::Deployed), "{place}: {story}");
             let deployed = history.iter().filter(|r| r.status() == Status::Deployed);
@@ -545,30 +570,59 @@ fn platform() -> Chart {
     add(5, "v1", "ServiceAccount", "");
     add(2, "v1", "Secret", "stringData: {k: v}");
     add(2, "v1", "ConfigMap", "data: {k: v}");
-    add(4, rbac, "ClusterRole", "rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]");
+    add(
+        4,
+        rbac,
+        "ClusterRole",
+        "rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]",
+    );
     add(
         4,
         rbac,
         "ClusterRoleBinding",
-        &format!("roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: clusterrole-0}}\n{subject}"),
+        &format!(
+            "roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: clusterrole-0}}\n{subject}"
+        ),
     );
-    add(4, rbac, "Role", "rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]");
+    add(
+        4,
+        rbac,
+        "Role",
+        "rules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]",
+    );
     add(
         4,
         rbac,
         "RoleBinding",
-        &format!("roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: role-0}}\n{subject}"),
+        &format!(
+            "roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: role-0}}\n{subject}"
+        ),
     );
-    add(6, "v1", "Service", "spec: {selector: {app: x}, ports: [{port: 80}]}");
+    add(
+        6,
+        "v1",
+        "Service",
+        "spec: {selector: {app: x}, ports: [{port: 80}]}",
+    );
     add(3, "apps/v1", "Deployment", &format!("spec:\n  {pod}"));
-    add(2, "apps/v1", "StatefulSet", &format!("spec:\n  serviceName: x\n  {pod}"));
+    add(
+        2,
+        "apps/v1",
+        "StatefulSet",
+        &format!("spec:\n  serviceName: x\n  {pod}"),
+    );
     add(
         1,
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",
         "webhooks: []",
     );
-    add(1, "policy/v1", "PodDisruptionBudget", "spec: {minAvailable: 1, selector: {matchLabels: {app: x}}}");
+    add(
+        1,
+        "policy/v1",
+        "PodDisruptionBudget",
+        "spec: {minAvailable: 1, selector: {matchLabels: {app: x}}}",
+    );
     add(1, "example.com/v1", "Thing", "data: {a: 1}");
     add(1, "v1", "ResourceQuota", "spec: {hard: {pods: \"100\"}}");
     for i in 0..7 {
@@ -600,5 +654,9 @@ fn forty_objects_take_sixty_requests() {
     let took = started.elapsed();
     let requests = cluster.env.requests(before);
     println!("{} requests, {took:?} without latency", requests.len());
-    assert!(requests.len() <= 60, "{} requests: {requests:#?}", requests.len());
+    assert!(
+        requests.len() <= 60,
+        "{} requests: {requests:#?}",
+        requests.len()
+    );
 }

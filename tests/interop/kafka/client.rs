@@ -72,47 +72,123 @@ async fn main() {
         env("KAFKA_PLAINTEXT"),
     );
     println!("every way in");
-    for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
+    for mechanism in [
+        Mechanism::Plain,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha512,
+    ] {
         let sasl = sasl(mechanism, "todo", &password);
-        let cluster = client(access(&tls, Some(ca()), sasl)).cluster().await.unwrap();
+        let cluster = client(access(&tls, Some(ca()), sasl))
+            .cluster()
+            .await
+            .unwrap();
         println!("  {mechanism} over TLS: broker {:?}", cluster.brokers);
     }
     let sha512 = || sasl(Mechanism::ScramSha512, "todo", &password);
-    client(access(&plain_sasl, None, sha512())).cluster().await.unwrap();
+    client(access(&plain_sasl, None, sha512()))
+        .cluster()
+        .await
+        .unwrap();
     client(access(&plain, None, None)).cluster().await.unwrap();
 
     println!("every way to be refused");
     let wrong = sasl(Mechanism::ScramSha256, "todo", "wrong");
-    refused("wrong password", access(&tls, Some(ca()), wrong), |e| matches!(e, Error::Denied { .. })).await;
+    refused("wrong password", access(&tls, Some(ca()), wrong), |e| {
+        matches!(e, Error::Denied { .. })
+    })
+    .await;
     let wrong = sasl(Mechanism::Plain, "todo", "wrong");
-    refused("wrong plain password", access(&tls, Some(ca()), wrong), |e| matches!(e, Error::Denied { .. })).await;
-    refused("closed port", access("localhost:1", None, None), |e| matches!(e, Error::Unreachable { .. })).await;
-    refused("unknown name", access("nowhere.invalid:9092", None, None), |e| matches!(e, Error::Unreachable { .. })).await;
-    refused("plaintext against TLS", access(&tls, None, sha512()), |e| matches!(e, Error::NeedsTls { .. })).await;
-    refused("TLS against plaintext", access(&plain, Some(ca()), None), |e| matches!(e, Error::NotTls { .. })).await;
-    refused("unknown authority", access(&tls, Some(Trust::System), sha512()), |e| matches!(e, Error::Tls { .. })).await;
+    refused(
+        "wrong plain password",
+        access(&tls, Some(ca()), wrong),
+        |e| matches!(e, Error::Denied { .. }),
+    )
+    .await;
+    refused("closed port", access("localhost:1", None, None), |e| {
+        matches!(e, Error::Unreachable { .. })
+    })
+    .await;
+    refused(
+        "unknown name",
+        access("nowhere.invalid:9092", None, None),
+        |e| matches!(e, Error::Unreachable { .. }),
+    )
+    .await;
+    refused("plaintext against TLS", access(&tls, None, sha512()), |e| {
+        matches!(e, Error::NeedsTls { .. })
+    })
+    .await;
+    refused(
+        "TLS against plaintext",
+        access(&plain, Some(ca()), None),
+        |e| matches!(e, Error::NotTls { .. }),
+    )
+    .await;
+    refused(
+        "unknown authority",
+        access(&tls, Some(Trust::System), sha512()),
+        |e| matches!(e, Error::Tls { .. }),
+    )
+    .await;
     let sha256 = sasl(Mechanism::ScramSha256, "todo", &password);
-    refused("mechanism not offered", access(&plain_sasl, None, sha256), |e| matches!(e, Error::Mechanism { .. })).await;
-    refused("no name", access(&plain_sasl, None, None), |e| matches!(e, Error::NeedsSasl { .. })).await;
-    refused("a name nobody asks for", access(&plain, None, sha512()), |e| matches!(e, Error::Mechanism { .. })).await;
+    refused(
+        "mechanism not offered",
+        access(&plain_sasl, None, sha256),
+        |e| matches!(e, Error::Mechanism { .. }),
+    )
+    .await;
+    refused("no name", access(&plain_sasl, None, None), |e| {
+        matches!(e, Error::NeedsSasl { .. })
+    })
+    .await;
+    refused(
+        "a name nobody asks for",
+        access(&plain, None, sha512()),
+        |e| matches!(e, Error::Mechanism { .. }),
+    )
+    .await;
     let by_number = tls.replace("localhost", "127.0.0.1");
-    refused("another name", access(&by_number, Some(ca()), sha512()), |e| matches!(e, Error::Tls { .. })).await;
+    refused(
+        "another name",
+        access(&by_number, Some(ca()), sha512()),
+        |e| matches!(e, Error::Tls { .. }),
+    )
+    .await;
 
     println!("topics");
     let kafka = client(todo());
     let mut spec = TopicSpec::new("task-events", 3);
     spec.settings = BTreeMap::from([("retention.ms".to_owned(), "604800000".to_owned())]);
     let specs = [spec.clone(), TopicSpec::new("reminders", 3)];
-    kafka.delete_topics(&["task-events", "reminders", "nothing"]).await.unwrap();
-    assert_eq!(kafka.create_topics(&specs).await.unwrap(), [Standing::Missing, Standing::Missing]);
-    assert_eq!(kafka.create_topics(&specs).await.unwrap(), [Standing::Same, Standing::Same]);
+    kafka
+        .delete_topics(&["task-events", "reminders", "nothing"])
+        .await
+        .unwrap();
+    assert_eq!(
+        kafka.create_topics(&specs).await.unwrap(),
+        [Standing::Missing, Standing::Missing]
+    );
+    assert_eq!(
+        kafka.create_topics(&specs).await.unwrap(),
+        [Standing::Same, Standing::Same]
+    );
     spec.partitions = 2;
-    spec.settings.insert("cleanup.policy".to_owned(), "compact".to_owned());
+    spec.settings
+        .insert("cleanup.policy".to_owned(), "compact".to_owned());
     println!("  {:?}", kafka.compare_topics(&[spec]).await.unwrap());
     let grown = TopicSpec::new("reminders", 5);
-    println!("  {:?}", kafka.compare_topics(std::slice::from_ref(&grown)).await.unwrap());
+    println!(
+        "  {:?}",
+        kafka
+            .compare_topics(std::slice::from_ref(&grown))
+            .await
+            .unwrap()
+    );
     kafka.grow_topic("reminders", 5).await.unwrap();
-    assert_eq!(kafka.compare_topics(&[grown]).await.unwrap(), [Standing::Same]);
+    assert_eq!(
+        kafka.compare_topics(&[grown]).await.unwrap(),
+        [Standing::Same]
+    );
     let missing = kafka.topics(&["missing"]).await.unwrap_err();
     assert!(matches!(missing, Error::TopicMissing { .. }), "{missing}");
 
@@ -144,20 +220,33 @@ async fn main() {
     }
     assert_eq!(seen, 100);
     let beyond = BTreeMap::from([(("task-events".to_owned(), 0), 1_000_000)]);
-    let mut scan = kafka.scan(&ScanPlan { from: beyond, until: BTreeMap::new() });
+    let mut scan = kafka.scan(&ScanPlan {
+        from: beyond,
+        until: BTreeMap::new(),
+    });
     let error = scan.next().await.unwrap_err();
     println!("  {error}");
     assert!(matches!(error, Error::OutOfRange { .. }));
     let now = Clock::default().now();
-    let latest = kafka.offsets(&["task-events"], At::Time(now)).await.unwrap();
+    let latest = kafka
+        .offsets(&["task-events"], At::Time(now))
+        .await
+        .unwrap();
     assert_eq!(latest.values().sum::<i64>(), 100);
 
     println!("a guest");
-    let guest = client(access(&tls, Some(ca()), sasl(Mechanism::ScramSha512, "guest", &password)));
+    let guest = client(access(
+        &tls,
+        Some(ca()),
+        sasl(Mechanism::ScramSha512, "guest", &password),
+    ));
     for error in [
         guest.topics(&["task-events"]).await.unwrap_err(),
         guest.lag("todo-backend").await.unwrap_err(),
-        guest.create_topics(&[TopicSpec::new("more", 1)]).await.unwrap_err(),
+        guest
+            .create_topics(&[TopicSpec::new("more", 1)])
+            .await
+            .unwrap_err(),
     ] {
         println!("  {error} ({})", error.hint().unwrap_or_default());
         assert!(matches!(error, Error::NotAuthorised { .. }), "{error:?}");
