@@ -23,6 +23,7 @@ pub mod yaml;
 pub mod k8s;
 pub mod kafka;
 pub mod oci;
+pub mod redpanda;
 
 // Floor 3: pure engines. No network.
 pub mod dapr;
@@ -30,8 +31,9 @@ pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud, and releases, which
-// know no steps.
+// Floors 4 and 5: the step engine, which knows no cloud, and releases with
+// their charts, which know no steps.
+pub mod charts;
 pub mod engine;
 pub mod journal;
 pub mod plan;

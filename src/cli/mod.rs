@@ -98,8 +98,8 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Logs(args) => Box::pin(logs::run(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
-        Command::Render(args) => Box::pin(chart::render(settings, args)).await,
-        Command::Why(args) => Box::pin(chart::why(settings, args)).await,
+        Command::Render(args) => Box::pin(chart::render(settings, args, cancel)).await,
+        Command::Why(args) => Box::pin(chart::why(settings, args, cancel)).await,
         Command::Sandbox(args) => Box::pin(sandbox::command(settings, args)).await,
         _ => Ok(Exit::Done),
     }

@@ -50,6 +50,12 @@ pub(super) struct Session {
     pub engine: Engine<Cx>,
 }
 
+/// A connection to the profile's cluster, found as `status` finds it.
+pub(super) async fn cluster(settings: &Settings, cancel: CancellationToken) -> Result<Kube> {
+    let session = Session::open(settings, cancel, Purpose::TearDown).await?;
+    session.kube().await
+}
+
 /// Why a session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -186,7 +192,8 @@ impl Session {
             }
         };
         let Some(access) = access else {
-            return Err(CliError::failed("there is no cluster yet").hint("todoctl up"));
+            return Err(CliError::failed("the deployment has no cluster")
+                .hint("make it with `todoctl up`, or name a profile that has one with -p"));
         };
         let kube = access.connect(&self.cx, &self.clock).await;
         kube.map_err(|error| CliError::from(error).about("cannot reach the cluster"))

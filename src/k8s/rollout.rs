@@ -191,7 +191,12 @@ impl Kube {
         }
         let mut looks: FuturesUnordered<LocalBoxFuture<'_, _>> = FuturesUnordered::new();
         for ((api_version, kind, namespace), wanted) in groups {
-            looks.push(Box::pin(self.live_of_kind(api_version, kind, namespace, wanted)));
+            looks.push(Box::pin(self.live_of_kind(
+                api_version,
+                kind,
+                namespace,
+                wanted,
+            )));
         }
         let mut found = HashMap::new();
         while let Some(answer) = looks.next().await {

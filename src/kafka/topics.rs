@@ -194,7 +194,10 @@ impl Client {
                 // Somebody else, or a lost answer of ours, was faster.
                 None | Some(ResponseError::TopicAlreadyExists) => {}
                 Some(ResponseError::TopicAuthorizationFailed) => {
-                    return Err(about_topic(&topic.name.0, ResponseError::TopicAuthorizationFailed));
+                    return Err(about_topic(
+                        &topic.name.0,
+                        ResponseError::TopicAuthorizationFailed,
+                    ));
                 }
                 Some(code) => {
                     let about = format!("creating the topic `{}`", topic.name.0.as_str());
@@ -203,19 +206,20 @@ impl Client {
                 }
             }
         }
-        let names: Vec<&str> = missing.iter().map(|spec| spec.name.as_str()).collect();
-        self.usable(&names, deadline).await?;
+        for spec in missing {
+            self.usable(&spec.name, spec.partitions, deadline).await?;
+        }
         Ok(standings)
     }
 
-    /// Waits until every partition of these topics has a leader.
-    async fn usable(&self, names: &[&str], deadline: &Deadline) -> Result<(), Error> {
+    /// Waits until a topic has so many partitions, each with a leader.
+    async fn usable(&self, name: &str, partitions: i32, deadline: &Deadline) -> Result<(), Error> {
         let mut attempts = self.attempts();
         attempts.deadline = deadline.clone();
         loop {
-            let looked = self.topics_once(names, deadline).await;
-            let error = match looked.map(|topics| super::offsets::by_leader(&topics)) {
-                Ok(Ok(_)) => return Ok(()),
+            let looked = self.topics_once(&[name], deadline).await;
+            let error = match looked.map(|topics| led(&topics, partitions)) {
+                Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 // Brokers learn of a new topic one after the other.
                 Err(Error::TopicMissing { topic }) => Error::Leaderless {
@@ -268,7 +272,7 @@ impl Client {
                 });
             }
         }
-        Ok(())
+        self.usable(name, partitions, deadline).await
     }
 
     /// Deletes topics. One that does not exist is gone already.
@@ -289,7 +293,10 @@ impl Client {
         let to = self.controller(deadline).await?;
         let answer = self.call(to, &request, deadline).await?;
         for result in answer.responses {
-            let name = result.name.map(|name| name.0.to_string()).unwrap_or_default();
+            let name = result
+                .name
+                .map(|name| name.0.to_string())
+                .unwrap_or_default();
             match ResponseError::try_from_code(result.error_code) {
                 None | Some(ResponseError::UnknownTopicOrPartition) => {}
                 Some(code) => return Err(about_topic(&name, code)),
@@ -335,6 +342,21 @@ impl Client {
         }
         Ok(settings)
     }
+}
+
+/// Whether there are so many partitions, each with a leader.
+fn led(topics: &[Topic], partitions: i32) -> Result<(), Error> {
+    super::offsets::by_leader(topics)?;
+    for topic in topics {
+        let has = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        if has < partitions {
+            return Err(Error::Leaderless {
+                topic: topic.name.clone(),
+                partition: has,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn millis(deadline: &Deadline) -> i32 {

@@ -146,22 +146,15 @@ pub(super) async fn apply(
             1 => format!("applying {first}"),
             n => format!("applying {first} and {} more", n - 1),
         });
-        each(now.iter().copied(), |object| async move {
-            let marked = objects::owned(object.clone(), owner.name, owner.namespace)?;
-            kube.apply_as(&marked, MANAGER, options).await?;
-            Ok(())
-        })
-        .await?;
-        let definitions = now
-            .iter()
-            .filter(|o| o.kind() == "CustomResourceDefinition");
         let mut work: Vec<Work<'_>> = Vec::new();
         for object in &now {
             let marked = objects::owned((*object).clone(), owner.name, owner.namespace)?;
             work.push(Box::pin(apply_one(kube, marked, options)));
         }
         all(work).await?;
-        let definitions = now.iter().filter(|o| o.kind() == "CustomResourceDefinition");
+        let definitions = now
+            .iter()
+            .filter(|o| o.kind() == "CustomResourceDefinition");
         let definitions: Vec<ObjectRef> = definitions.map(|o| ObjectRef::from(*o)).collect();
         established(kube, &definitions, progress).await?;
     }
@@ -356,25 +349,6 @@ pub(super) async fn wait(
 async fn hand_over(kube: &Kube, objects: &[Manifest]) -> Result<(), ReleaseError> {
     let wanted: Vec<ObjectRef> = objects.iter().map(ObjectRef::from).collect();
     let live = kube.live_of(&wanted).await?;
-    each(live.into_values(), |live| async move {
-        let mut live = live;
-        for _ in 0..HANDOVERS {
-            let Some(fields) = handed_over(live.body()) else {
-                return Ok(());
-            };
-            match kube.set_managed_fields(&live, &fields).await {
-                Ok(()) => return Ok(()),
-                // It changed in between, or the answer was lost: look again.
-                Err(K8sError::Api {
-                    code: 409 | 422, ..
-                }) => {}
-                Err(error) if error.is_not_found() => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            match kube.get(&ObjectRef::from(&live)).await? {
-                Some(now) => live = now,
-                None => return Ok(()),
-            }
     let mut work: Vec<Work<'_>> = Vec::new();
     for live in live.into_values() {
         work.push(Box::pin(hand_over_one(kube, live)));

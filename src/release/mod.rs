@@ -30,6 +30,7 @@
 mod apply;
 mod chart;
 mod cluster;
+mod diff;
 mod error;
 mod hooks;
 mod install;
@@ -46,6 +47,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::diff::differences;
 pub use self::error::ReleaseError;
 pub use self::record::{ApplyMethod, Record, Status};
 use self::store::Store;

@@ -182,6 +182,11 @@ impl Record {
         number.unwrap_or_default()
     }
 
+    /// A label of the record.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+
     /// What became of it.
     pub fn status(&self) -> Status {
         Status::parse(self.text("/info/status"))

@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod down;
 mod errors;
+mod fuzz;
 mod helm_corpus;
 mod install;
 mod interrupt;

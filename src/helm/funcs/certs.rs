@@ -10,7 +10,8 @@ use std::time::Duration;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, SanType,
+    SerialNumber,
 };
 use ring::signature::KeyPair as _;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
@@ -312,9 +313,14 @@ fn signed(run: &mut Run<'_>, values: Vec<Value>, with_key: bool) -> Returned {
     let signer = read_key(&ca.key).map_err(|error| failed("error parsing private key", error))?;
     let mut issuer = CertificateParams::default();
     issuer.distinguished_name = name;
+    let ca_key_id = der::subject_key_id(block.contents()).map(<[u8]>::to_vec);
+    let names_issuer = ca_key_id.is_some();
+    issuer.key_identifier_method = KeyIdMethod::PreSpecified(ca_key_id.unwrap_or_default());
     let issuer = Issuer::new(issuer, signer);
     let mut params = base_params(run, &cn, days);
     params.subject_alt_names = alternative_names(ips.items(), names.items())?;
+    // As Go does, the certificate names its issuer's key by the issuer's words.
+    params.use_authority_key_identifier_extension = names_issuer;
     let public = parsed_key(&key)?;
     let cert = params
         .signed_by(&public, &issuer)

@@ -112,7 +112,9 @@ impl Scheduler {
         let nodes = self.plane.cache().list(Kind::Nodes, "");
         if let Err(why) = self.check_claims(pod) {
             let total = nodes.len();
-            let text = format!("0/{total} nodes are available: {why}. no new claims to deallocate, preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling.");
+            let text = format!(
+                "0/{total} nodes are available: {why}. no new claims to deallocate, preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
+            );
             return self.refuse(pod, &mut placed, text).await;
         }
         let mut fitting = Vec::new();
@@ -134,7 +136,9 @@ impl Scheduler {
             return Ok(());
         }
         self.bind(pod, node).await?;
-        placed.assumed.insert(uid(pod).to_owned(), (*node).to_owned());
+        placed
+            .assumed
+            .insert(uid(pod).to_owned(), (*node).to_owned());
         placed.told.remove(uid(pod));
         Ok(())
     }
@@ -160,12 +164,7 @@ impl Scheduler {
     }
 
     /// Says once why a pod has no node.
-    async fn refuse(
-        &self,
-        pod: &Value,
-        placed: &mut Placed,
-        text: String,
-    ) -> Result<(), ApiError> {
+    async fn refuse(&self, pod: &Value, placed: &mut Placed, text: String) -> Result<(), ApiError> {
         if placed.told.get(uid(pod)) == Some(&text) {
             return Ok(());
         }
@@ -230,7 +229,10 @@ impl Scheduler {
                 .is_some_and(|all| all.get(SELECTED).is_some());
             if !told {
                 let patch = json!({"metadata": {"annotations": {SELECTED: node}}});
-                let made = self.api.merge(&Kind::Claims.path_of(&claim), &patch).await?;
+                let made = self
+                    .api
+                    .merge(&Kind::Claims.path_of(&claim), &patch)
+                    .await?;
                 self.plane.cache().observe(Kind::Claims, made);
             }
         }
@@ -282,8 +284,11 @@ impl Scheduler {
         for name in claims(pod) {
             let key = key(text(pod, "/metadata/namespace"), &name);
             let claim = self.plane.cache().get(Kind::Claims, &key);
-            let volume = claim
-                .and_then(|c| self.plane.cache().get(Kind::Volumes, text(&c, "/spec/volumeName")));
+            let volume = claim.and_then(|c| {
+                self.plane
+                    .cache()
+                    .get(Kind::Volumes, text(&c, "/spec/volumeName"))
+            });
             let required = volume
                 .as_ref()
                 .and_then(|v| v.pointer("/spec/nodeAffinity/required"));
@@ -305,13 +310,9 @@ fn claims(pod: &Value) -> Vec<String> {
                 return Some(name.to_owned());
             }
             // An ephemeral volume's claim is named after pod and volume.
-            volume.get("ephemeral").map(|_| {
-                format!(
-                    "{}-{}",
-                    text(pod, "/metadata/name"),
-                    text(volume, "/name")
-                )
-            })
+            volume
+                .get("ephemeral")
+                .map(|_| format!("{}-{}", text(pod, "/metadata/name"), text(volume, "/name")))
         })
         .collect()
 }

@@ -23,8 +23,6 @@ pub struct Cluster {
     pub ocid: String,
     /// Who tells users by their tokens.
     pub auth: Arc<dyn Authenticator>,
-    /// The pods' network, through which the server reaches what runs.
-    pub net: Arc<PodNet>,
     /// Its kubelets, for logs and connections into pods, once they run.
     pub kubelets: OnceLock<Arc<dyn Runtime>>,
     /// The bearer token of the cluster's own components; whoever has it may
@@ -49,9 +47,6 @@ impl Cluster {
             kubelets: OnceLock::new(),
             component_token: component_token(),
             net: Arc::default(),
-            net: Arc::default(),
-            kubelets: OnceLock::new(),
-            component_token: component_token(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
             version: RwLock::new(VERSION.to_owned()),
         }

@@ -1,8 +1,6 @@
 //! Acting in somebody else's name: the `Impersonate-*` headers, each of which
 //! needs the right to `impersonate` what it names, and the token of the
 //! cluster's own components.
-//! needs the right to `impersonate` what it names; and the token of the
-//! cluster's own components, which use them.
 
 use super::User;
 use super::access::{self, Attributes, MASTERS};
@@ -23,8 +21,6 @@ pub fn component(cluster: &Cluster, token: &str) -> Option<User> {
             &[MASTERS, "system:authenticated"],
         )
     })
-    let groups = [MASTERS, "system:authenticated"];
-    (!own.is_empty() && token == own).then(|| User::new("system:cluster-components", &groups))
 }
 
 /// Who a request is to be made as: its own user, or whom the headers name.

@@ -10,7 +10,9 @@ use super::objects::{Deleted, delete, delete_collection, delete_options, get, li
 use super::render::{self, Shown};
 use super::request::{Call, Target, Verb, accepted, resolve};
 use super::status::{Outcome, Status};
-use super::{User, access, discovery, impersonate, openapi, subresources, watch, write};
+use super::{
+    User, access, connect, discovery, impersonate, metrics, openapi, subresources, watch, write,
+};
 use crate::sandbox::http::{Handler, Reply, Request};
 
 /// A cluster's API server.
@@ -110,6 +112,10 @@ impl Server {
             warnings: std::sync::Mutex::default(),
         };
         access::check(&call)?;
+        let call = match connect::perform(call).await {
+            Ok(answered) => return answered,
+            Err(call) => *call,
+        };
         let reply = perform(&call).await?;
         let warnings = call
             .warnings
@@ -150,6 +156,9 @@ async fn perform(call: &Call) -> Outcome<Reply> {
         };
         Reply::json(code, &render::one(&call.resource, &shown, value))
     };
+    if call.resource.group == metrics::GROUP {
+        return metrics::perform(call, &shown);
+    }
     if let Some(reply) = subresources::perform(call).await? {
         return Ok(reply);
     }

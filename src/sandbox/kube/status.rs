@@ -265,6 +265,11 @@ impl Status {
         Self::new(500, "InternalError", message)
     }
 
+    /// What is behind the server does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Box<Self> {
+        Self::new(503, "ServiceUnavailable", message)
+    }
+
     /// An internal error with its text as the cause, as the server says what
     /// went wrong outside of it.
     pub fn internal_because(why: &str) -> Box<Self> {

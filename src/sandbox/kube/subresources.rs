@@ -26,11 +26,6 @@ pub async fn perform(call: &Call) -> Outcome<Option<Reply>> {
     match call.sub {
         Some(Sub::Scale) => scale(call).await.map(Some),
         Some(Sub::Token) => access::token_request(call).map(Some),
-        Some(Sub::Log) => {
-            objects::get(call)?;
-            let text = "text/plain; charset=utf-8";
-            Ok(Some(Reply::text(StatusCode::OK, text, "")))
-        }
         Some(Sub::Eviction) => {
             objects::delete(call, &objects::DeleteOptions::default()).await?;
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});

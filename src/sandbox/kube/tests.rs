@@ -29,7 +29,7 @@ pub(super) struct Rig {
     _dir: tempfile::TempDir,
     pub(super) clusters: Arc<Clusters>,
     pub(super) world: Arc<World>,
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     pub(super) client: ::kube::Client,
 }
 
@@ -48,6 +48,26 @@ pub(super) async fn rig() -> Rig {
         world,
         endpoint,
         client,
+    }
+}
+
+impl Rig {
+    /// A TLS connection to the server.
+    pub(super) async fn tls(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, ServerName};
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.endpoint.ca_pem.as_bytes()).unwrap();
+        roots.add(authority).unwrap();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = tokio::net::TcpStream::connect(self.endpoint.address).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, socket.unwrap())
+            .await
+            .unwrap()
     }
 }
 
