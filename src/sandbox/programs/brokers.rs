@@ -54,7 +54,9 @@ pub fn find(socket: SocketAddr) -> Option<Entry> {
 /// The right to read a partition for a group: only one member has it at a
 /// time, the others wait for it.
 #[derive(Debug)]
-pub struct Claim(#[expect(dead_code, reason = "held until it is dropped")] tokio::sync::OwnedMutexGuard<()>);
+pub struct Claim(
+    #[expect(dead_code, reason = "held until it is dropped")] tokio::sync::OwnedMutexGuard<()>,
+);
 
 type Seats = HashMap<(String, String, String, i32), Arc<tokio::sync::Mutex<()>>>;
 

@@ -28,7 +28,12 @@ pub(super) async fn private(sidecar: &Arc<Sidecar>, request: Request) -> Reply {
     let agent = request.header("user-agent").unwrap_or_default().to_owned();
     let size = request.body.len();
     let reply = answer(sidecar, request, is_health).await;
-    let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
     sidecar.metrics.api_called(reply.status.as_u16(), took);
     let (enabled, omit_health) = sidecar.config.api_logging();
     if sidecar.options.api_logging.unwrap_or(enabled) && !(is_health && omit_health) {
@@ -37,7 +42,10 @@ pub(super) async fn private(sidecar: &Arc<Sidecar>, request: Request) -> Reply {
             .scope("dapr.runtime.http-info")
             .with("method", format!("{method} {path}"))
             .with("code", reply.status.as_u16())
-            .with("duration", u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+            .with(
+                "duration",
+                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            )
             .with("size", size)
             .with("useragent", agent)
             .info("HTTP API Called");
@@ -50,7 +58,11 @@ async fn answer(sidecar: &Arc<Sidecar>, request: Request, is_health: bool) -> Re
         && let Some(token) = &sidecar.options.api_token
         && request.header("dapr-api-token") != Some(token)
     {
-        return Reply::text(StatusCode::UNAUTHORIZED, "text/plain", "invalid api token\n");
+        return Reply::text(
+            StatusCode::UNAUTHORIZED,
+            "text/plain",
+            "invalid api token\n",
+        );
     }
     let segments = request.segments();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -65,9 +77,16 @@ async fn answer(sidecar: &Arc<Sidecar>, request: Request, is_health: bool) -> Re
         (&Method::GET, ["v1.0", "healthz", "outbound"]) => health::outbound(sidecar),
         (&Method::GET, ["v1.0", "metadata"]) => metadata::get(sidecar),
         (&Method::PUT, ["v1.0", "metadata", key]) => metadata::put(sidecar, key, &request.body),
-        (_, ["v1.0" | "v1.0-alpha1", "publish", "bulk", pubsub, topic @ ..]) if writes => {
-            publish::bulk(sidecar, &request, pubsub, &topic.join("/")).await
-        }
+        (
+            _,
+            [
+                "v1.0" | "v1.0-alpha1",
+                "publish",
+                "bulk",
+                pubsub,
+                topic @ ..,
+            ],
+        ) if writes => publish::bulk(sidecar, &request, pubsub, &topic.join("/")).await,
         (_, ["v1.0", "publish"]) if writes => publish::one(sidecar, &request, "", "").await,
         (_, ["v1.0", "publish", pubsub, topic @ ..]) if writes => {
             publish::one(sidecar, &request, pubsub, &topic.join("/")).await
@@ -80,9 +99,7 @@ async fn answer(sidecar: &Arc<Sidecar>, request: Request, is_health: bool) -> Re
             let namespace = request.param("metadata.namespace");
             secrets::get(sidecar, store, &name.join("/"), namespace).await
         }
-        (_, ["v1.0" | "v1.0-alpha1", "jobs", name]) => {
-            jobs::handle(sidecar, &request, name).await
-        }
+        (_, ["v1.0" | "v1.0-alpha1", "jobs", name]) => jobs::handle(sidecar, &request, name).await,
         (&Method::POST, ["v1.0", "shutdown"]) => shutdown(sidecar, &request),
         (_, ["v1.0", "invoke", app, "method", path @ ..]) => {
             invoke::call(sidecar, &request, app, &path.join("/")).await
@@ -115,5 +132,7 @@ pub(super) fn json_body(request: &Request) -> Result<Value, Reply> {
 pub(super) fn request_metadata(request: &Request) -> Vec<(String, String)> {
     let pairs = request.query.iter();
     let named = pairs.filter_map(|(key, value)| Some((key.strip_prefix("metadata.")?, value)));
-    named.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    named
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
 }

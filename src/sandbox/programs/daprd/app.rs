@@ -28,7 +28,12 @@ pub(super) async fn call(
     }
     let started = sidecar.process.world.clock.elapsed();
     let answer = call.send(&sidecar.process).await;
-    let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
     let status = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     sidecar.metrics.app_called(status, took);
     Some(answer)

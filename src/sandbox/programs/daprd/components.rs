@@ -59,15 +59,26 @@ impl Component {
     /// topics that are protected from all who are not named.
     pub(super) fn allows_topic(&self, field: &str, app: &str, topic: &str) -> bool {
         let list = |name: &str| {
-            let text = self.fields.get(name).map(String::as_str).unwrap_or_default();
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let text = self
+                .fields
+                .get(name)
+                .map(String::as_str)
+                .unwrap_or_default();
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             parts.map(str::to_owned).collect::<Vec<_>>()
         };
         let allowed = list("allowedTopics");
         if !allowed.is_empty() && !allowed.iter().any(|entry| entry == topic) {
             return false;
         }
-        let scopes = self.fields.get(field).map(String::as_str).unwrap_or_default();
+        let scopes = self
+            .fields
+            .get(field)
+            .map(String::as_str)
+            .unwrap_or_default();
         let own = scopes.split(';').filter_map(|scope| scope.split_once('='));
         let own = own.into_iter().find(|(name, _)| name.trim() == app);
         match own {
@@ -79,7 +90,9 @@ impl Component {
 
 /// Whether an object is for an app: scopes are empty or name it.
 pub(super) fn in_scope(object: &Value, app: &str) -> bool {
-    let scopes = object["scopes"].as_array().filter(|scopes| !scopes.is_empty());
+    let scopes = object["scopes"]
+        .as_array()
+        .filter(|scopes| !scopes.is_empty());
     scopes.is_none_or(|scopes| scopes.iter().any(|scope| scope == app))
 }
 
@@ -104,7 +117,8 @@ pub(super) async fn load(sidecar: &Sidecar) -> Result<(), String> {
     for object in &mine {
         load_one(sidecar, object).await?;
     }
-    log.scope("dapr.runtime.processor").info("All outstanding components processed");
+    log.scope("dapr.runtime.processor")
+        .info("All outstanding components processed");
     Ok(())
 }
 
@@ -119,12 +133,15 @@ fn builtin() -> Component {
 }
 
 fn add(sidecar: &Sidecar, component: Component) {
-    sidecar.log.scope("dapr.runtime.processor").info(&format!(
-        "Component loaded: {}",
-        component.title()
-    ));
+    sidecar
+        .log
+        .scope("dapr.runtime.processor")
+        .info(&format!("Component loaded: {}", component.title()));
     sidecar.metrics.component_loaded(&component.kind);
-    let mut all = sidecar.components.write().unwrap_or_else(PoisonError::into_inner);
+    let mut all = sidecar
+        .components
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
     all.retain(|held| held.name != component.name);
     all.push(Arc::new(component));
 }
@@ -153,7 +170,16 @@ async fn load_one(sidecar: &Sidecar, object: &Value) -> Result<(), String> {
     };
     match opened {
         Ok(instance) => {
-            add(sidecar, Component { name, kind, version, fields, instance });
+            add(
+                sidecar,
+                Component {
+                    name,
+                    kind,
+                    version,
+                    fields,
+                    instance,
+                },
+            );
             Ok(())
         }
         Err(why) => give_up(sidecar, spec, &title, &why),
@@ -174,14 +200,16 @@ fn give_up(sidecar: &Sidecar, spec: &Value, title: &str, why: &str) -> Result<()
     let message = format!("[{code}]: {phase} error occurred for {title}: {why}");
     sidecar.metrics.component_failed(title, code);
     if spec["ignoreErrors"] == Value::Bool(true) {
-        sidecar.log.scope("dapr.runtime.processor").error(&format!(
-            "Ignoring error processing component: {message}"
-        ));
+        sidecar
+            .log
+            .scope("dapr.runtime.processor")
+            .error(&format!("Ignoring error processing component: {message}"));
         return Ok(());
     }
-    sidecar.log.scope("dapr.runtime.processor").error(&format!(
-        "Failed to init component {title}: {message}"
-    ));
+    sidecar
+        .log
+        .scope("dapr.runtime.processor")
+        .error(&format!("Failed to init component {title}: {message}"));
     Err(format!("process component {title} error: {message}"))
 }
 
@@ -210,7 +238,10 @@ async fn fields(sidecar: &Sidecar, object: &Value) -> Result<BTreeMap<String, St
         let value = value
             .replace("{uuid}", &super::super::ids::uuid())
             .replace("{podName}", &sidecar.process.pod)
-            .replace("{namespace}", &format!("{}.{}", options.namespace, options.app_id))
+            .replace(
+                "{namespace}",
+                &format!("{}.{}", options.namespace, options.app_id),
+            )
             .replace("{appID}", &options.app_id);
         fields.insert(name, value);
     }
@@ -225,10 +256,15 @@ async fn open(
     fields: &BTreeMap<String, String>,
 ) -> Result<Instance, String> {
     if sidecar.config.denies_component(kind) {
-        return Err(format!("component {name} of type {kind} is not allowed by the configuration"));
+        return Err(format!(
+            "component {name} of type {kind} is not allowed by the configuration"
+        ));
     }
     let app = &sidecar.options.app_id;
-    let log = sidecar.log.scope("dapr.contrib").with("component", format!("{name} ({kind}/{version})"));
+    let log = sidecar
+        .log
+        .scope("dapr.contrib")
+        .with("component", format!("{name} ({kind}/{version})"));
     match (kind, version) {
         ("pubsub.kafka", "v1") => {
             let bus = Kafka::open(&sidecar.process, fields, app)?;

@@ -43,13 +43,19 @@ impl Configuration {
     /// Whether an app may read a secret.
     pub(super) fn allows_secret(&self, store: &str, secret: &str) -> bool {
         let scopes = self.0["secrets"]["scopes"].as_array();
-        let scope = scopes.into_iter().flatten().find(|scope| scope["storeName"] == store);
+        let scope = scopes
+            .into_iter()
+            .flatten()
+            .find(|scope| scope["storeName"] == store);
         let Some(scope) = scope else { return true };
         let lists = |name: &str| {
             let list = scope[name].as_array();
             list.is_some_and(|list| list.iter().any(|entry| entry == secret))
         };
-        if scope["allowedSecrets"].as_array().is_some_and(|list| !list.is_empty()) {
+        if scope["allowedSecrets"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+        {
             return lists("allowedSecrets");
         }
         !lists("deniedSecrets") && scope["defaultAccess"] != "deny"
@@ -58,10 +64,14 @@ impl Configuration {
     /// Whether a group of the API is there.
     pub(super) fn allows_api(&self, group: &str, version: &str) -> bool {
         let listed = |list: &str| {
-            let list = self.0["api"][list].as_array().filter(|list| !list.is_empty())?;
+            let list = self.0["api"][list]
+                .as_array()
+                .filter(|list| !list.is_empty())?;
             Some(list.iter().any(|rule| {
                 let fits = |name: &str, value: &str| {
-                    rule[name].as_str().is_none_or(|told| told.is_empty() || told == value)
+                    rule[name]
+                        .as_str()
+                        .is_none_or(|told| told.is_empty() || told == value)
                 };
                 fits("name", group) && fits("version", version) && fits("protocol", "http")
             }))
@@ -86,7 +96,10 @@ mod tests {
             (json!({}), Tracing::Untouched),
             (json!({"tracing": {"samplingRate": "0"}}), Tracing::Off),
             (json!({"tracing": {"samplingRate": "1"}}), Tracing::On(true)),
-            (json!({"tracing": {"samplingRate": "0.5"}}), Tracing::On(false)),
+            (
+                json!({"tracing": {"samplingRate": "0.5"}}),
+                Tracing::On(false),
+            ),
             (json!({"tracing": {"stdout": true}}), Tracing::On(false)),
         ] {
             assert_eq!(Configuration(spec.clone()).tracing(), expected, "{spec}");

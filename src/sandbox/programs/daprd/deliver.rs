@@ -31,11 +31,16 @@ enum Outcome {
 
 /// Starts the delivery of every subscription.
 pub(super) fn start(sidecar: &Arc<Sidecar>, tasks: &mut JoinSet<()>) {
-    let all = sidecar.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
+    let all = sidecar
+        .subscriptions
+        .read()
+        .unwrap_or_else(PoisonError::into_inner);
     for subscription in all.iter() {
         let component = sidecar.component(&subscription.pubsub);
         let Some(component) = component.filter(|found| found.bus().is_some()) else {
-            sidecar.log.error(&format!("pubsub {} is not found", subscription.pubsub));
+            sidecar
+                .log
+                .error(&format!("pubsub {} is not found", subscription.pubsub));
             continue;
         };
         let app = &sidecar.options.app_id;
@@ -59,7 +64,10 @@ pub(super) fn start(sidecar: &Arc<Sidecar>, tasks: &mut JoinSet<()>) {
 
 /// Reads all partitions of a topic, each in a task of its own.
 async fn follow(sidecar: &Arc<Sidecar>, component: &Arc<Component>, subscription: &Subscription) {
-    let log = sidecar.log.scope("dapr.contrib").with("component", component.title());
+    let log = sidecar
+        .log
+        .scope("dapr.contrib")
+        .with("component", component.title());
     let Some(bus) = component.bus().cloned() else {
         return;
     };
@@ -69,7 +77,10 @@ async fn follow(sidecar: &Arc<Sidecar>, component: &Arc<Component>, subscription
             Ok(bounds) => break bounds.len(),
             Err(error) if !told => {
                 told = true;
-                log.error(&format!("Error consuming [{}]. Retrying...: {error}", subscription.topic));
+                log.error(&format!(
+                    "Error consuming [{}]. Retrying...: {error}",
+                    subscription.topic
+                ));
             }
             Err(_) => {}
         }
@@ -77,7 +88,10 @@ async fn follow(sidecar: &Arc<Sidecar>, component: &Arc<Component>, subscription
             return;
         }
     };
-    log.debug(&format!("Subscribed and listening to topics: [{}]", subscription.topic));
+    log.debug(&format!(
+        "Subscribed and listening to topics: [{}]",
+        subscription.topic
+    ));
     let mut readers = JoinSet::new();
     for partition in 0..i32::try_from(count).unwrap_or(0) {
         let reader = Reader {
@@ -105,7 +119,10 @@ impl Reader {
     async fn run(&self) {
         loop {
             // Only one replica reads a partition; it gives it back at its end.
-            let claim = self.bus.claim(&self.subscription.topic, self.partition).await;
+            let claim = self
+                .bus
+                .claim(&self.subscription.topic, self.partition)
+                .await;
             let ended = self.read().await;
             drop(claim);
             if let Err(error) = ended {
@@ -118,7 +135,10 @@ impl Reader {
     }
 
     fn log(&self) -> super::super::logger::Logger {
-        self.sidecar.log.scope("dapr.contrib").with("component", self.component.title())
+        self.sidecar
+            .log
+            .scope("dapr.contrib")
+            .with("component", self.component.title())
     }
 
     async fn read(&self) -> Result<(), BusError> {
@@ -144,7 +164,11 @@ impl Reader {
         let bounds = self.bus.bounds(&self.subscription.topic).await?;
         let index = usize::try_from(self.partition).unwrap_or(0);
         let (oldest, newest) = bounds.get(index).copied().unwrap_or((0, 0));
-        Ok(if self.bus.from_oldest() { oldest } else { newest })
+        Ok(if self.bus.from_oldest() {
+            oldest
+        } else {
+            newest
+        })
     }
 
     /// Delivers a record as often as it takes. False if it is given up without
@@ -153,7 +177,10 @@ impl Reader {
         let sidecar = &self.sidecar;
         let policy = Policy::of(sidecar, &self.component.name, Direction::Inbound);
         let dead_letter = self.subscription.dead_letter.as_deref();
-        let place = format!("{}/{}/{}", self.subscription.topic, self.partition, message.offset);
+        let place = format!(
+            "{}/{}/{}",
+            self.subscription.topic, self.partition, message.offset
+        );
         let log = self.log();
         log.debug(&format!("Processing Kafka message: {place}"));
         let mut tries = 0;
@@ -186,7 +213,9 @@ impl Reader {
                 }
             }
             if tries == 0 {
-                log.warn(&format!("Error processing Kafka message: {place}. Retrying..."));
+                log.warn(&format!(
+                    "Error processing Kafka message: {place}. Retrying..."
+                ));
             }
             tries += 1;
             let wait = policy.retry.map_or(RETRY, |retry| retry.pause(tries));
@@ -199,9 +228,12 @@ impl Reader {
     async fn bury(&self, topic: &str, message: Message) -> bool {
         let sent = publish::dead_letter(&self.sidecar, &self.component, topic, message).await;
         if let Err(error) = &sent {
-            self.sidecar.log.scope("dapr.runtime.processor.subscription").error(&format!(
-                "error sending message to dead letter topic {topic}: {error}"
-            ));
+            self.sidecar
+                .log
+                .scope("dapr.runtime.processor.subscription")
+                .error(&format!(
+                    "error sending message to dead letter topic {topic}: {error}"
+                ));
         }
         sent.is_ok()
     }
@@ -225,26 +257,45 @@ impl Reader {
             },
         };
         if is_expired(&event, sidecar) {
-            log.warn(&format!("dropping expired pub/sub event {} as of {}", event["id"], event["expiration"]));
+            log.warn(&format!(
+                "dropping expired pub/sub event {} as of {}",
+                event["id"], event["expiration"]
+            ));
             return Outcome::Taken;
         }
         let Some(path) = subscription.path(&event) else {
-            log.warn(&format!("no matching route for event {} in pubsub {pubsub} and topic {topic}; skipping", event["id"]));
+            log.warn(&format!(
+                "no matching route for event {} in pubsub {pubsub} and topic {topic}; skipping",
+                event["id"]
+            ));
             return Outcome::Dropped;
         };
         let started = sidecar.process.world.clock.elapsed();
-        let body = Some(("application/cloudevents+json", event.to_string().into_bytes()));
+        let body = Some((
+            "application/cloudevents+json",
+            event.to_string().into_bytes(),
+        ));
         let headers = self.headers(&event, message);
         let answer = app::call(sidecar, Method::POST, path, headers, body).await;
-        let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+        let took = sidecar
+            .process
+            .world
+            .clock
+            .elapsed()
+            .saturating_sub(started);
         let (outcome, status) = match answer {
             Some(Ok(answer)) => judge(answer.status.as_u16(), &answer.body),
             Some(Err(_)) => (Outcome::Again, "retry"),
             None => (Outcome::Dropped, "drop"),
         };
-        sidecar.metrics.delivered(&self.component.name, topic, status, took);
+        sidecar
+            .metrics
+            .delivered(&self.component.name, topic, status, took);
         if status == "drop" {
-            log.warn(&format!("DROP status returned from app while processing pub/sub event {}", event["id"]));
+            log.warn(&format!(
+                "DROP status returned from app while processing pub/sub event {}",
+                event["id"]
+            ));
         }
         outcome
     }
@@ -260,7 +311,9 @@ impl Reader {
         for (name, value) in &message.headers {
             put(name, &String::from_utf8_lossy(value));
         }
-        let trace = event["traceparent"].as_str().filter(|text| !text.is_empty());
+        let trace = event["traceparent"]
+            .as_str()
+            .filter(|text| !text.is_empty());
         let none = "00-00000000000000000000000000000000-0000000000000000-00";
         put("traceparent", trace.unwrap_or(none));
         put("pubsubname", &self.subscription.pubsub);

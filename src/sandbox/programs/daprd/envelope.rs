@@ -76,11 +76,18 @@ pub(super) fn wrap(context: &Context<'_>, data: &[u8]) -> Value {
     };
     let trace = context.own("traceid").or(context.own("traceparent"));
     let trace = trace.unwrap_or(context.traceparent);
-    let source = if context.app_id.is_empty() { "Dapr" } else { context.app_id };
+    let source = if context.app_id.is_empty() {
+        "Dapr"
+    } else {
+        context.app_id
+    };
     let mut event = Map::new();
     event.insert("data".to_owned(), Value::Null);
     event.insert("datacontenttype".to_owned(), json!(content_type));
-    event.insert("id".to_owned(), json!(context.own("id").map_or_else(ids::uuid, str::to_owned)));
+    event.insert(
+        "id".to_owned(),
+        json!(context.own("id").map_or_else(ids::uuid, str::to_owned)),
+    );
     event.insert("pubsubname".to_owned(), json!(context.pubsub));
     event.insert("source".to_owned(), own("source", source));
     event.insert("specversion".to_owned(), json!("1.0"));
@@ -88,7 +95,10 @@ pub(super) fn wrap(context: &Context<'_>, data: &[u8]) -> Value {
     event.insert("topic".to_owned(), json!(context.topic));
     event.insert("traceid".to_owned(), json!(trace));
     event.insert("traceparent".to_owned(), own("traceparent", trace));
-    event.insert("tracestate".to_owned(), own("tracestate", context.tracestate));
+    event.insert(
+        "tracestate".to_owned(),
+        own("tracestate", context.tracestate),
+    );
     event.insert("type".to_owned(), own("type", "com.dapr.event.sent"));
     if let Some(subject) = context.own("subject") {
         event.insert("subject".to_owned(), json!(subject));
@@ -114,7 +124,15 @@ pub(super) fn wrap(context: &Context<'_>, data: &[u8]) -> Value {
 /// it is no JSON object.
 pub(super) fn complete(context: &Context<'_>, body: &[u8]) -> Option<Value> {
     let mut event: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let overrides = ["id", "source", "type", "subject", "traceid", "traceparent", "tracestate"];
+    let overrides = [
+        "id",
+        "source",
+        "type",
+        "subject",
+        "traceid",
+        "traceparent",
+        "tracestate",
+    ];
     for name in overrides {
         if let Some(told) = context.own(name) {
             event.insert(name.to_owned(), json!(told));
@@ -124,7 +142,11 @@ pub(super) fn complete(context: &Context<'_>, body: &[u8]) -> Option<Value> {
     event.insert("pubsubname".to_owned(), json!(context.pubsub));
     let held = event.get("traceparent").or(event.get("traceid"));
     let trace = held.cloned().unwrap_or_else(|| json!(context.traceparent));
-    let source = if context.app_id.is_empty() { "Dapr" } else { context.app_id };
+    let source = if context.app_id.is_empty() {
+        "Dapr"
+    } else {
+        context.app_id
+    };
     for (name, value) in [
         ("time", json!(context.time())),
         ("traceid", trace.clone()),
@@ -179,7 +201,12 @@ mod tests {
             ("application/json", "{\"a\":1}", "data", json!({"a": 1})),
             ("application/json", "{a", "data", json!("{a")),
             ("", "{\"a\":1}", "data", json!("{\"a\":1}")),
-            ("application/octet-stream", "ab", "data_base64", json!("YWI=")),
+            (
+                "application/octet-stream",
+                "ab",
+                "data_base64",
+                json!("YWI="),
+            ),
         ] {
             let event = wrap(&context(content_type, &[]), body.as_bytes());
             assert_eq!(event[field], value, "{content_type} {body}");
@@ -198,7 +225,10 @@ mod tests {
             ("ttlInSeconds".to_owned(), "60".to_owned()),
         ];
         let event = wrap(&context("application/json", &metadata), b"1");
-        assert_eq!((&event["type"], &event["id"]), (&json!("task.created"), &json!("7")));
+        assert_eq!(
+            (&event["type"], &event["id"]),
+            (&json!("task.created"), &json!("7"))
+        );
         assert_eq!(event["expiration"], "2026-08-20T10:01:00Z");
         assert!(event.get("subject").is_none());
     }
@@ -208,7 +238,10 @@ mod tests {
         let body = br#"{"type": "task.created", "topic": "other", "data": {"a": 1}}"#;
         let event = complete(&context("application/cloudevents+json", &[]), body).unwrap();
         assert_eq!(event["topic"], "task-events");
-        assert_eq!((&event["type"], &event["source"]), (&json!("task.created"), &json!("backend")));
+        assert_eq!(
+            (&event["type"], &event["source"]),
+            (&json!("task.created"), &json!("backend"))
+        );
         assert!(event.get("id").is_none());
         assert!(complete(&context("", &[]), b"[1]").is_none());
     }

@@ -40,7 +40,11 @@ impl Rich<'_> {
             "domain": "dapr.io",
             "metadata": self.metadata,
         }));
-        let code = if self.code.is_empty() { self.reason } else { self.code };
+        let code = if self.code.is_empty() {
+            self.reason
+        } else {
+            self.code
+        };
         let body = json!({"errorCode": code, "message": self.message, "details": details});
         Reply::json(self.status, &body)
     }

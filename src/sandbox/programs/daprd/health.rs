@@ -28,7 +28,10 @@ pub(super) const PLACEMENT: &str = "internal-placement-service";
 
 /// Answers `/v1.0/healthz`.
 pub(super) fn healthz(sidecar: &Sidecar, request: &Request) -> Reply {
-    if request.param("appid").is_some_and(|app| app != sidecar.options.app_id) {
+    if request
+        .param("appid")
+        .is_some_and(|app| app != sidecar.options.app_id)
+    {
         let message = "dapr app-id does not match";
         return errors::simple(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -38,7 +41,13 @@ pub(super) fn healthz(sidecar: &Sidecar, request: &Request) -> Reply {
     }
     unready(&sidecar.targets).map_or_else(
         || Reply::empty(StatusCode::NO_CONTENT),
-        |why| errors::simple(StatusCode::INTERNAL_SERVER_ERROR, "ERR_HEALTH_NOT_READY", &why),
+        |why| {
+            errors::simple(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ERR_HEALTH_NOT_READY",
+                &why,
+            )
+        },
     )
 }
 

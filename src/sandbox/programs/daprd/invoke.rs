@@ -49,7 +49,9 @@ pub(super) async fn call(sidecar: &Sidecar, request: &Request, app: &str, path: 
         Some(query) => format!("/{path}?{query}"),
         None => format!("/{path}"),
     };
-    let (id, namespace) = app.split_once('.').unwrap_or((app, &sidecar.options.namespace));
+    let (id, namespace) = app
+        .split_once('.')
+        .unwrap_or((app, &sidecar.options.namespace));
     let own = id == sidecar.options.app_id && namespace == sidecar.options.namespace;
     let mut call = match (own, sidecar.options.app_port) {
         (true, Some(port)) => Call::new(request.method.clone(), "localhost", port, target),

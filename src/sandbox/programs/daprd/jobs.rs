@@ -58,7 +58,8 @@ async fn ask(
         match asked {
             Err(PlaneError::Unreachable(_)) if deadline.passed() => {
                 return Err(PlaneError::Refused(
-                    "rpc error: code = DeadlineExceeded desc = context deadline exceeded".to_owned(),
+                    "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
+                        .to_owned(),
                 ));
             }
             Err(PlaneError::Unreachable(_)) => {
@@ -106,7 +107,10 @@ async fn schedule(sidecar: &Sidecar, request: &Request, name: &str) -> Reply {
         return errors::simple(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", message);
     };
     if job["name"].as_str().is_some_and(|name| !name.is_empty()) {
-        return bad("DAPR_SCHEDULER_JOB_NAME", "Set the job name in the url only");
+        return bad(
+            "DAPR_SCHEDULER_JOB_NAME",
+            "Set the job name in the url only",
+        );
     }
     for (snake, camel) in [("due_time", "dueTime"), ("failure_policy", "failurePolicy")] {
         if let Some(value) = job.as_object_mut().and_then(|job| job.remove(snake)) {
@@ -161,7 +165,9 @@ async fn get(sidecar: &Sidecar, name: &str) -> Reply {
             }
             Reply::json(StatusCode::OK, &job)
         }
-        Ok(_) => failed(&format!("rpc error: code = NotFound desc = job not found: {name}")),
+        Ok(_) => failed(&format!(
+            "rpc error: code = NotFound desc = job not found: {name}"
+        )),
         Err(error) => failed(&error.to_string()),
     }
 }
@@ -177,7 +183,14 @@ pub(super) async fn receive(sidecar: Arc<Sidecar>) {
     ];
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
     loop {
-        let asked = plane::call(&sidecar.process, &address, Method::GET, "/due", &pairs, None);
+        let asked = plane::call(
+            &sidecar.process,
+            &address,
+            Method::GET,
+            "/due",
+            &pairs,
+            None,
+        );
         let answer = tokio::select! {
             () = sidecar.shutdown.cancelled() => return,
             answer = asked => answer,
@@ -216,7 +229,12 @@ async fn deliver(sidecar: &Sidecar, due: &Value) {
         let path = format!("/job/{name}");
         let body = Some(("application/json", body));
         let answer = app::call(sidecar, Method::POST, &path, headers, body).await;
-        let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+        let took = sidecar
+            .process
+            .world
+            .clock
+            .elapsed()
+            .saturating_sub(started);
         let status = match answer {
             Some(Ok(answer)) => answer.status.as_u16(),
             Some(Err(_)) => 0,
@@ -229,10 +247,14 @@ async fn deliver(sidecar: &Sidecar, due: &Value) {
                 return;
             }
             404 => {
-                log.error(&format!("Job {name} returned with status 404: app has no handler"));
+                log.error(&format!(
+                    "Job {name} returned with status 404: app has no handler"
+                ));
                 return;
             }
-            _ => log.error(&format!("Error invoking job {name}: app answered with {status}")),
+            _ => log.error(&format!(
+                "Error invoking job {name}: app answered with {status}"
+            )),
         }
         if most.is_some_and(|most| tries >= most) {
             return;

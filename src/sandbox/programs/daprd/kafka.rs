@@ -37,8 +37,12 @@ pub(super) struct Kafka {
 impl Settings {
     fn read(fields: &BTreeMap<String, String>, app_id: &str) -> Result<Self, String> {
         let get = |name: &str| {
-            let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+            let found = fields
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found
+                .map(|(_, value)| value.as_str())
+                .filter(|value| !value.is_empty())
         };
         let truth = |name: &str| matches!(get(name), Some("true" | "True" | "TRUE" | "1"));
         let brokers = get("brokers").ok_or("kafka error: missing 'brokers' attribute")?;
@@ -48,7 +52,8 @@ impl Settings {
             "none" => None,
             "password" => {
                 let user = get("saslUsername");
-                let user = user.ok_or("kafka error: missing SASL Username for authType 'password'")?;
+                let user =
+                    user.ok_or("kafka error: missing SASL Username for authType 'password'")?;
                 let password = get("saslPassword");
                 let password =
                     password.ok_or("kafka error: missing SASL Password for authType 'password'")?;
@@ -61,7 +66,9 @@ impl Settings {
                 Some((user.to_owned(), password.to_owned(), mechanism))
             }
             "mtls" | "certificate" | "oidc" | "oidc_private_key_jwt" | "awsiam" => {
-                return Err(format!("kafka error: authType '{auth}' is not part of the rehearsal"));
+                return Err(format!(
+                    "kafka error: authType '{auth}' is not part of the rehearsal"
+                ));
             }
             _ => return Err("kafka error: invalid value for 'authType' attribute".to_owned()),
         };
@@ -76,7 +83,10 @@ impl Settings {
         };
         let group = get("consumerGroup").or(get("consumerID")).unwrap_or(app_id);
         Ok(Self {
-            brokers: brokers.split(',').map(|broker| broker.trim().to_owned()).collect(),
+            brokers: brokers
+                .split(',')
+                .map(|broker| broker.trim().to_owned())
+                .collect(),
             tls: login.is_some() && !truth("disableTls"),
             login,
             ca: ca.trim().to_owned(),
@@ -103,9 +113,7 @@ fn worded(error: &ClientError) -> BusError {
     match error {
         ClientError::Away => unreachable("dial tcp: connect: connection refused"),
         ClientError::Dropped => unreachable("EOF"),
-        ClientError::Denied => unreachable(
-            "kafka server: SASL Authentication failed",
-        ),
+        ClientError::Denied => unreachable("kafka server: SASL Authentication failed"),
         ClientError::Refused(code) => match code {
             Code::UnknownTopicOrPartition => server(
                 "Request was for a topic or partition that does not exist on this broker",
@@ -146,7 +154,9 @@ impl Kafka {
 
     fn connect(&self) -> Result<Client, BusError> {
         let held = |client: &Mutex<Option<(Client, Entry)>>| {
-            let client = client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let client = client
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             client.as_ref().map(|(client, _)| client.clone())
         };
         if let Some(client) = held(&self.client) {
@@ -156,8 +166,10 @@ impl Kafka {
         for address in &self.settings.brokers {
             match self.dial(address) {
                 Ok((client, entry)) => {
-                    let mut held =
-                        self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut held = self
+                        .client
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
                     *held = Some((client.clone(), entry));
                     return Ok(client);
                 }
@@ -195,12 +207,16 @@ impl Kafka {
     }
 
     fn verify(&self, entry: &Entry) -> Result<(), String> {
-        let Some(ca) = &entry.ca_pem else { return Ok(()) };
+        let Some(ca) = &entry.ca_pem else {
+            return Ok(());
+        };
         if self.settings.skip_verify || self.settings.ca.contains(ca.trim()) {
             return Ok(());
         }
-        Err("tls: failed to verify certificate: x509: certificate signed by unknown authority"
-            .to_owned())
+        Err(
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+                .to_owned(),
+        )
     }
 
     /// Where an address leads: inside the cluster first, then outside.
@@ -220,7 +236,10 @@ impl Kafka {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let found = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next());
+                let found = (host, port)
+                    .to_socket_addrs()
+                    .ok()
+                    .and_then(|mut all| all.next());
                 found.ok_or_else(|| format!("dial tcp: lookup {host}: no such host"))
             }
             Err(error) => Err(error.to_string()),
@@ -231,8 +250,10 @@ impl Kafka {
     fn heard<T>(&self, answer: Result<T, ClientError>) -> Result<T, BusError> {
         answer.map_err(|error| {
             if matches!(error, ClientError::Away | ClientError::Dropped) {
-                let mut held =
-                    self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut held = self
+                    .client
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
                 *held = None;
             }
             worded(&error)
@@ -304,12 +325,19 @@ impl Bus for Kafka {
 
     async fn commit(&self, topic: &str, partition: i32, offset: i64) -> Result<(), BusError> {
         let group = &self.settings.group;
-        self.heard(self.connect()?.commit(group, topic, partition, offset).await)
+        self.heard(
+            self.connect()?
+                .commit(group, topic, partition, offset)
+                .await,
+        )
     }
 
     async fn claim(&self, topic: &str, partition: i32) -> Claim {
         let entry = {
-            let held = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let held = self
+                .client
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             held.as_ref().map(|(_, entry)| entry.clone())
         };
         match entry {
@@ -331,18 +359,33 @@ mod tests {
     use super::*;
 
     fn read(fields: &[(&str, &str)]) -> Result<Settings, String> {
-        let fields = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let fields = fields
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Settings::read(&fields.collect(), "backend")
     }
 
     #[test]
     fn what_is_missing_is_said_in_daprs_words() {
-        let login = [("brokers", "b:9092"), ("authType", "password"), ("saslUsername", "u")];
+        let login = [
+            ("brokers", "b:9092"),
+            ("authType", "password"),
+            ("saslUsername", "u"),
+        ];
         for (fields, why) in [
             (&[][..], "kafka error: missing 'brokers' attribute"),
-            (&login[..1], "kafka error: 'authType' attribute was missing or empty"),
-            (&login[..2], "kafka error: missing SASL Username for authType 'password'"),
-            (&login[..3], "kafka error: missing SASL Password for authType 'password'"),
+            (
+                &login[..1],
+                "kafka error: 'authType' attribute was missing or empty",
+            ),
+            (
+                &login[..2],
+                "kafka error: missing SASL Username for authType 'password'",
+            ),
+            (
+                &login[..3],
+                "kafka error: missing SASL Password for authType 'password'",
+            ),
         ] {
             assert_eq!(read(fields).unwrap_err(), why);
         }

@@ -21,14 +21,26 @@ pub(super) fn get(sidecar: &Sidecar) -> Reply {
             "capabilities": component.capabilities(),
         })
     });
-    let subscriptions = sidecar.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
+    let subscriptions = sidecar
+        .subscriptions
+        .read()
+        .unwrap_or_else(PoisonError::into_inner);
     let subscriptions: Vec<Value> = subscriptions.iter().map(|one| one.to_json()).collect();
     let mut extended = Map::from_iter([("daprRuntimeVersion".to_owned(), json!(version))]);
-    let added = sidecar.extended.lock().unwrap_or_else(PoisonError::into_inner);
+    let added = sidecar
+        .extended
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     extended.extend(added.clone());
-    let hosts = sidecar.scheduler_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    let hosts = sidecar
+        .scheduler_hosts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let features = sidecar.config.0["features"].as_array();
-    let enabled = features.into_iter().flatten().filter(|one| one["enabled"] == json!(true));
+    let enabled = features
+        .into_iter()
+        .flatten()
+        .filter(|one| one["enabled"] == json!(true));
     let mut body = json!({
         "id": options.app_id,
         "runtimeVersion": version,
@@ -61,7 +73,10 @@ pub(super) fn get(sidecar: &Sidecar) -> Reply {
 
 pub(super) fn put(sidecar: &Sidecar, key: &str, body: &[u8]) -> Reply {
     let text = String::from_utf8_lossy(body).into_owned();
-    let mut extended = sidecar.extended.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut extended = sidecar
+        .extended
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     extended.insert(key.to_owned(), json!(text));
     Reply::empty(StatusCode::NO_CONTENT)
 }

@@ -15,11 +15,21 @@ const BUCKETS: [f64; 33] = [
     10000.0, 20000.0, 50000.0,
 ];
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Histogram {
     counts: [u64; BUCKETS.len()],
     sum: f64,
     count: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            counts: [0; BUCKETS.len()],
+            sum: 0.0,
+            count: 0,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +51,9 @@ fn labels(pairs: &[(&str, &str)]) -> String {
     let mut pairs = pairs.to_vec();
     pairs.sort_unstable();
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
-    let each = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+    let each = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
     each.collect::<Vec<_>>().join(",")
 }
 
@@ -63,7 +75,11 @@ impl Metrics {
     }
 
     fn count(&self, name: &'static str, pairs: &[(&str, &str)]) {
-        *self.lock().counters.entry((name, labels(pairs))).or_default() += 1;
+        *self
+            .lock()
+            .counters
+            .entry((name, labels(pairs)))
+            .or_default() += 1;
     }
 
     fn observe(&self, name: &'static str, pairs: &[(&str, &str)], took: Duration) {
@@ -110,7 +126,14 @@ impl Metrics {
             ("component", component),
             ("namespace", &self.namespace),
             ("process_status", status),
-            ("status", if status == "success" { "success" } else { "failure" }),
+            (
+                "status",
+                if status == "success" {
+                    "success"
+                } else {
+                    "failure"
+                },
+            ),
             ("topic", topic),
         ];
         self.count("dapr_component_pubsub_ingress_count", &pairs);
@@ -125,7 +148,14 @@ impl Metrics {
         self.building_block("secret", component, operation, ok, took);
     }
 
-    fn building_block(&self, block: &str, component: &str, operation: &str, ok: bool, took: Duration) {
+    fn building_block(
+        &self,
+        block: &str,
+        component: &str,
+        operation: &str,
+        ok: bool,
+        took: Duration,
+    ) {
         let pairs = [
             ("app_id", self.app.as_str()),
             ("component", component),
@@ -134,8 +164,14 @@ impl Metrics {
             ("success", if ok { "true" } else { "false" }),
         ];
         let (count, latencies) = match block {
-            "state" => ("dapr_component_state_count", "dapr_component_state_latencies"),
-            _ => ("dapr_component_secret_count", "dapr_component_secret_latencies"),
+            "state" => (
+                "dapr_component_state_count",
+                "dapr_component_state_latencies",
+            ),
+            _ => (
+                "dapr_component_secret_count",
+                "dapr_component_secret_latencies",
+            ),
         };
         self.count(count, &pairs);
         self.observe(latencies, &pairs, took);
@@ -198,10 +234,14 @@ impl Metrics {
                 let _ = writeln!(text, "# TYPE {name} histogram");
                 before = name;
             }
-            for (bound, count) in BUCKETS.iter().zip(histogram.counts) {
+            for (bound, count) in BUCKETS.iter().zip(&histogram.counts) {
                 let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
             }
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count);
+            let _ = writeln!(
+                text,
+                "{name}_bucket{{{labels},le=\"+Inf\"}} {}",
+                histogram.count
+            );
             let _ = writeln!(text, "{name}_sum{{{labels}}} {}", histogram.sum);
             let _ = writeln!(text, "{name}_count{{{labels}}} {}", histogram.count);
         }

@@ -35,7 +35,13 @@ impl Options {
             args.get(at + 1).cloned()
         };
         let has = |flag: &str| args.iter().any(|arg| arg == flag);
-        let env = |name: &str| process.env.get(name).filter(|text| !text.is_empty()).cloned();
+        let env = |name: &str| {
+            process
+                .env
+                .get(name)
+                .filter(|text| !text.is_empty())
+                .cloned()
+        };
         let port = |flag: &str| value(flag).and_then(|port| port.parse().ok());
         let graceful = value("--dapr-graceful-shutdown-seconds");
         let graceful = graceful.and_then(|seconds| seconds.parse::<i64>().ok());
@@ -59,7 +65,9 @@ impl Options {
                 () => None,
             },
             graceful: Duration::from_secs(
-                graceful.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(5),
+                graceful
+                    .and_then(|seconds| u64::try_from(seconds).ok())
+                    .unwrap_or(5),
             ),
             builtin_secret_store: !has("--disable-builtin-k8s-secret-store"),
         }

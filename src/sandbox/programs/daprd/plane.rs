@@ -14,7 +14,9 @@ pub(super) enum PlaneError {
     #[error("{0}")]
     Refused(String),
     /// Nobody answered.
-    #[error("rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: {0}\"")]
+    #[error(
+        "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: {0}\""
+    )]
     Unreachable(String),
 }
 
@@ -40,7 +42,9 @@ pub(super) async fn call(
     body: Option<&Value>,
 ) -> Result<Answer, PlaneError> {
     let Some((host, port)) = host_port(address) else {
-        return Err(PlaneError::Unreachable(format!("missing address {address:?}")));
+        return Err(PlaneError::Unreachable(format!(
+            "missing address {address:?}"
+        )));
     };
     let target = format!("{path}?{}", query(pairs));
     let mut call = Call::new(method, host, port, target);

@@ -30,13 +30,7 @@ struct Wanted<'a> {
     body: &'a [u8],
 }
 
-fn refusal(
-    status: StatusCode,
-    code: &str,
-    reason: &str,
-    message: String,
-    pubsub: &str,
-) -> Reply {
+fn refusal(status: StatusCode, code: &str, reason: &str, message: String, pubsub: &str) -> Reply {
     Rich {
         status,
         code,
@@ -49,12 +43,7 @@ fn refusal(
 }
 
 /// `POST /v1.0/publish/{pubsub}/{topic}`.
-pub(super) async fn one(
-    sidecar: &Sidecar,
-    request: &Request,
-    pubsub: &str,
-    topic: &str,
-) -> Reply {
+pub(super) async fn one(sidecar: &Sidecar, request: &Request, pubsub: &str, topic: &str) -> Reply {
     let component = match check(sidecar, pubsub, topic) {
         Ok(component) => component,
         Err(reply) => return reply,
@@ -82,7 +71,11 @@ pub(super) async fn one(
             pubsub,
         ),
     };
-    if ours { reply.with("traceparent", &traceparent) } else { reply }
+    if ours {
+        reply.with("traceparent", &traceparent)
+    } else {
+        reply
+    }
 }
 
 /// Whether the app may publish there.
@@ -90,24 +83,50 @@ fn check(sidecar: &Sidecar, pubsub: &str, topic: &str) -> Result<Arc<Component>,
     let not_found = StatusCode::NOT_FOUND;
     if pubsub.is_empty() {
         let message = "pubsub name is empty".to_owned();
-        return Err(refusal(not_found, "ERR_PUBSUB_EMPTY", "DAPR_PUBSUB_NAME_EMPTY", message, pubsub));
+        return Err(refusal(
+            not_found,
+            "ERR_PUBSUB_EMPTY",
+            "DAPR_PUBSUB_NAME_EMPTY",
+            message,
+            pubsub,
+        ));
     }
     if topic.is_empty() {
         let message = format!("topic is empty in pubsub {pubsub}");
         let reason = "DAPR_PUBSUB_TOPIC_NAME_EMPTY";
-        return Err(refusal(not_found, "ERR_TOPIC_NAME_EMPTY", reason, message, pubsub));
+        return Err(refusal(
+            not_found,
+            "ERR_TOPIC_NAME_EMPTY",
+            reason,
+            message,
+            pubsub,
+        ));
     }
-    let component = sidecar.component(pubsub).filter(|found| found.bus().is_some());
+    let component = sidecar
+        .component(pubsub)
+        .filter(|found| found.bus().is_some());
     let Some(component) = component else {
         let message = format!("pubsub {pubsub} is not found");
         let reason = "DAPR_PUBSUB_NOT_FOUND";
-        return Err(refusal(not_found, "ERR_PUBSUB_NOT_FOUND", reason, message, pubsub));
+        return Err(refusal(
+            not_found,
+            "ERR_PUBSUB_NOT_FOUND",
+            reason,
+            message,
+            pubsub,
+        ));
     };
     let app = &sidecar.options.app_id;
     if !component.allows_topic("publishingScopes", app, topic) {
         let message = format!("topic {topic} is not allowed for app id {app}");
         let reason = "DAPR_PUBSUB_FORBIDDEN";
-        return Err(refusal(StatusCode::FORBIDDEN, "ERR_PUBSUB_FORBIDDEN", reason, message, pubsub));
+        return Err(refusal(
+            StatusCode::FORBIDDEN,
+            "ERR_PUBSUB_FORBIDDEN",
+            reason,
+            message,
+            pubsub,
+        ));
     }
     Ok(component)
 }
@@ -139,7 +158,10 @@ fn message(
     tracestate: &str,
 ) -> Result<Message, Reply> {
     let told = |name: &str| {
-        let pair = wanted.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let pair = wanted
+            .metadata
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
         pair.map(|(_, value)| value.as_str())
     };
     let raw = match told("rawPayload").map(str::parse::<bool>) {
@@ -183,14 +205,18 @@ fn message(
             };
             event.to_string().into_bytes()
         }
-        false => envelope::wrap(&context, wanted.body).to_string().into_bytes(),
+        false => envelope::wrap(&context, wanted.body)
+            .to_string()
+            .into_bytes(),
     };
     let key = told("partitionKey").or(told("__key"));
     let headers = wanted.metadata.iter();
     Ok(Message {
         key: key.map(|key| key.as_bytes().to_vec()),
         value,
-        headers: headers.map(|(k, v)| (k.clone(), v.clone().into_bytes())).collect(),
+        headers: headers
+            .map(|(k, v)| (k.clone(), v.clone().into_bytes()))
+            .collect(),
         ..Message::default()
     })
 }
@@ -203,15 +229,25 @@ async fn send(
     message: Message,
 ) -> Result<(), BusError> {
     let started = sidecar.process.world.clock.elapsed();
-    let partition = wanted.metadata.iter().find(|(key, _)| key == "partitionNumber");
+    let partition = wanted
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "partitionNumber");
     let partition = partition.and_then(|(_, value)| value.parse().ok());
     let policy = Policy::of(sidecar, &component.name, Direction::Outbound);
     let done = policy
-        .run(sidecar, |error: &BusError| error.passes, || {
-            produce(sidecar, component, wanted.topic, partition, &message)
-        })
+        .run(
+            sidecar,
+            |error: &BusError| error.passes,
+            || produce(sidecar, component, wanted.topic, partition, &message),
+        )
         .await;
-    let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
     let (name, topic) = (&component.name, wanted.topic);
     sidecar.metrics.published(name, topic, done.is_ok(), took);
     done
@@ -225,7 +261,10 @@ async fn produce(
     partition: Option<i32>,
     message: &Message,
 ) -> Result<(), BusError> {
-    let log = sidecar.log.scope("dapr.contrib").with("component", component.title());
+    let log = sidecar
+        .log
+        .scope("dapr.contrib")
+        .with("component", component.title());
     let Some(bus) = component.bus() else {
         return Ok(());
     };
@@ -240,7 +279,14 @@ async fn produce(
             Err(error) if error.passes && tries < PRODUCER_RETRIES => tries += 1,
             Err(error) => return Err(error),
         }
-        if sidecar.process.world.clock.sleep(PRODUCER_PAUSE).await.is_err() {
+        if sidecar
+            .process
+            .world
+            .clock
+            .sleep(PRODUCER_PAUSE)
+            .await
+            .is_err()
+        {
             return Ok(());
         }
     }
@@ -257,22 +303,26 @@ pub(super) async fn dead_letter(
 }
 
 /// `POST /v1.0/publish/bulk/{pubsub}/{topic}`.
-pub(super) async fn bulk(
-    sidecar: &Sidecar,
-    request: &Request,
-    pubsub: &str,
-    topic: &str,
-) -> Reply {
+pub(super) async fn bulk(sidecar: &Sidecar, request: &Request, pubsub: &str, topic: &str) -> Reply {
     let component = match check(sidecar, pubsub, topic) {
         Ok(component) => component,
         Err(reply) => return reply,
     };
     let malformed = |reason: &str, why: &str| {
         let status = StatusCode::BAD_REQUEST;
-        refusal(status, "ERR_PUBSUB_EVENTS_SER", reason, why.to_owned(), pubsub)
+        refusal(
+            status,
+            "ERR_PUBSUB_EVENTS_SER",
+            reason,
+            why.to_owned(),
+            pubsub,
+        )
     };
     let Ok(entries) = serde_json::from_slice::<Vec<Value>>(&request.body) else {
-        return malformed("DAPR_PUBSUB_UNMARSHAL_EVENTS", "error when unmarshaling the request");
+        return malformed(
+            "DAPR_PUBSUB_UNMARSHAL_EVENTS",
+            "error when unmarshaling the request",
+        );
     };
     let mut ids = std::collections::BTreeSet::new();
     let unique = entries.iter().all(|entry| {

@@ -1,6 +1,5 @@
 //! Resiliency: time limits, retries and circuit breakers for components.
 
-use std::future::Future;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -82,7 +81,10 @@ impl Policy {
             if target.is_null() {
                 continue;
             }
-            policy.name = resiliency["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            policy.name = resiliency["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             if let Some(name) = target["timeout"].as_str() {
                 let told = spec["policies"]["timeouts"][name].as_str();
                 policy.timeout = told.and_then(go_duration);
@@ -140,7 +142,11 @@ mod tests {
         let pauses: Vec<u128> = (1..=4).map(|n| retry.pause(n).as_millis()).collect();
         assert_eq!(pauses, [1000, 1500, 2000, 2000]);
         assert_eq!(retry.most, Some(5));
-        let endless = Retry::read(&json!({"policy": "constant", "duration": "10ms", "maxRetries": -1}));
-        assert_eq!((endless.most, endless.pause(9)), (None, Duration::from_millis(10)));
+        let endless =
+            Retry::read(&json!({"policy": "constant", "duration": "10ms", "maxRetries": -1}));
+        assert_eq!(
+            (endless.most, endless.pause(9)),
+            (None, Duration::from_millis(10))
+        );
     }
 }

@@ -54,13 +54,19 @@ impl Sidecar {
 
     /// A loaded component.
     pub(super) fn component(&self, name: &str) -> Option<Arc<Component>> {
-        let all = self.components.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self
+            .components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         all.iter().find(|component| component.name == name).cloned()
     }
 
     /// All loaded components.
     pub(super) fn all_components(&self) -> Vec<Arc<Component>> {
-        let all = self.components.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self
+            .components
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         all.clone()
     }
 
@@ -80,7 +86,10 @@ pub(super) async fn run(process: Process) -> Exit {
         "Starting Dapr Runtime -- version {} -- commit 0000000",
         tag(&process.image)
     ));
-    log.info(&format!("Log level set to: {}", if log.is_debug() { "debug" } else { "info" }));
+    log.info(&format!(
+        "Log level set to: {}",
+        if log.is_debug() { "debug" } else { "info" }
+    ));
     let targets = targets(&options);
     let metrics = Metrics::new(&options);
     let mut tasks = JoinSet::new();
@@ -181,7 +190,8 @@ async fn identity(
         }
         pause(process, Duration::from_secs(1)).await;
     }
-    log.scope("dapr.security").info("Security is initialized successfully");
+    log.scope("dapr.security")
+        .info("Security is initialized successfully");
     let Some(name) = options.config.as_deref() else {
         return Ok(Configuration::default());
     };
@@ -209,7 +219,13 @@ async fn serve_public(sidecar: &Arc<Sidecar>, tasks: &mut JoinSet<()>) -> std::i
         let metrics = Server::bind(process, port).await?;
         tasks.spawn(metrics.run(stop.clone(), move |_| {
             let text = shared.metrics.text(&shared.process);
-            async { Reply::text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text) }
+            async {
+                Reply::text(
+                    StatusCode::OK,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    text,
+                )
+            }
         }));
     }
     sidecar.targets.set("metrics-exporter", true);
@@ -232,8 +248,12 @@ async fn start(
         let sidecar = shared.clone();
         async move { api::private(&sidecar, request).await }
     }));
-    log.scope("dapr.runtime.http").info("enabled max body size: 4Mi");
-    log.info(&format!("HTTP server is running on port {}", sidecar.options.http_port));
+    log.scope("dapr.runtime.http")
+        .info("enabled max body size: 4Mi");
+    log.info(&format!(
+        "HTTP server is running on port {}",
+        sidecar.options.http_port
+    ));
     sidecar.outbound.store(true, Ordering::Relaxed);
     for (address, target) in [
         (sidecar.options.scheduler.clone(), health::SCHEDULER),
@@ -273,14 +293,17 @@ async fn connect(sidecar: Arc<Sidecar>, address: String, target: &'static str) {
                 if is_scheduler {
                     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                     let hosts = body["hosts"].as_array().cloned().unwrap_or_default();
-                    let hosts = hosts.iter().filter_map(|host| host.as_str().map(str::to_owned));
-                    let mut held =
-                        sidecar.scheduler_hosts.lock().unwrap_or_else(PoisonError::into_inner);
+                    let hosts = hosts
+                        .iter()
+                        .filter_map(|host| host.as_str().map(str::to_owned));
+                    let mut held = sidecar
+                        .scheduler_hosts
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     *held = hosts.collect();
-                    sidecar
-                        .log
-                        .scope("dapr.runtime.scheduler")
-                        .info(&format!("Connected and received scheduler hosts addresses: {held:?}"));
+                    sidecar.log.scope("dapr.runtime.scheduler").info(&format!(
+                        "Connected and received scheduler hosts addresses: {held:?}"
+                    ));
                 }
                 sidecar.targets.set(target, true);
                 return;
@@ -293,7 +316,9 @@ async fn connect(sidecar: Arc<Sidecar>, address: String, target: &'static str) {
             Err(error) => sidecar
                 .log
                 .scope("dapr.runtime.actors.placement")
-                .error(&format!("Error connecting to placement service (will retry): {error}")),
+                .error(&format!(
+                    "Error connecting to placement service (will retry): {error}"
+                )),
         }
         if !pause(process, Duration::from_secs(1)).await {
             return;

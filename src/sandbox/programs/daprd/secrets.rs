@@ -19,7 +19,9 @@ fn decoded(secret: &Value) -> Map<String, Value> {
         json!(String::from_utf8_lossy(&bytes.unwrap_or_default()))
     };
     let entries = data.into_iter().flatten();
-    entries.map(|(key, value)| (key.clone(), text(value))).collect()
+    entries
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect()
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
@@ -29,7 +31,9 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
 /// A refusal unless there is such a store.
 fn check(sidecar: &Sidecar, store: &str) -> Result<(), Reply> {
     let all = sidecar.all_components();
-    let mut stores = all.iter().filter(|one| matches!(one.instance, Instance::Secrets));
+    let mut stores = all
+        .iter()
+        .filter(|one| matches!(one.instance, Instance::Secrets));
     if stores.clone().next().is_none() {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         let message = "secret store is not configured";
@@ -39,13 +43,22 @@ fn check(sidecar: &Sidecar, store: &str) -> Result<(), Reply> {
         return Ok(());
     }
     let message = format!("failed finding secret store with key {store}");
-    Err(refusal(StatusCode::UNAUTHORIZED, "ERR_SECRET_STORE_NOT_FOUND", &message))
+    Err(refusal(
+        StatusCode::UNAUTHORIZED,
+        "ERR_SECRET_STORE_NOT_FOUND",
+        &message,
+    ))
 }
 
 /// Reads a Secret as the pod's service account.
 async fn read(sidecar: &Sidecar, namespace: &str, name: &str) -> Result<Value, String> {
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
-    sidecar.process.api.get(&path).await.map_err(|error| error.message())
+    sidecar
+        .process
+        .api
+        .get(&path)
+        .await
+        .map_err(|error| error.message())
 }
 
 /// The namespace that a store reads: the request's, the sidecar's own, or the
@@ -62,20 +75,21 @@ pub(super) async fn referenced(
     key: &str,
 ) -> Result<String, String> {
     if check(sidecar, store).is_err() {
-        return Err(format!("component references a secret store that isn't loaded: {store}"));
+        return Err(format!(
+            "component references a secret store that isn't loaded: {store}"
+        ));
     }
     let secret = read(sidecar, &sidecar.options.namespace, name).await?;
     let data = decoded(&secret);
-    Ok(data.get(key).and_then(Value::as_str).unwrap_or_default().to_owned())
+    Ok(data
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned())
 }
 
 /// `GET /v1.0/secrets/{store}/{name}`.
-pub(super) async fn get(
-    sidecar: &Sidecar,
-    store: &str,
-    name: &str,
-    told: Option<&str>,
-) -> Reply {
+pub(super) async fn get(sidecar: &Sidecar, store: &str, name: &str, told: Option<&str>) -> Reply {
     if let Err(reply) = check(sidecar, store) {
         return reply;
     }
@@ -85,7 +99,12 @@ pub(super) async fn get(
     }
     let started = sidecar.process.world.clock.elapsed();
     let read = read(sidecar, namespace(sidecar, told), name).await;
-    let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
     sidecar.metrics.secret(store, "get", read.is_ok(), took);
     match read {
         Ok(secret) => {
@@ -98,7 +117,11 @@ pub(super) async fn get(
         Err(cause) => {
             let message =
                 format!("failed getting secret with key {name} from secret store {store}: {cause}");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "ERR_SECRET_GET", &message)
+            refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ERR_SECRET_GET",
+                &message,
+            )
         }
     }
 }
@@ -121,9 +144,15 @@ pub(super) async fn bulk(sidecar: &Sidecar, store: &str) -> Reply {
             Reply::json(StatusCode::OK, &all)
         }
         Err(error) => {
-            let message =
-                format!("failed getting secrets from secret store {store}: {}", error.message());
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "ERR_SECRET_GET", &message)
+            let message = format!(
+                "failed getting secrets from secret store {store}: {}",
+                error.message()
+            );
+            refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ERR_SECRET_GET",
+                &message,
+            )
         }
     }
 }

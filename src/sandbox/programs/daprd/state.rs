@@ -52,8 +52,12 @@ impl Store {
         fields: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
         let get = |wanted: &str| {
-            let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
-            found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+            let found = fields
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+            found
+                .map(|(_, value)| value.as_str())
+                .filter(|value| !value.is_empty())
         };
         let (app, namespace) = (&sidecar.options.app_id, &sidecar.options.namespace);
         let table = if kind == "state.in-memory" {
@@ -65,7 +69,10 @@ impl Store {
                 (None, Some(host)) => format!("{host}/{}", get("database").unwrap_or("postgres")),
                 (None, None) => return Err("missing connection string".to_owned()),
             };
-            format!("database/{database}/{}state", get("tablePrefix").unwrap_or_default())
+            format!(
+                "database/{database}/{}state",
+                get("tablePrefix").unwrap_or_default()
+            )
         };
         let prefix = match get("keyPrefix") {
             None | Some("appid") => format!("{app}||"),
@@ -92,7 +99,10 @@ impl Store {
     }
 
     fn get(&self, key: &str) -> Option<Arc<Value>> {
-        let row = self.world.store.get(&self.table, &format!("{}{key}", self.prefix));
+        let row = self
+            .world
+            .store
+            .get(&self.table, &format!("{}{key}", self.prefix));
         self.live(row.map(|row| row.value))
     }
 
@@ -101,7 +111,9 @@ impl Store {
         let key = format!("{}{}", self.prefix, write.key);
         let held = self.live(tx.get(&self.table, &key).map(|row| row.value));
         if let Some(etag) = &write.etag {
-            let fits = held.as_ref().is_some_and(|row| row["etag"] == etag.as_str());
+            let fits = held
+                .as_ref()
+                .is_some_and(|row| row["etag"] == etag.as_str());
             if !ids::is_uuid(etag) || !fits {
                 return Err(Conflict::Mismatch);
             }
@@ -115,7 +127,12 @@ impl Store {
         let mut row = json!({"value": value, "etag": ids::uuid()});
         if let Some(ttl) = write.ttl.and_then(|ttl| u64::try_from(ttl).ok()) {
             row["expiresMs"] = json!(self.now_ms().saturating_add(ttl.saturating_mul(1000)));
-            let at = self.world.clock.now().as_second().saturating_add(ttl.cast_signed());
+            let at = self
+                .world
+                .clock
+                .now()
+                .as_second()
+                .saturating_add(ttl.cast_signed());
             let at = jiff::Timestamp::from_second(at).unwrap_or_default();
             row["expires"] = json!(at.to_string());
         }
@@ -127,18 +144,32 @@ impl Store {
 /// Host and name of a database: from a URL, or from `key=value` pairs.
 fn database_of(text: &str) -> Result<String, String> {
     if text.contains("://") {
-        let url = url::Url::parse(text)
-            .map_err(|error| format!("cannot parse `{}`: failed to parse as URL ({error})", "xxxxx"))?;
+        let url = url::Url::parse(text).map_err(|error| {
+            format!(
+                "cannot parse `{}`: failed to parse as URL ({error})",
+                "xxxxx"
+            )
+        })?;
         let host = url.host_str().unwrap_or("localhost");
         return Ok(format!("{host}{}", url.path()));
     }
     let pair = |wanted: &str| {
-        let mut pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == wanted).map(|(_, value)| value.to_owned())
+        let mut pairs = text
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(key, _)| *key == wanted)
+            .map(|(_, value)| value.to_owned())
     };
     match pair("host") {
-        Some(host) => Ok(format!("{host}/{}", pair("dbname").or(pair("database")).unwrap_or_default())),
-        None => Err("cannot parse `xxxxx`: failed to parse as keyword/value (invalid keyword/value)".to_owned()),
+        Some(host) => Ok(format!(
+            "{host}/{}",
+            pair("dbname").or(pair("database")).unwrap_or_default()
+        )),
+        None => Err(
+            "cannot parse `xxxxx`: failed to parse as keyword/value (invalid keyword/value)"
+                .to_owned(),
+        ),
     }
 }
 
@@ -168,14 +199,23 @@ pub(super) fn handle(sidecar: &Sidecar, request: &Request, store: &str, rest: &[
         }
         _ => return super::invoke::nowhere(),
     };
-    let took = sidecar.process.world.clock.elapsed().saturating_sub(started);
-    sidecar.metrics.state(store, operation, reply.status.is_success(), took);
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
+    sidecar
+        .metrics
+        .state(store, operation, reply.status.is_success(), took);
     reply
 }
 
 fn find(sidecar: &Sidecar, store: &str) -> Result<Arc<Component>, Reply> {
     let all = sidecar.all_components();
-    let stores = all.iter().filter(|one| matches!(one.instance, Instance::State(_)));
+    let stores = all
+        .iter()
+        .filter(|one| matches!(one.instance, Instance::State(_)));
     if let Some(found) = stores.clone().find(|one| one.name == store) {
         return Ok(found.clone());
     }
@@ -234,7 +274,11 @@ fn read_item(item: &Value, deletes: bool) -> Result<Write<'_>, Reply> {
     let etag = match &item["etag"] {
         Value::Null => None,
         Value::String(etag) => Some(etag.clone()),
-        _ => return Err(malformed("failed deserializing HTTP body: etag must be a string")),
+        _ => {
+            return Err(malformed(
+                "failed deserializing HTTP body: etag must be a string",
+            ));
+        }
     };
     let ttl = match &item["metadata"]["ttlInSeconds"] {
         Value::String(text) => text.parse::<i64>().ok(),
@@ -262,9 +306,10 @@ fn save(state: &Store, store: &str, request: &Request) -> Reply {
             Err(reply) => return reply,
         }
     }
-    let done = state.world.store.write(|tx| {
-        writes.iter().try_for_each(|write| state.write(tx, write))
-    });
+    let done = state
+        .world
+        .store
+        .write(|tx| writes.iter().try_for_each(|write| state.write(tx, write)));
     match done {
         Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
         Err(conflict) => {
@@ -322,10 +367,13 @@ fn bulk(state: &Store, request: &Request) -> Reply {
         Err(reply) => return reply,
     };
     let keys = body["keys"].as_array().cloned().unwrap_or_default();
-    let found = keys.iter().filter_map(Value::as_str).map(|key| match state.get(key) {
-        Some(row) => json!({"key": key, "data": row["value"], "etag": row["etag"]}),
-        None => json!({ "key": key }),
-    });
+    let found = keys
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|key| match state.get(key) {
+            Some(row) => json!({"key": key, "data": row["value"], "etag": row["etag"]}),
+            None => json!({ "key": key }),
+        });
     Reply::json(StatusCode::OK, &found.collect::<Vec<_>>())
 }
 
@@ -347,9 +395,10 @@ fn transaction(state: &Store, request: &Request) -> Reply {
             Err(reply) => return reply,
         }
     }
-    let done = state.world.store.write(|tx| {
-        writes.iter().try_for_each(|write| state.write(tx, write))
-    });
+    let done = state
+        .world
+        .store
+        .write(|tx| writes.iter().try_for_each(|write| state.write(tx, write)));
     match done {
         Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
         Err(conflict) => {

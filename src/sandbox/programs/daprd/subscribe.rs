@@ -51,18 +51,20 @@ impl Subscription {
 
     /// Where an event goes; none if no rule takes it.
     pub(super) fn path(&self, event: &Value) -> Option<&str> {
-        let fits = |(condition, _): &&(String, String)| {
-            condition.is_empty() || holds(condition, event)
-        };
+        let fits =
+            |(condition, _): &&(String, String)| condition.is_empty() || holds(condition, event);
         self.rules.iter().find(fits).map(|(_, path)| path.as_str())
     }
 
     /// As metadata shows it.
     pub(super) fn to_json(&self) -> Value {
-        let rules = self.rules.iter().map(|(condition, path)| match condition.as_str() {
-            "" => json!({ "path": path }),
-            told => json!({"match": told, "path": path}),
-        });
+        let rules = self
+            .rules
+            .iter()
+            .map(|(condition, path)| match condition.as_str() {
+                "" => json!({ "path": path }),
+                told => json!({"match": told, "path": path}),
+            });
         json!({
             "pubsubname": self.pubsub,
             "topic": self.topic,
@@ -115,7 +117,10 @@ pub(super) async fn load(sidecar: &Sidecar) -> Result<(), String> {
             all[0].pubsub
         ));
     }
-    *sidecar.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = all;
+    *sidecar
+        .subscriptions
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = all;
     Ok(())
 }
 
@@ -133,10 +138,14 @@ async fn programmatic(sidecar: &Sidecar) -> Vec<Subscription> {
         return Vec::new();
     }
     let Ok(all) = serde_json::from_slice::<Vec<Value>>(&answer.body) else {
-        sidecar.log.error("unexpected response of the app to /dapr/subscribe: no list");
+        sidecar
+            .log
+            .error("unexpected response of the app to /dapr/subscribe: no list");
         return Vec::new();
     };
-    all.iter().filter_map(|spec| Subscription::read(spec, false)).collect()
+    all.iter()
+        .filter_map(|spec| Subscription::read(spec, false))
+        .collect()
 }
 
 #[cfg(test)]
@@ -153,11 +162,17 @@ mod tests {
             },
         });
         let subscription = Subscription::read(&spec, true).unwrap();
-        assert_eq!(subscription.path(&json!({"type": "task.created"})), Some("/created"));
+        assert_eq!(
+            subscription.path(&json!({"type": "task.created"})),
+            Some("/created")
+        );
         assert_eq!(subscription.path(&json!({"type": "x"})), Some("/other"));
         let simple = json!({"pubsubname": "p", "topic": "t", "route": "/events"});
         let subscription = Subscription::read(&simple, false).unwrap();
         assert_eq!(subscription.path(&json!({})), Some("/events"));
-        assert_eq!(subscription.to_json()["rules"], json!([{"path": "/events"}]));
+        assert_eq!(
+            subscription.to_json()["rules"],
+            json!([{"path": "/events"}])
+        );
     }
 }
