@@ -14,6 +14,8 @@ pub mod replicaset;
 pub mod resources;
 pub mod rollout;
 pub mod scheduler;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@
 pub mod access;
 pub mod admission;
 pub mod age;
+pub mod animate;
 pub mod apply;
 pub mod body;
 pub mod bootstrap;
@@ -35,6 +36,7 @@ pub mod proto;
 pub mod registry;
 pub mod render;
 pub mod request;
+pub mod roles;
 pub mod schema;
 pub mod select;
 pub mod server;
@@ -57,6 +59,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::animate::Components;
 use self::cluster::Cluster;
 use self::server::Server;
 use self::tls::Certificates;
@@ -212,6 +215,15 @@ impl Clusters {
         ));
         let stop = CancellationToken::new();
         bootstrap::start(&cluster, &stop);
+        let components = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        animate::start(&cluster, components.local_addr()?, &certificates, &stop)?;
+        tokio::spawn(super::http::serve(
+            components,
+            Some(certificates.acceptor()?),
+            Arc::new(Components(Server(cluster.clone()))),
+            self.world.clone(),
+            stop.clone(),
+        ));
         tokio::spawn(super::http::serve(
             listener,
             Some(certificates.acceptor()?),
