@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::charts::{self, SourceError};
 use crate::clock::Clock;
-use crate::files;
 use crate::helm::chart::Chart;
 use crate::helm::repo::cache::Cache;
 use crate::helm::repo::http::Http;
-use crate::helm::repo::{Puller, RepoError, Wanted};
+use crate::helm::repo::load::LoadError;
+use crate::helm::repo::{Puller, RepoError};
 use crate::plan::{Class, StepError};
 use crate::profile::{ChartPlace, ChartSource, Profile};
 use crate::render;
@@ -42,54 +43,58 @@ impl fmt::Display for ChartFrom {
 }
 
 /// Fetches and loads a chart. `endpoints.charts` of the profile stands in for
-/// every repository and registry.
+/// every repository and registry: a mirror's archives have the pinned digests,
+/// an emulator's have none, and drops the pins where it is set.
 pub(super) async fn load(
     from: &ChartFrom,
     profile: &Profile,
-    _clock: &Clock,
+    clock: &Clock,
 ) -> Result<Chart, StepError> {
-    let unusable = |error: &dyn std::error::Error| {
-        StepError::new(Class::Invalid, format!("cannot use chart {from}"))
-            .caused_by(error.to_string())
+    let unusable = |class, error: &dyn std::error::Error| {
+        StepError::new(class, format!("cannot use chart {from}")).caused_by(in_full(error))
     };
     let source = match from {
-        ChartFrom::Own => return render::app_chart().map_err(|error| unusable(&error)),
-        ChartFrom::Source(source) => source,
-    };
-    let place = source
-        .place()
-        .map_err(|fault| StepError::new(Class::Invalid, fault.summary).with_hint(fault.hint))?;
-    let (repository, name) = match place {
-        ChartPlace::Path(path) => {
-            return Chart::load(&files::expand_home(path)).map_err(|error| unusable(&error));
+        ChartFrom::Own => {
+            return render::app_chart().map_err(|error| unusable(Class::Bug, &error));
         }
-        ChartPlace::Repo { url, name } => (url, name),
-        ChartPlace::Oci { parent, name } => (parent, name),
+        ChartFrom::Source(source) => mirrored(source, profile.endpoints.charts.as_deref()),
     };
-    let mirror = profile.endpoints.charts.as_deref();
-    let wanted = Wanted {
-        repository: mirror.unwrap_or(repository).to_owned(),
-        name: name.to_owned(),
-        version: source.version.clone().unwrap_or_default(),
-        digest: source.digest.as_ref().map(ToString::to_string),
-    };
-    let http = Http::new().map_err(|error| unusable(&error))?;
-    let cache = Cache::standard().map_err(|error| unusable(&error))?;
-    let pulled = Puller::new(Arc::new(http), cache).pull(&wanted).await;
-    let packed = pulled.map_err(|error| refused(from, &error))?.packed;
-    Chart::from_archive(&packed).map_err(|error| unusable(&error))
+    let http = Http::new(clock.clone()).map_err(|error| unusable(Class::Unreachable, &error))?;
+    let cache = Cache::standard().map_err(|error| unusable(Class::Invalid, &error))?;
+    let puller = Puller::new(Arc::new(http), cache);
+    charts::load(&source, &puller).await.map_err(|error| {
+        let class = match &error {
+            SourceError::Load(LoadError::Repo(RepoError::Fetch(_) | RepoError::Offline { .. })) => {
+                Class::Unreachable
+            }
+            _ => Class::Invalid,
+        };
+        unusable(class, &error)
+    })
 }
 
-fn refused(from: &ChartFrom, error: &RepoError) -> StepError {
-    let class = match error {
-        RepoError::Fetch(_) | RepoError::Offline { .. } => Class::Unreachable,
-        _ => Class::Invalid,
-    };
+/// The same chart out of a mirror.
+fn mirrored(source: &ChartSource, mirror: Option<&str>) -> ChartSource {
+    match (mirror, source.place()) {
+        (Some(mirror), Ok(ChartPlace::Repo { name, .. } | ChartPlace::Oci { name, .. })) => {
+            ChartSource {
+                repo: Some(mirror.to_owned()),
+                oci: None,
+                name: Some(name.to_owned()),
+                ..source.clone()
+            }
+        }
+        _ => source.clone(),
+    }
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    StepError::new(class, format!("cannot fetch chart {from}")).caused_by(text)
+    text
 }
