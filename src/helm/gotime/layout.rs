@@ -182,12 +182,7 @@ fn zone_name(time: &Time) -> String {
     if !time.zone.is_empty() {
         return time.zone.clone();
     }
-    let minutes = time.offset / 60;
-    let mut text = offset_text(time.offset, Offset::Hours);
-    if minutes % 60 != 0 {
-        text = offset_text(time.offset, Offset::Minutes);
-    }
-    text
+    offset_text(time.offset, Offset::Minutes)
 }
 
 fn offset_text(offset: i32, form: Offset) -> String {

@@ -149,7 +149,7 @@ async fn a_wrong_digest_is_refused_and_not_cached() {
     let setup = http_setup("");
     let error = setup.puller().pull(&pinned).await.unwrap_err();
     assert!(
-        error.to_string().contains("instead of sha256:1111"),
+        error.to_string().contains("is pinned to sha256:1111"),
         "{error}"
     );
     assert!(setup.puller().offline().pull(&pinned).await.is_err());
