@@ -14,22 +14,28 @@ pub mod secret;
 // Floor 1: the ground. The only places that read YAML, write files, wait, or
 // open an HTTP connection.
 pub mod clock;
+pub mod cloudevents;
 pub mod files;
 pub mod net;
 pub mod yaml;
 
 // Floor 2: clients of outside systems.
 pub mod k8s;
+pub mod kafka;
 pub mod oci;
+pub mod redpanda;
 
 // Floor 3: pure engines. No network.
+pub mod dapr;
 pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud, and releases, which
-// know no steps.
+// Floors 4 and 5: the step engine, which knows no cloud, and releases with
+// their charts, which know no steps.
+pub mod charts;
 pub mod engine;
+pub mod images;
 pub mod journal;
 pub mod plan;
 pub mod release;

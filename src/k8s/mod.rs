@@ -21,7 +21,7 @@ pub mod object;
 mod ready;
 mod rollout;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 mod trouble;
 mod write;
 

@@ -197,7 +197,8 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 impl TlsProblem {
-    fn of(error: &rustls::Error) -> Self {
+    /// Reads it out of what the TLS library says.
+    pub fn of(error: &rustls::Error) -> Self {
         use rustls::CertificateError as C;
         let rustls::Error::InvalidCertificate(problem) = error else {
             return Self::Other(error.to_string());

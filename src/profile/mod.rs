@@ -12,6 +12,7 @@ pub mod load;
 mod mask;
 pub mod model;
 mod path;
+pub mod platform;
 pub mod resolve;
 mod rules;
 pub mod schema;
@@ -22,10 +23,11 @@ pub use chart_source::{ChartDigest, ChartPlace, ChartSource, ChartSourceFault};
 pub use cloud::{Allowance, Cloud, Cluster, LoadBalancer, Network, Nodes};
 pub use load::{Loaded, load};
 pub use model::{
-    App, Components, Dapr, Endpoints, Ingress, Kafka, KafkaAuth, KafkaProvider, KafkaTopic,
-    Kubernetes, Profile, RedpandaCloud, Resources, Sandbox, SandboxClock, SaslMechanism,
-    SecretEntry, Service, ServiceDapr,
+    App, Endpoints, Ingress, Kafka, KafkaAuth, KafkaProvider, KafkaTopic, Kubernetes, Profile,
+    RedpandaCloud, Resources, Sandbox, SandboxClock, SaslMechanism, SecretEntry, Service,
+    ServiceDapr,
 };
+pub use platform::{Components, Dapr, Https, IngressController, Scheduler, Strimzi, Subscription};
 pub use resolve::Sources;
 pub use secret_text::SecretText;
 pub use value::{Cidr, CompartmentRef, KubernetesVersion, Period};

@@ -244,6 +244,10 @@ impl Loaded {
                 *file = located(place, file).to_string_lossy().into_owned();
             }
         }
+        for (path, file) in profile.files_mut() {
+            let place = &path::nearest(&self.tree, &path).place;
+            *file = located(place, file).to_string_lossy().into_owned();
+        }
         for (path, field) in profile.secret_fields_mut() {
             let place = path::nearest(&self.tree, &path).place.clone();
             let template = field.text().clone();

@@ -8,11 +8,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::error::ReleaseError;
+use super::fieldpath;
 use super::objects::{self, Identity, identity};
 use super::store::MANAGER;
+use crate::clock::{Backoff, WaitError};
 use crate::helm::kinds;
 use crate::k8s::{
     ApplyOptions, DeleteOptions, K8sError, Kube, ObjectRef, Progress, Rules, WaitOptions,
@@ -81,20 +84,20 @@ fn phase(object: &Manifest) -> u8 {
     }
 }
 
-/// Runs one request for each item, many at a time. All are ended before the
-/// first failure is told: a request that was begun is never abandoned.
-async fn each<T, F>(
-    items: impl IntoIterator<Item = T>,
-    run: impl Fn(T) -> F,
-) -> Result<(), ReleaseError>
-where
-    F: Future<Output = Result<(), ReleaseError>>,
-{
-    let results: Vec<Result<(), ReleaseError>> = futures::stream::iter(items.into_iter().map(run))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    results.into_iter().collect()
+/// A request that is under way.
+type Work<'a> = LocalBoxFuture<'a, Result<(), ReleaseError>>;
+
+/// Runs requests, many at a time. All are ended before the first failure is
+/// told: a request that was begun is never abandoned.
+async fn all(work: Vec<Work<'_>>) -> Result<(), ReleaseError> {
+    let mut running = futures::stream::iter(work).buffer_unordered(AT_ONCE);
+    let mut first = Ok(());
+    while let Some(result) = running.next().await {
+        if first.is_ok() {
+            first = result;
+        }
+    }
+    first
 }
 
 /// Refuses objects that exist and are not the release's.
@@ -145,18 +148,73 @@ pub(super) async fn apply(
             1 => format!("applying {first}"),
             n => format!("applying {first} and {} more", n - 1),
         });
-        each(now.iter().copied(), |object| async move {
-            let marked = objects::owned(object.clone(), owner.name, owner.namespace)?;
-            kube.apply_as(&marked, MANAGER, options).await?;
-            Ok(())
-        })
-        .await?;
+        let mut work: Vec<Work<'_>> = Vec::new();
+        for object in &now {
+            let marked = objects::owned((*object).clone(), owner.name, owner.namespace)?;
+            work.push(Box::pin(apply_one(kube, marked, options, progress)));
+        }
+        all(work).await?;
         let definitions = now
             .iter()
             .filter(|o| o.kind() == "CustomResourceDefinition");
         let definitions: Vec<ObjectRef> = definitions.map(|o| ObjectRef::from(*o)).collect();
         established(kube, &definitions, progress).await?;
     }
+    Ok(())
+}
+
+async fn apply_one(
+    kube: &Kube,
+    object: Manifest,
+    options: ApplyOptions,
+    progress: Progress<'_>,
+) -> Result<(), ReleaseError> {
+    yielding(kube, object, options, progress).await?;
+    Ok(())
+}
+
+/// Applies an object as helm. Fields that other managers have taken over
+/// since are left to them, and that is told: an autoscaler's replicas must not
+/// stop a release. What cannot be left out is an error.
+pub(super) async fn yielding(
+    kube: &Kube,
+    mut object: Manifest,
+    options: ApplyOptions,
+    progress: Progress<'_>,
+) -> Result<Manifest, ReleaseError> {
+    loop {
+        let error = match kube.apply_as(&object, MANAGER, options).await {
+            Err(error @ K8sError::FieldConflict { .. }) => error,
+            other => return Ok(other?),
+        };
+        let K8sError::FieldConflict { fields, .. } = &error else {
+            return Err(error.into());
+        };
+        let mut body = object.body().clone();
+        let mut left = false;
+        for conflict in fields {
+            if fieldpath::remove(&mut body, &conflict.field) {
+                left = true;
+                progress(&format!(
+                    "leaving `{}` of {object} to {}, which has set it",
+                    conflict.field, conflict.manager
+                ));
+            }
+        }
+        // Each round leaves at least one field out, so there is an end.
+        object = match Manifest::new(body) {
+            Ok(rest) if left => rest,
+            _ => return Err(error.into()),
+        };
+    }
+}
+
+async fn delete_one(
+    kube: &Kube,
+    object: ObjectRef,
+    options: DeleteOptions,
+) -> Result<(), ReleaseError> {
+    kube.delete(&object, &options).await?;
     Ok(())
 }
 
@@ -192,14 +250,15 @@ pub(super) async fn apply_definitions(
         force,
         dry_run: false,
     };
-    each(definitions, |definition| async move {
-        kube.apply_as(definition, MANAGER, options).await?;
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for definition in definitions {
         kube.learn(definition).await;
-        Ok(())
-    })
-    .await?;
-    let all: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
-    established(kube, &all, progress).await
+        let object = definition.clone();
+        work.push(Box::pin(apply_one(kube, object, options, progress)));
+    }
+    all(work).await?;
+    let refs: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
+    established(kube, &refs, progress).await
 }
 
 /// Deletes what an earlier revision made and the new one does not have. Live
@@ -267,11 +326,11 @@ pub(super) async fn delete(
             1 => format!("deleting {first}"),
             n => format!("deleting {first} and {} more", n - 1),
         });
-        each(now, |(object, options)| async move {
-            kube.delete(object, options).await?;
-            Ok(())
-        })
-        .await?;
+        let mut work: Vec<Work<'_>> = Vec::new();
+        for (object, options) in now {
+            work.push(Box::pin(delete_one(kube, object.clone(), options.clone())));
+        }
+        all(work).await?;
         rest = later;
     }
     Ok(doomed.into_iter().map(|(object, _)| object).collect())
@@ -285,6 +344,7 @@ pub(super) async fn wait_gone(
     progress: Progress<'_>,
 ) -> Result<(), ReleaseError> {
     let deadline = kube.clock().deadline(limit);
+    let mut pauses = Backoff::new(Duration::from_millis(200), 2.0, Duration::from_secs(2));
     loop {
         let live = kube.live_of(&objects).await?;
         objects.retain(|object| live.contains_key(object));
@@ -295,17 +355,17 @@ pub(super) async fn wait_gone(
         progress(&seen);
         let what = "the release's objects to go".to_owned();
         match deadline
-            .pause::<K8sError>(seen, Duration::from_secs(1))
+            .pause::<K8sError>(seen, pauses.next(kube.clock()))
             .await
         {
             Ok(()) => {}
-            Err(crate::clock::WaitError::TimedOut { waited, last }) => {
+            Err(WaitError::TimedOut { waited, last }) => {
                 return Err(K8sError::NotReady { what, waited, last }.into());
             }
-            Err(crate::clock::WaitError::Cancelled(cancelled)) => {
+            Err(WaitError::Cancelled(cancelled)) => {
                 return Err(K8sError::Cancelled(cancelled).into());
             }
-            Err(crate::clock::WaitError::Failed(error)) => return Err(error.into()),
+            Err(WaitError::Failed(error)) => return Err(error.into()),
         }
     }
 }
@@ -330,29 +390,33 @@ pub(super) async fn wait(
 async fn hand_over(kube: &Kube, objects: &[Manifest]) -> Result<(), ReleaseError> {
     let wanted: Vec<ObjectRef> = objects.iter().map(ObjectRef::from).collect();
     let live = kube.live_of(&wanted).await?;
-    each(live.into_values(), |live| async move {
-        let mut live = live;
-        for _ in 0..HANDOVERS {
-            let Some(fields) = handed_over(live.body()) else {
-                return Ok(());
-            };
-            match kube.set_managed_fields(&live, &fields).await {
-                Ok(()) => return Ok(()),
-                // It changed in between, or the answer was lost: look again.
-                Err(K8sError::Api {
-                    code: 409 | 422, ..
-                }) => {}
-                Err(error) if error.is_not_found() => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            match kube.get(&ObjectRef::from(&live)).await? {
-                Some(now) => live = now,
-                None => return Ok(()),
-            }
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for live in live.into_values() {
+        work.push(Box::pin(hand_over_one(kube, live)));
+    }
+    all(work).await
+}
+
+async fn hand_over_one(kube: &Kube, mut live: Manifest) -> Result<(), ReleaseError> {
+    for _ in 0..HANDOVERS {
+        let Some(fields) = handed_over(live.body()) else {
+            return Ok(());
+        };
+        match kube.set_managed_fields(&live, &fields).await {
+            Ok(()) => return Ok(()),
+            // It changed in between, or the answer was lost: look again.
+            Err(K8sError::Api {
+                code: 409 | 422, ..
+            }) => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
-    })
-    .await
+        match kube.get(&ObjectRef::from(&live)).await? {
+            Some(now) => live = now,
+            None => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// The managed fields of an object with helm's updates as applies; none when

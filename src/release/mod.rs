@@ -30,7 +30,9 @@
 mod apply;
 mod chart;
 mod cluster;
+mod diff;
 mod error;
+mod fieldpath;
 mod hooks;
 mod install;
 mod objects;
@@ -46,6 +48,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::diff::differences;
 pub use self::error::ReleaseError;
 pub use self::record::{ApplyMethod, Record, Status};
 use self::store::Store;
@@ -113,7 +116,8 @@ pub struct Options {
     pub rollback_on_failure: Option<Duration>,
     /// Take over objects that exist and belong to no release or to another.
     pub take_ownership: bool,
-    /// Take fields over from other managers.
+    /// Take fields over from other managers. Otherwise they are left to those
+    /// that have set them, and that is told.
     pub force_conflicts: bool,
     /// Make the namespace where it is missing.
     pub create_namespace: bool,

@@ -182,6 +182,11 @@ impl Record {
         number.unwrap_or_default()
     }
 
+    /// A label of the record.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+
     /// What became of it.
     pub fn status(&self) -> Status {
         Status::parse(self.text("/info/status"))
@@ -245,6 +250,28 @@ impl Record {
     pub fn rollback_of(&self) -> Option<u64> {
         let number = self.body.pointer("/info/rollback_revision");
         number.and_then(Value::as_u64).filter(|n| *n > 0)
+    }
+
+    /// The images of the revision's workloads, in order and once each.
+    pub fn images(&self) -> Vec<String> {
+        let mut images = Vec::new();
+        for object in super::objects::parse(self.manifest(), "").unwrap_or_default() {
+            let spec = match object.kind() {
+                "Pod" => "/spec",
+                "CronJob" => "/spec/jobTemplate/spec/template/spec",
+                _ => "/spec/template/spec",
+            };
+            for list in ["initContainers", "containers"] {
+                let found = object.body().pointer(&format!("{spec}/{list}"));
+                for container in found.and_then(Value::as_array).into_iter().flatten() {
+                    let image = container.get("image").and_then(Value::as_str);
+                    images.extend(image.map(str::to_owned));
+                }
+            }
+        }
+        images.sort();
+        images.dedup();
+        images
     }
 
     /// The hooks.

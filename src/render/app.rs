@@ -62,7 +62,14 @@ pub fn app_values(profile: &Profile, inputs: &Inputs) -> Result<Value, RenderErr
             "config": super::DAPR_CONFIG,
             "fingerprints": prints.components,
         },
-        "networkPolicy": {"egressPorts": egress_ports(profile, inputs)?},
+        "ingress": {
+            "className": profile.ingress.class,
+            "tls": {"secretName": profile.ingress.https.as_ref().map_or("", |h| h.secret.as_str())},
+        },
+        "networkPolicy": {
+            "ingressNamespace": profile.ingress.namespace,
+            "egressPorts": egress_ports(profile, inputs)?,
+        },
     }))
 }
 

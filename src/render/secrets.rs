@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::json;
 
-use super::{Inputs, Manifest, RenderError, mechanism, owned};
+use super::dapr::{mechanism, strimzi_user};
+use super::{Inputs, Manifest, RenderError, owned};
 use crate::profile::{Profile, SaslMechanism, SecretText};
 use crate::secret::Secret;
 
@@ -75,7 +76,8 @@ fn kafka_login(
     profile: &Profile,
     inputs: &Inputs,
 ) -> Result<Option<BTreeMap<&'static str, Secret>>, RenderError> {
-    if mechanism(profile, inputs) == SaslMechanism::None {
+    if mechanism(profile, inputs) == SaslMechanism::None || strimzi_user(profile, inputs).is_some()
+    {
         return Ok(None);
     }
     let auth = &profile.kafka.auth;
@@ -167,7 +169,11 @@ mod tests {
     fn secrets_hold_the_values_and_print_fingerprints() {
         let loaded = crate::profile::load(
             "sandbox",
-            &["kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned()],
+            &[
+                "kafka.provider=external".to_owned(),
+                "kafka.brokers=[b.example:9092]".to_owned(),
+                "kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned(),
+            ],
         )
         .unwrap();
         let unresolved = secrets(&loaded.profile, &Inputs::default());

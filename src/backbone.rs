@@ -1,0 +1,125 @@
+//! From a profile to the Kafka that it means.
+//!
+//! The profile alone says all about a Kafka that exists already. What only a
+//! running deployment knows (the addresses and the authority of Strimzi's
+//! brokers, the way to them through the Kubernetes API, the seed brokers of a
+//! serverless cluster) is handed in as [`Told`]. Nothing is connected here.
+
+use std::sync::Arc;
+
+use crate::kafka::{Address, AddressError, Connector, KafkaAccess, Mechanism, Sasl, Tcp};
+use crate::net::Trust;
+use crate::profile::{KafkaProvider, Profile, SaslMechanism};
+
+/// What the provider told about its brokers once they existed. Every field
+/// comes before what the profile says.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Brokers to ask first, by the names that their certificates are for.
+    pub brokers: Vec<Address>,
+    /// Whether connections are encrypted, and by whose certificates.
+    pub tls: Option<Trust>,
+    /// Who todoctl is.
+    pub sasl: Option<Sasl>,
+    /// The way to a broker: [`Tcp`], or a port-forward.
+    pub connector: Arc<dyn Connector>,
+}
+
+/// Why there is no way to Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum BackboneError {
+    /// The provider has not told where its brokers are.
+    #[error("the brokers of {0} are not known yet")]
+    Untold(&'static str),
+    /// A broker's address makes no sense.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// There is no password for the user.
+    #[error("`kafka.auth` names a mechanism, but no user with a password")]
+    NoPassword,
+}
+
+/// How the profile's Kafka is reached.
+pub fn brokers(profile: &Profile, told: Option<Told>) -> Result<KafkaAccess, BackboneError> {
+    let kafka = &profile.kafka;
+    if let Some(told) = told {
+        return Ok(KafkaAccess {
+            brokers: told.brokers,
+            tls: told.tls,
+            sasl: told.sasl,
+            connector: told.connector,
+        });
+    }
+    match kafka.provider {
+        KafkaProvider::External => {}
+        KafkaProvider::Strimzi => return Err(BackboneError::Untold("Strimzi")),
+        KafkaProvider::RedpandaCloud => return Err(BackboneError::Untold("Redpanda Cloud")),
+    }
+    let addresses: Result<Vec<Address>, _> = kafka.brokers.iter().map(|b| b.parse()).collect();
+    let trust = match &kafka.ca {
+        Some(pem) => Trust::SystemAnd(pem.clone().into_bytes()),
+        None => Trust::System,
+    };
+    Ok(KafkaAccess {
+        brokers: addresses?,
+        tls: kafka.tls.then_some(trust),
+        sasl: sasl(profile)?,
+        connector: Arc::new(Tcp),
+    })
+}
+
+/// Who the profile says that todoctl is.
+pub fn sasl(profile: &Profile) -> Result<Option<Sasl>, BackboneError> {
+    let auth = &profile.kafka.auth;
+    let mechanism = match auth.mechanism {
+        SaslMechanism::None => return Ok(None),
+        SaslMechanism::Plain => Mechanism::Plain,
+        SaslMechanism::ScramSha256 => Mechanism::ScramSha256,
+        SaslMechanism::ScramSha512 => Mechanism::ScramSha512,
+    };
+    let password = auth.password.as_ref().and_then(|field| field.secret());
+    match (&auth.username, password) {
+        (Some(username), Some(password)) => Ok(Some(Sasl {
+            mechanism,
+            username: username.clone(),
+            password: password.clone(),
+        })),
+        _ => Err(BackboneError::NoPassword),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_kafka_is_as_the_profile_says() {
+        let mut profile = Profile::default();
+        profile.kafka.provider = KafkaProvider::External;
+        profile.kafka.brokers = vec!["one.example.com:9092".to_owned(), "two:9093".to_owned()];
+        let access = brokers(&profile, None).unwrap();
+        assert_eq!(access.brokers[1], Address::new("two", 9093));
+        assert!(access.tls.is_none() && access.sasl.is_none());
+        profile.kafka.tls = true;
+        profile.kafka.ca = Some("pem".to_owned());
+        let access = brokers(&profile, None).unwrap();
+        assert!(matches!(access.tls, Some(Trust::SystemAnd(_))));
+        profile.kafka.auth.mechanism = SaslMechanism::ScramSha512;
+        let error = brokers(&profile, None).unwrap_err();
+        assert!(matches!(error, BackboneError::NoPassword));
+    }
+
+    #[test]
+    fn the_others_have_to_tell() {
+        let profile = Profile::default();
+        let error = brokers(&profile, None).unwrap_err();
+        assert_eq!(error.to_string(), "the brokers of Strimzi are not known yet");
+        let told = Told {
+            brokers: vec![Address::new("kafka", 9093)],
+            tls: None,
+            sasl: None,
+            connector: Arc::new(Tcp),
+        };
+        assert_eq!(brokers(&profile, Some(told)).unwrap().brokers.len(), 1);
+    }
+}

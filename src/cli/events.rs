@@ -1,0 +1,101 @@
+//! `todoctl events`: watch, publish and survey events, by plain Kafka.
+
+mod publish;
+mod tail;
+mod topics;
+
+use clap::{Args, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use super::error::{CliError, Result};
+use super::exit::Exit;
+use super::session;
+use super::settings::Settings;
+use crate::backbone::{self, BackboneError};
+use crate::clock::Clock;
+use crate::kafka::{self, Client};
+use crate::profile::Profile;
+
+/// Arguments of `events`.
+#[derive(Debug, Clone, Args)]
+pub struct EventsArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Show events as they come, or from a place in the past
+    Tail(tail::TailArgs),
+    /// Publish one event
+    Publish(publish::PublishArgs),
+    /// Show topics, their partitions and leaders, and how far behind consumers are
+    Topics,
+}
+
+impl EventsArgs {
+    /// Whether it goes on until it is interrupted.
+    pub fn follows(&self) -> bool {
+        matches!(self.command, Command::Tail(_))
+    }
+}
+
+/// Runs `todoctl events`.
+pub(super) async fn run(
+    settings: &Settings,
+    args: &EventsArgs,
+    cancel: CancellationToken,
+) -> Result {
+    let loaded = session::load(settings)?;
+    let profile = session::resolve_section(settings, &loaded, "kafka")?;
+    for secret in profile.known_secrets() {
+        settings.ui.learn(&secret);
+    }
+    // Brokers live in real time, whatever a rehearsal's clock does.
+    let clock = Clock::new(1.0, cancel);
+    let client = connect(settings, &profile, &clock)?;
+    match &args.command {
+        Command::Tail(args) => tail::run(settings, args, &profile, &client, &clock).await,
+        Command::Publish(args) => publish::run(settings, args, &profile, &client).await,
+        Command::Topics => topics::run(settings, &profile, &client).await,
+    }
+}
+
+fn connect(settings: &Settings, profile: &Profile, clock: &Clock) -> Result<Client> {
+    let access = backbone::brokers(profile, None)?;
+    let client = Client::new(access, clock.clone())?;
+    Ok(match settings.timeout {
+        Some(limit) => client.with_patience(limit),
+        None => client,
+    })
+}
+
+/// The names of the profile's topics.
+fn topics_of(profile: &Profile) -> Vec<String> {
+    let topics = profile.kafka.topics.iter();
+    topics.map(|topic| topic.name.to_string()).collect()
+}
+
+impl From<kafka::Error> for CliError {
+    fn from(error: kafka::Error) -> Self {
+        if matches!(error, kafka::Error::Cancelled(_)) {
+            return Self::new(Exit::Interrupted, "interrupted");
+        }
+        let hint = error.hint();
+        let this = Self::failed("Kafka does not do it").caused_by(&error);
+        match hint {
+            Some(hint) => this.hint(hint),
+            None => this,
+        }
+    }
+}
+
+impl From<BackboneError> for CliError {
+    fn from(error: BackboneError) -> Self {
+        let hint = match &error {
+            BackboneError::Untold(_) => "run `todoctl up` first",
+            _ => "check the section `kafka` of the profile",
+        };
+        Self::usage("there is no way to Kafka").caused_by(&error).hint(hint)
+    }
+}
