@@ -30,7 +30,8 @@ pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud.
+// Floors 4 and 5: the way to Kafka, and the step engine, which knows no cloud.
+pub mod backbone;
 pub mod engine;
 pub mod journal;
 pub mod plan;

@@ -100,6 +100,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Run the embedded rehearsal world on its own
     Sandbox(super::sandbox::SandboxArgs),
+    /// Watch, publish and survey events, by plain Kafka
+    Events(super::events::EventsArgs),
     /// Print the manifests of the profile, or what a chart renders to
     Render(super::render::RenderArgs),
     /// Show which values line and template line made a field
@@ -251,7 +253,17 @@ pub struct ProfileArgs {
 impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
-        matches!(self, Self::Up(args) if !args.dry_run) || matches!(self, Self::Down(_))
+        match self {
+            Self::Up(args) => !args.dry_run,
+            Self::Down(_) => true,
+            Self::Events(args) => args.follows(),
+            _ => false,
+        }
+    }
+
+    /// Whether being interrupted is how the command ends.
+    pub fn follows(&self) -> bool {
+        matches!(self, Self::Events(args) if args.follows())
     }
 }
 
@@ -265,7 +277,7 @@ fn image(text: &str) -> Result<String, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

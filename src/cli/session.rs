@@ -204,6 +204,16 @@ pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) ->
     })
 }
 
+/// Looks up the references of a command that needs the secrets of one section
+/// only.
+pub(super) fn resolve_section(
+    settings: &Settings,
+    loaded: &Loaded,
+    section: &str,
+) -> Result<Profile> {
+    Ok(loaded.resolve_section(&Lookup(settings), section)?)
+}
+
 struct Lookup<'a>(&'a Settings);
 
 impl Sources for Lookup<'_> {

@@ -181,7 +181,7 @@ fn now() -> String {
 fn random_hex(bytes: usize) -> Result<String> {
     let mut buffer = vec![0_u8; bytes];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut buffer)
-        .map_err(|error| CliError::failed("no random numbers").caused_by(&error))?;
+        .map_err(|_| CliError::failed("this machine has no random numbers"))?;
     Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
