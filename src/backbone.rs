@@ -113,7 +113,10 @@ mod tests {
     fn the_others_have_to_tell() {
         let profile = Profile::default();
         let error = brokers(&profile, None).unwrap_err();
-        assert_eq!(error.to_string(), "the brokers of Strimzi are not known yet");
+        assert_eq!(
+            error.to_string(),
+            "the brokers of Strimzi are not known yet"
+        );
         let told = Told {
             brokers: vec![Address::new("kafka", 9093)],
             tls: None,

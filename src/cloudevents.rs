@@ -59,7 +59,10 @@ impl Event {
     pub fn from_json(bytes: &[u8]) -> Self {
         let mut judge = Judge::default();
         if bytes.len() > SAFE_SIZE {
-            let text = format!("is {} bytes long; up to {SAFE_SIZE} pass everywhere", bytes.len());
+            let text = format!(
+                "is {} bytes long; up to {SAFE_SIZE} pass everywhere",
+                bytes.len()
+            );
             judge.warn("", text);
         }
         let fields = match serde_json::from_slice(bytes) {
@@ -338,7 +341,9 @@ impl Judge {
             self.error("data_base64", "stands beside `data`; only one may be there");
         }
         if let Some(binary) = binary {
-            let fits = binary.as_str().is_some_and(|text| STANDARD.decode(text).is_ok());
+            let fits = binary
+                .as_str()
+                .is_some_and(|text| STANDARD.decode(text).is_ok());
             if !fits {
                 self.error("data_base64", "is no base64 text with padding");
             }
@@ -361,7 +366,14 @@ impl Judge {
 
 fn is_text_attribute(name: &str) -> bool {
     TRACE.contains(&name)
-        || ["time", "subject", "dataschema", "datacontenttype", "expiration"].contains(&name)
+        || [
+            "time",
+            "subject",
+            "dataschema",
+            "datacontenttype",
+            "expiration",
+        ]
+        .contains(&name)
 }
 
 /// Control characters and the code points that never become characters.

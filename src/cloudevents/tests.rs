@@ -52,7 +52,10 @@ fn daprs_envelope_is_valid() {
     assert_eq!(said(&event), [""; 0]);
     assert!(event.is_valid());
     assert_eq!(event.task().as_deref(), Some("42"));
-    assert_eq!(event.trace().unwrap().trace, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(
+        event.trace().unwrap().trace,
+        "4bf92f3577b34da6a3ce929d0e0e4736"
+    );
     let identity = ("todo-backend", "d99b228f-6c73-4e78-8c4d-3f80a043d317");
     assert_eq!(event.identity(), Some(identity));
 }
@@ -60,9 +63,18 @@ fn daprs_envelope_is_valid() {
 #[test]
 fn what_dapr_does_beside_the_letter_is_no_error() {
     let cases = [
-        (json!({"traceid": "", "traceparent": ""}), vec!["warning traceid", "warning traceparent"]),
-        (json!({"traceid": "4bf92f3577b34da6a3ce929d0e0e4736"}), vec![]),
-        (json!({"traceid": "00000000000000000000000000000001"}), vec!["warning traceid"]),
+        (
+            json!({"traceid": "", "traceparent": ""}),
+            vec!["warning traceid", "warning traceparent"],
+        ),
+        (
+            json!({"traceid": "4bf92f3577b34da6a3ce929d0e0e4736"}),
+            vec![],
+        ),
+        (
+            json!({"traceid": "00000000000000000000000000000001"}),
+            vec!["warning traceid"],
+        ),
         (
             json!({"traceparent": "00-00000000000000000000000000000000-0000000000000000-00"}),
             vec!["warning traceparent"],
@@ -70,7 +82,10 @@ fn what_dapr_does_beside_the_letter_is_no_error() {
         (json!({"data": "not json"}), vec!["warning data"]),
         (json!({"expiration": "2026-11-22T02:01:00Z"}), vec![]),
         (json!({"tracestate": "UPPER=1"}), vec!["warning tracestate"]),
-        (json!({"datacontenttype": "text/plain", "data": "hello"}), vec![]),
+        (
+            json!({"datacontenttype": "text/plain", "data": "hello"}),
+            vec![],
+        ),
     ];
     for (change, expected) in cases {
         let event = with(&change);
@@ -109,12 +124,18 @@ fn each_rule_can_be_broken() {
         (json!({"extra": 3_000_000_000_u64}), "error extra"),
         (json!({"extra": "a\u{7}b"}), "error extra"),
         (json!({"extra": "\u{fffe}"}), "error extra"),
-        (json!({"averyveryverylongname": "1"}), "warning averyveryverylongname"),
+        (
+            json!({"averyveryverylongname": "1"}),
+            "warning averyveryverylongname",
+        ),
         (json!({"1st": "1"}), "warning 1st"),
     ];
     for (change, expected) in cases {
         let said = said(&with(&change));
-        assert!(said.iter().any(|said| said == expected), "{change}: {said:?}");
+        assert!(
+            said.iter().any(|said| said == expected),
+            "{change}: {said:?}"
+        );
     }
 }
 

@@ -90,7 +90,8 @@ pub fn check_tracestate(text: &str) -> Result<(), BadState> {
         .collect();
     let is_pair = |entry: &&str| {
         entry.split_once('=').is_some_and(|(key, value)| {
-            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-*/@".contains(&b);
+            let plain =
+                |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-*/@".contains(&b);
             let printable = |b: u8| (0x20..=0x7e).contains(&b) && b != b'=';
             !key.is_empty()
                 && key.bytes().all(plain)
@@ -127,9 +128,18 @@ mod tests {
             (format!("cc-{TRACE}-{SPAN}-03-more-to-come"), Ok(true)),
             (format!("00-{TRACE}-{SPAN}-01-more"), Err(BadTrace::Shape)),
             (format!("ff-{TRACE}-{SPAN}-01"), Err(BadTrace::Version)),
-            (format!("00-{TRACE}-{}-01", "0".repeat(16)), Err(BadTrace::Zero)),
-            (format!("00-{}-{SPAN}-01", "0".repeat(32)), Err(BadTrace::Zero)),
-            (format!("00-{}-{SPAN}-01", TRACE.to_uppercase()), Err(BadTrace::Shape)),
+            (
+                format!("00-{TRACE}-{}-01", "0".repeat(16)),
+                Err(BadTrace::Zero),
+            ),
+            (
+                format!("00-{}-{SPAN}-01", "0".repeat(32)),
+                Err(BadTrace::Zero),
+            ),
+            (
+                format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
+                Err(BadTrace::Shape),
+            ),
             (format!("00-{TRACE}-{SPAN}"), Err(BadTrace::Shape)),
             (format!("00-{TRACE}x-{SPAN}-01"), Err(BadTrace::Shape)),
             (String::new(), Err(BadTrace::Shape)),
@@ -142,7 +152,10 @@ mod tests {
 
     #[test]
     fn states_are_checked() {
-        let many = (0..33).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
+        let many = (0..33)
+            .map(|i| format!("k{i}=v"))
+            .collect::<Vec<_>>()
+            .join(",");
         let long = format!("k={}", "v".repeat(600));
         let cases = [
             ("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", Ok(())),

@@ -163,7 +163,15 @@ mod tests {
         for text in ["localhost:9092", "10.0.0.1:1", "[::1]:9092"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "localhost", ":9092", "h:0", "h:70000", "::1:9092", "[::1:9092"] {
+        for text in [
+            "",
+            "localhost",
+            ":9092",
+            "h:0",
+            "h:70000",
+            "::1:9092",
+            "[::1:9092",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -308,7 +308,9 @@ mod tests {
             timestamp: 1_700_000_000_000 + offset,
             key: (offset % 2 == 0).then(|| Bytes::from("key")),
             value: Some(Bytes::from(value.to_owned())),
-            headers: [("ce_id".into(), Some(Bytes::from("7")))].into_iter().collect(),
+            headers: [("ce_id".into(), Some(Bytes::from("7")))]
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -330,7 +332,12 @@ mod tests {
                 let value = String::from_utf8_lossy(record.value.unwrap_or_default());
                 assert_eq!(record.timestamp, 1_700_000_000_000 + record.offset);
                 let headers = record.headers.iter().count();
-                all.push((record.offset, value.into_owned(), record.key.is_some(), headers));
+                all.push((
+                    record.offset,
+                    value.into_owned(),
+                    record.key.is_some(),
+                    headers,
+                ));
             }
         }
         Ok(all)
@@ -370,7 +377,12 @@ mod tests {
         assert_eq!(error.offset, 3);
         assert!(error.what.contains("zstd"));
         bytes[16] = 1;
-        assert!(read(bytes.clone().into()).unwrap_err().what.contains("0.11"));
+        assert!(
+            read(bytes.clone().into())
+                .unwrap_err()
+                .what
+                .contains("0.11")
+        );
         bytes[16] = 2;
         bytes[8..12].fill(0xff);
         assert!(read(bytes.into()).unwrap_err().what.contains("length"));

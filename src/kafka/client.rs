@@ -99,7 +99,11 @@ fn addresses<S: serde::Serializer>(
     brokers: &BTreeMap<i32, Address>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(brokers.iter().map(|(id, address)| (id, address.to_string())))
+    serializer.collect_map(
+        brokers
+            .iter()
+            .map(|(id, address)| (id, address.to_string())),
+    )
 }
 
 /// What is left of an operation's time, and how long to wait before the next
@@ -121,7 +125,11 @@ impl Attempts<'_> {
         let clock = &self.client.shared.clock;
         let wait = self.backoff.next(clock).min(self.deadline.remaining());
         clock.sleep(wait).await?;
-        if self.deadline.passed() { Err(error) } else { Ok(()) }
+        if self.deadline.passed() {
+            Err(error)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -278,7 +286,10 @@ impl Client {
         let mut failures = Vec::new();
         let mut found = Vec::new();
         for topic in answer.topics {
-            let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
+            let name = topic
+                .name
+                .map(|name| name.0.to_string())
+                .unwrap_or_default();
             // A topic with a partition in trouble is still described.
             match ResponseError::try_from_code(topic.error_code) {
                 None | Some(ResponseError::LeaderNotAvailable) => {}
@@ -287,7 +298,8 @@ impl Client {
                     continue;
                 }
             }
-            let mut partitions: Vec<Partition> = topic.partitions.into_iter().map(partition).collect();
+            let mut partitions: Vec<Partition> =
+                topic.partitions.into_iter().map(partition).collect();
             partitions.sort_by_key(|p| p.id);
             found.push(Topic {
                 name,
@@ -366,7 +378,9 @@ impl Client {
     /// requests on, so without a known one any will do.
     pub(super) async fn controller(&self, deadline: &Deadline) -> Result<To, Error> {
         let (cluster, _) = self.look(Some(&[]), deadline).await?;
-        let known = cluster.controller.filter(|id| cluster.brokers.contains_key(id));
+        let known = cluster
+            .controller
+            .filter(|id| cluster.brokers.contains_key(id));
         Ok(known.map_or(To::Any, To::Broker))
     }
 }

@@ -214,7 +214,9 @@ pub enum Error {
         what: String,
     },
     /// A batch of events that cannot be read.
-    #[error("cannot read the events of `{topic}` partition {partition} from offset {offset}: {what}")]
+    #[error(
+        "cannot read the events of `{topic}` partition {partition} from offset {offset}: {what}"
+    )]
     Batch {
         /// The topic.
         topic: String,
@@ -257,24 +259,35 @@ impl Error {
         Some(match self {
             Self::Unreachable { address, source } => match source.kind() {
                 io::ErrorKind::ConnectionRefused => {
-                    format!("nothing listens there: check `kafka.brokers` and port {}", address.port)
+                    format!(
+                        "nothing listens there: check `kafka.brokers` and port {}",
+                        address.port
+                    )
                 }
                 _ => format!(
                     "check that `{}` is the right name, and that this machine may reach port {}",
                     address.host, address.port
                 ),
             },
-            Self::Silent { stage: Stage::Tls, .. } | Self::NotTls { .. } => {
+            Self::Silent {
+                stage: Stage::Tls, ..
+            }
+            | Self::NotTls { .. } => {
                 "the port most likely expects plaintext: set `kafka.tls: false`, or use the \
                  broker's TLS port"
                     .to_owned()
             }
-            Self::Silent { stage: Stage::Versions, .. } | Self::NeedsTls { .. } => {
+            Self::Silent {
+                stage: Stage::Versions,
+                ..
+            }
+            | Self::NeedsTls { .. } => {
                 "the port most likely expects TLS: set `kafka.tls: true`".to_owned()
             }
-            Self::Silent { stage: Stage::Connect, .. } => {
-                "a firewall or a wrong address: check `kafka.brokers`".to_owned()
-            }
+            Self::Silent {
+                stage: Stage::Connect,
+                ..
+            } => "a firewall or a wrong address: check `kafka.brokers`".to_owned(),
             Self::NeedsSasl { .. } => {
                 "set `kafka.auth.mechanism`, `username` and `password`".to_owned()
             }
@@ -293,16 +306,12 @@ impl Error {
             Self::Mechanism { offered, .. } if offered.is_empty() => {
                 "the port takes no authentication: set `kafka.auth.mechanism: none`".to_owned()
             }
-            Self::Mechanism { .. } => {
-                "set `kafka.auth.mechanism` to one that it offers".to_owned()
-            }
+            Self::Mechanism { .. } => "set `kafka.auth.mechanism` to one that it offers".to_owned(),
             Self::Denied { mechanism, .. } => format!(
                 "check `kafka.auth.username` and `password`, and that the user exists for \
                  {mechanism}"
             ),
-            Self::Impostor { .. } => {
-                "check the address: this may not be your broker".to_owned()
-            }
+            Self::Impostor { .. } => "check the address: this may not be your broker".to_owned(),
             Self::NotAuthorised { what } => match what {
                 Guarded::Topic(name) => {
                     format!("give the user READ, WRITE and DESCRIBE on the topic `{name}`")

@@ -77,7 +77,11 @@ impl Client {
             let request = ListGroupsRequest::default();
             let answer = self.call(To::Broker(*broker), &request, deadline).await?;
             if let Some(code) = ResponseError::try_from_code(answer.error_code) {
-                return Err(super::client::coded(code, "listing consumer groups".into(), None));
+                return Err(super::client::coded(
+                    code,
+                    "listing consumer groups".into(),
+                    None,
+                ));
             }
             let consumers = answer
                 .groups

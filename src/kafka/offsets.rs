@@ -68,7 +68,9 @@ impl Client {
         if !beyond.is_empty() {
             // No event is that young.
             for (leader, partitions) in by_leader(&topics)? {
-                let latest = self.offsets_at(leader, &partitions, At::Latest, deadline).await?;
+                let latest = self
+                    .offsets_at(leader, &partitions, At::Latest, deadline)
+                    .await?;
                 for (partition, offset) in latest {
                     if beyond.contains(&partition) {
                         found.insert(partition, offset);
@@ -130,7 +132,9 @@ pub(super) fn by_leader(
                 partition: partition.id,
             })?;
             let led = leaders.entry(leader).or_default();
-            led.entry(topic.name.clone()).or_default().push(partition.id);
+            led.entry(topic.name.clone())
+                .or_default()
+                .push(partition.id);
         }
     }
     Ok(leaders)

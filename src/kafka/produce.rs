@@ -155,9 +155,10 @@ impl Client {
         match ResponseError::try_from_code(answered.error_code) {
             None => Ok(answered.base_offset),
             // It may be stored all the same.
-            Some(ResponseError::RequestTimedOut) => Err(Error::Unconfirmed(Box::new(
-                about_topic(topic, ResponseError::RequestTimedOut),
-            ))),
+            Some(ResponseError::RequestTimedOut) => Err(Error::Unconfirmed(Box::new(about_topic(
+                topic,
+                ResponseError::RequestTimedOut,
+            )))),
             Some(code) => {
                 let said = answered.error_message.as_ref().map(ToString::to_string);
                 Err(match about_topic(topic, code) {
@@ -187,7 +188,10 @@ fn encode<'a>(
     records: impl Iterator<Item = &'a NewRecord>,
     timestamp: i64,
 ) -> Result<Bytes, Error> {
-    let records: Vec<Record> = (0..).zip(records).map(|(i, r)| whole(r, i, timestamp)).collect();
+    let records: Vec<Record> = (0..)
+        .zip(records)
+        .map(|(i, r)| whole(r, i, timestamp))
+        .collect();
     let options = RecordEncodeOptions {
         version: 2,
         compression: Compression::None,
@@ -251,7 +255,11 @@ mod tests {
     #[test]
     fn keys_choose_their_partition_by_fnv() {
         // FNV-1a of "" is 0x811c9dc5, of "a" 0xe40c292c, of "foobar" 0xbf9cf968.
-        for (key, hash) in [("", 0x811c_9dc5_u32), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968)] {
+        for (key, hash) in [
+            ("", 0x811c_9dc5_u32),
+            ("a", 0xe40c_292c),
+            ("foobar", 0xbf9c_f968),
+        ] {
             let expected = (hash.cast_signed() % 7).abs();
             assert_eq!(partition_of_key(key.as_bytes(), 7), expected, "{key}");
         }

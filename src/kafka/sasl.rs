@@ -54,8 +54,8 @@ async fn handshake(
     deadline: &Deadline,
 ) -> Result<(), Error> {
     let wanted = sasl.mechanism;
-    let request = SaslHandshakeRequest::default()
-        .with_mechanism(StrBytes::from_static_str(wanted.name()));
+    let request =
+        SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(wanted.name()));
     let answer = match connection.call(&request, deadline).await {
         // A port without authentication does not know the request.
         Err(Error::Version { address, .. }) => {

@@ -245,7 +245,10 @@ impl Worker {
 
     async fn read(&mut self) -> Result<(), Error> {
         let deadline = self.client.attempts().deadline;
-        let mut connection = self.client.fresh(To::Broker(self.leader), &deadline).await?;
+        let mut connection = self
+            .client
+            .fresh(To::Broker(self.leader), &deadline)
+            .await?;
         while !self.places.is_empty() && !self.sender.is_closed() {
             self.fetch(&mut connection).await?;
         }

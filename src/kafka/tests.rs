@@ -78,7 +78,9 @@ async fn play(mut stream: DuplexStream, script: Vec<Act>) -> io::Result<()> {
             Act::Sleep => return std::future::pending().await,
         };
         assert_eq!(key, expected, "another request than the script expects");
-        stream.write_i32(i32::try_from(body.len() + 4).unwrap()).await?;
+        stream
+            .write_i32(i32::try_from(body.len() + 4).unwrap())
+            .await?;
         stream.write_all(&frame[4..8]).await?;
         stream.write_all(&body).await?;
     }
@@ -182,11 +184,17 @@ fn offset(error: i16, offset: i64) -> Act {
 
 #[tokio::test]
 async fn a_cluster_is_described_by_a_broker_of_old_versions() {
-    let cluster = client(None, vec![connection([metadata()])]).cluster().await.unwrap();
+    let cluster = client(None, vec![connection([metadata()])])
+        .cluster()
+        .await
+        .unwrap();
     assert_eq!(cluster.controller, Some(1));
     assert_eq!(cluster.brokers[&1], Address::new("one", 9092));
     let partition = &cluster.topics[0].partitions[0];
-    assert_eq!((partition.leader, partition.in_sync.as_slice()), (Some(1), &[1][..]));
+    assert_eq!(
+        (partition.leader, partition.in_sync.as_slice()),
+        (Some(1), &[1][..])
+    );
 }
 
 #[tokio::test]
@@ -194,7 +202,10 @@ async fn no_cut_answer_is_fatal() {
     let whole = described(0, 0, 1);
     for length in 0..whole.len() {
         let cut = Act::Say(METADATA, whole[..length].to_vec());
-        let error = client(None, vec![connection([cut])]).cluster().await.unwrap_err();
+        let error = client(None, vec![connection([cut])])
+            .cluster()
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Garbled { .. }), "{length}: {error}");
     }
 }
@@ -202,8 +213,15 @@ async fn no_cut_answer_is_fatal() {
 #[tokio::test]
 async fn a_moved_leader_is_looked_up_again() {
     const NOT_LEADER: i16 = 6;
-    let acts = [metadata(), offset(NOT_LEADER, -1), metadata(), offset(0, 42)];
-    let offsets = client(None, vec![connection(acts)]).offsets(&["t"], At::Latest).await;
+    let acts = [
+        metadata(),
+        offset(NOT_LEADER, -1),
+        metadata(),
+        offset(0, 42),
+    ];
+    let offsets = client(None, vec![connection(acts)])
+        .offsets(&["t"], At::Latest)
+        .await;
     assert_eq!(offsets.unwrap()[&("t".to_owned(), 0)], 42);
 }
 
@@ -211,14 +229,18 @@ async fn a_moved_leader_is_looked_up_again() {
 async fn a_time_behind_the_last_event_is_the_end() {
     let acts = [metadata(), offset(0, -1), offset(0, 7)];
     let at = At::Time(jiff::Timestamp::UNIX_EPOCH);
-    let offsets = client(None, vec![connection(acts)]).offsets(&["t"], at).await;
+    let offsets = client(None, vec![connection(acts)])
+        .offsets(&["t"], at)
+        .await;
     assert_eq!(offsets.unwrap()[&("t".to_owned(), 0)], 7);
 }
 
 #[tokio::test]
 async fn a_leader_that_does_not_come_back_is_told_in_time() {
     let acts = std::iter::repeat_with(|| Act::Say(METADATA, described(5, 5, -1))).take(50);
-    let error = client(None, vec![connection(acts)]).offsets(&["t"], At::Latest).await;
+    let error = client(None, vec![connection(acts)])
+        .offsets(&["t"], At::Latest)
+        .await;
     let error = error.unwrap_err();
     assert_eq!(error.to_string(), "partition 0 of `t` has no leader");
 }
@@ -230,7 +252,10 @@ async fn what_a_topic_lacks_is_told_at_once() {
         (29, "not authorised for the topic `t`"),
     ] {
         let acts = [Act::Say(METADATA, described(code, 0, 1))];
-        let error = client(None, vec![connection(acts)]).topics(&["t"]).await.unwrap_err();
+        let error = client(None, vec![connection(acts)])
+            .topics(&["t"])
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), text);
         assert!(error.hint().is_some());
     }
@@ -241,12 +266,16 @@ async fn every_wrong_port_is_told() {
     let alert = Act::Raw(vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46]);
     let cases: Vec<(Vec<Act>, fn(&Error) -> bool)> = vec![
         (vec![alert], |e| matches!(e, Error::NeedsTls { .. })),
-        (vec![Act::HangUp(VERSIONS)], |e| matches!(e, Error::NeedsTls { .. })),
+        (vec![Act::HangUp(VERSIONS)], |e| {
+            matches!(e, Error::NeedsTls { .. })
+        }),
         (vec![Act::Sleep], |e| matches!(e, Error::Silent { .. })),
         (vec![Act::Raw(b"HTTP/1.1 400 Bad Request".to_vec())], |e| {
             matches!(e, Error::Garbled { .. })
         }),
-        (connection([Act::HangUp(METADATA)]), |e| matches!(e, Error::NeedsSasl { .. })),
+        (connection([Act::HangUp(METADATA)]), |e| {
+            matches!(e, Error::NeedsSasl { .. })
+        }),
     ];
     for (script, expected) in cases {
         let error = client(None, vec![script]).cluster().await.unwrap_err();
@@ -266,7 +295,10 @@ fn todo(mechanism: Mechanism) -> Option<Sasl> {
 }
 
 fn offered(error: i16) -> Act {
-    Act::Say(HANDSHAKE, Body::default().i16(error).i32(1).text("SCRAM-SHA-512").0)
+    Act::Say(
+        HANDSHAKE,
+        Body::default().i16(error).i32(1).text("SCRAM-SHA-512").0,
+    )
 }
 
 fn said(error: i16, words: &[u8]) -> Vec<u8> {
@@ -276,10 +308,19 @@ fn said(error: i16, words: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_refused_user_is_told() {
     let acts = connection([offered(0), Act::Say(AUTHENTICATE, said(58, b""))]);
-    let error = client(todo(Mechanism::Plain), vec![acts]).cluster().await.unwrap_err();
-    assert_eq!(error.to_string(), "the broker one:9092 refused the user `todo` (PLAIN)");
+    let error = client(todo(Mechanism::Plain), vec![acts])
+        .cluster()
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the broker one:9092 refused the user `todo` (PLAIN)"
+    );
     let acts = connection([offered(33)]);
-    let error = client(todo(Mechanism::Plain), vec![acts]).cluster().await.unwrap_err();
+    let error = client(todo(Mechanism::Plain), vec![acts])
+        .cluster()
+        .await
+        .unwrap_err();
     let text = "the broker one:9092 does not offer PLAIN, but SCRAM-SHA-512";
     assert_eq!(error.to_string(), text);
 }
@@ -295,7 +336,10 @@ async fn a_broker_that_does_not_know_the_password_is_an_impostor() {
     });
     let last = Act::Say(AUTHENTICATE, said(0, b"v=AAAA"));
     let acts = connection([offered(0), first, last]);
-    let error = client(todo(Mechanism::ScramSha256), vec![acts]).cluster().await.unwrap_err();
+    let error = client(todo(Mechanism::ScramSha256), vec![acts])
+        .cluster()
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Impostor { .. }), "{error:?}");
 }
 
@@ -309,7 +353,10 @@ async fn a_lost_confirmation_is_not_sent_again() {
     };
     let kafka = client(None, vec![first, second]);
     let error = kafka.produce("t", record).await.unwrap_err();
-    assert!(error.to_string().contains("may be stored or not"), "{error}");
+    assert!(
+        error.to_string().contains("may be stored or not"),
+        "{error}"
+    );
 }
 
 fn batch(base: i64, count: i64) -> Vec<u8> {
@@ -340,7 +387,13 @@ fn batch(base: i64, count: i64) -> Vec<u8> {
 }
 
 fn fetched(error: i16, records: &[u8]) -> Act {
-    let body = Body::default().i32(0).i32(1).text("t").i32(1).i32(0).i16(error);
+    let body = Body::default()
+        .i32(0)
+        .i32(1)
+        .text("t")
+        .i32(1)
+        .i32(0)
+        .i16(error);
     Act::Say(FETCH, body.i64(10).i64(10).i32(0).bytes(records).0)
 }
 
@@ -377,7 +430,9 @@ async fn an_offset_that_is_not_there_is_explained() {
     const OUT_OF_RANGE: i16 = 1;
     let first = connection([metadata(), offset(0, 5), offset(0, 10)]);
     let second = connection([fetched(OUT_OF_RANGE, &[])]);
-    let error = read(&client(None, vec![first, second]), 99, 100).await.unwrap_err();
+    let error = read(&client(None, vec![first, second]), 99, 100)
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "offset 99 of `t` partition 0 does not exist: the partition holds 5 to 9"

@@ -194,7 +194,10 @@ impl Client {
                 // Somebody else, or a lost answer of ours, was faster.
                 None | Some(ResponseError::TopicAlreadyExists) => {}
                 Some(ResponseError::TopicAuthorizationFailed) => {
-                    return Err(about_topic(&topic.name.0, ResponseError::TopicAuthorizationFailed));
+                    return Err(about_topic(
+                        &topic.name.0,
+                        ResponseError::TopicAuthorizationFailed,
+                    ));
                 }
                 Some(code) => {
                     let about = format!("creating the topic `{}`", topic.name.0.as_str());
@@ -290,7 +293,10 @@ impl Client {
         let to = self.controller(deadline).await?;
         let answer = self.call(to, &request, deadline).await?;
         for result in answer.responses {
-            let name = result.name.map(|name| name.0.to_string()).unwrap_or_default();
+            let name = result
+                .name
+                .map(|name| name.0.to_string())
+                .unwrap_or_default();
             match ResponseError::try_from_code(result.error_code) {
                 None | Some(ResponseError::UnknownTopicOrPartition) => {}
                 Some(code) => return Err(about_topic(&name, code)),

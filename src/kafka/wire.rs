@@ -13,8 +13,7 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{
-    Decodable, HeaderVersion, StrBytes, VersionRange,
-    encode_request_header_into_buffer,
+    Decodable, HeaderVersion, StrBytes, VersionRange, encode_request_header_into_buffer,
 };
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -321,7 +320,9 @@ async fn connect(
 
 fn tls_error(address: &Address, source: io::Error) -> Error {
     let address = address.clone();
-    let inner = source.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let inner = source
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
         // A plaintext port either hangs up or answers with something else.
         None | Some(rustls::Error::InvalidMessage(_)) => Error::NotTls { address },

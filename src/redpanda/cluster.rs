@@ -153,7 +153,9 @@ fn moment(value: &Value) -> Option<String> {
                 Value::String(text) => text.parse().ok()?,
                 other => other.as_i64()?,
             };
-            jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+            jiff::Timestamp::from_second(seconds)
+                .ok()
+                .map(|time| time.to_string())
         }
         _ => None,
     }
@@ -175,7 +177,9 @@ impl Cloud {
     pub async fn cluster(&self, id: &str) -> Result<Cluster, Error> {
         const OPERATION: &str = "the cluster";
         let path = format!("/v1/serverless/clusters/{}", escape(id));
-        let value = self.ask(Ask::new(self.control(), Method::GET, path, OPERATION)).await?;
+        let value = self
+            .ask(Ask::new(self.control(), Method::GET, path, OPERATION))
+            .await?;
         Cluster::read(&value).ok_or_else(|| Error::garbled(OPERATION, "it has no identifier"))
     }
 
@@ -218,7 +222,12 @@ impl Cloud {
             "resource_group_id": group,
             "serverless_region": region,
         }});
-        let ask = Ask::new(self.control(), Method::POST, "/v1/serverless/clusters", OPERATION);
+        let ask = Ask::new(
+            self.control(),
+            Method::POST,
+            "/v1/serverless/clusters",
+            OPERATION,
+        );
         let operation = match self.ask(ask.body(body)).await {
             Ok(value) => unwrap(value, "operation"),
             // A lost answer, or another run: it exists under that name.
@@ -255,7 +264,9 @@ impl Cloud {
         let ask = Ask::new(self.control(), Method::GET, path, "the operation");
         let value = unwrap(self.ask(ask).await?, "operation");
         if value["state"] == "STATE_FAILED" {
-            let message = value["error"]["message"].as_str().unwrap_or("no reason given");
+            let message = value["error"]["message"]
+                .as_str()
+                .unwrap_or("no reason given");
             return Err(Error::Failed {
                 name: cluster.to_owned(),
                 message: message.to_owned(),
@@ -268,14 +279,21 @@ impl Cloud {
     async fn resource_group(&self) -> Result<String, Error> {
         const OPERATION: &str = "the resource groups";
         let path = "/v1/resource-groups";
-        let value = self.ask(Ask::new(self.control(), Method::GET, path, OPERATION)).await?;
+        let value = self
+            .ask(Ask::new(self.control(), Method::GET, path, OPERATION))
+            .await?;
         let groups = value["resource_groups"].as_array();
-        let first = groups.into_iter().flatten().find_map(|group| group["id"].as_str());
+        let first = groups
+            .into_iter()
+            .flatten()
+            .find_map(|group| group["id"].as_str());
         if let Some(id) = first {
             return Ok(id.to_owned());
         }
         let ask = Ask::new(self.control(), Method::POST, path, OPERATION);
-        let value = self.ask(ask.body(json!({"resource_group": {"name": GROUP}}))).await?;
+        let value = self
+            .ask(ask.body(json!({"resource_group": {"name": GROUP}})))
+            .await?;
         let made = unwrap(value, "resource_group");
         made["id"]
             .as_str()
@@ -306,7 +324,10 @@ impl Cloud {
     /// The data plane of a cluster that works.
     pub fn data_plane(&self, cluster: &Cluster) -> Result<DataPlane, Error> {
         cluster.check()?;
-        let url = cluster.data_plane.as_deref().and_then(|url| Url::parse(url).ok());
+        let url = cluster
+            .data_plane
+            .as_deref()
+            .and_then(|url| Url::parse(url).ok());
         let url = url.ok_or_else(|| Error::garbled("the cluster", "it has no data plane"))?;
         Ok(DataPlane::new(self.clone(), url))
     }

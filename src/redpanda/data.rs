@@ -151,7 +151,10 @@ impl DataPlane {
 
     /// The names of all users.
     pub async fn users(&self) -> Result<Vec<String>, Error> {
-        let users = self.cloud.list(&self.base, "/v1/users", &[], "users").await?;
+        let users = self
+            .cloud
+            .list(&self.base, "/v1/users", &[], "users")
+            .await?;
         let names = users.iter().filter_map(|user| user["name"].as_str());
         Ok(names.map(str::to_owned).collect())
     }
@@ -172,7 +175,9 @@ impl DataPlane {
             }
             body
         };
-        let ask = self.request(Method::POST, "/v1/users", OPERATION).body(body(true));
+        let ask = self
+            .request(Method::POST, "/v1/users", OPERATION)
+            .body(body(true));
         match self.cloud.ask(ask).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_conflict() => {}
@@ -193,12 +198,16 @@ impl DataPlane {
     /// Makes the access rules that do not exist yet; returns how many those
     /// were.
     pub async fn ensure_acls(&self, acls: &[Acl]) -> Result<usize, Error> {
-        let found = self.cloud.list(&self.base, "/v1/acls", &[], "resources").await?;
+        let found = self
+            .cloud
+            .list(&self.base, "/v1/acls", &[], "resources")
+            .await?;
         let mut made = 0;
         for acl in acls.iter().filter(|acl| !exists(&found, acl)) {
             let words = acl.words().into_iter();
-            let body: serde_json::Map<String, Value> =
-                words.map(|(name, word)| (name.to_owned(), word.into())).collect();
+            let body: serde_json::Map<String, Value> = words
+                .map(|(name, word)| (name.to_owned(), word.into()))
+                .collect();
             let ask = self.request(Method::POST, "/v1/acls", "making an access rule");
             match self.cloud.ask(ask.body(Value::Object(body))).await {
                 Ok(_) => made += 1,
@@ -226,7 +235,10 @@ impl DataPlane {
 
     /// All topics but Redpanda's own.
     pub async fn topics(&self) -> Result<Vec<TopicFacts>, Error> {
-        let topics = self.cloud.list(&self.base, "/v1/topics", &[], "topics").await?;
+        let topics = self
+            .cloud
+            .list(&self.base, "/v1/topics", &[], "topics")
+            .await?;
         let own = topics.iter().filter(|topic| topic["internal"] != true);
         Ok(own
             .filter_map(|topic| {
@@ -242,7 +254,9 @@ impl DataPlane {
     /// made. The replication factor is always three there.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<bool, Error> {
         let body = json!({"name": name, "partition_count": partitions, "replication_factor": 3});
-        let ask = self.request(Method::POST, "/v1/topics", "making the topic").body(body);
+        let ask = self
+            .request(Method::POST, "/v1/topics", "making the topic")
+            .body(body);
         match self.cloud.ask(ask).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),

@@ -108,7 +108,12 @@ struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    fn new(base: &'a Url, method: Method, path: impl Into<String>, operation: &'static str) -> Self {
+    fn new(
+        base: &'a Url,
+        method: Method,
+        path: impl Into<String>,
+        operation: &'static str,
+    ) -> Self {
         Self {
             base,
             method,
@@ -139,9 +144,7 @@ impl Cloud {
         clock: Clock,
     ) -> Result<Self, Error> {
         let mut http = HttpBuilder::new(clock.clone()).trust(trust);
-        let local = |url: &Url| {
-            matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
-        };
+        let local = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if local(&endpoints.api) && local(&endpoints.token) {
             http = http.loopback();
         }
@@ -173,7 +176,11 @@ impl Cloud {
 
     async fn send(&self, ask: &Ask<'_>, token: &Secret) -> Result<Answer, Error> {
         let mut url = ask.base.clone();
-        url.set_path(&format!("{}{}", ask.base.path().trim_end_matches('/'), ask.path));
+        url.set_path(&format!(
+            "{}{}",
+            ask.base.path().trim_end_matches('/'),
+            ask.path
+        ));
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
@@ -183,7 +190,8 @@ impl Cloud {
         let mut bearer = bearer.map_err(|_| Error::garbled("token", "it is no header"))?;
         bearer.set_sensitive(true);
         call.headers.insert(AUTHORIZATION, bearer);
-        call.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        call.headers
+            .insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(body) = &ask.body {
             call.headers
                 .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -226,9 +234,13 @@ impl Cloud {
             .as_str()
             .map(Secret::new)
             .ok_or_else(|| Error::garbled("token", "it holds no access_token"))?;
-        let life = value["expires_in"].as_u64().map_or(LIFE, Duration::from_secs);
+        let life = value["expires_in"]
+            .as_u64()
+            .map_or(LIFE, Duration::from_secs);
         // Tokens live in real time, whatever the rate of the clock.
-        let real = life.saturating_sub(MARGIN).mul_f64(self.shared.clock.rate());
+        let real = life
+            .saturating_sub(MARGIN)
+            .mul_f64(self.shared.clock.rate());
         *kept = Some((token.clone(), self.shared.clock.deadline(real)));
         Ok(token)
     }

@@ -51,12 +51,18 @@ async fn a_cluster_is_made_once_and_waited_for() {
         token(),
         ok(&json!({"serverless_clusters": [], "next_page_token": ""})),
         ok(&json!({"resource_groups": [{"id": "group-1", "name": "default"}]})),
-        reply(202, json!({"operation": {"id": "op1", "resource_id": "d1k9abc"}}).to_string()),
+        reply(
+            202,
+            json!({"operation": {"id": "op1", "resource_id": "d1k9abc"}}).to_string(),
+        ),
         ok(&json!({"serverless_cluster": cluster("STATE_CREATING")})),
         ok(&cluster("STATE_READY")),
     ])
     .await;
-    let made = cloud(&server).ensure_cluster("todo", "eu-central-1", |_| {}).await.unwrap();
+    let made = cloud(&server)
+        .ensure_cluster("todo", "eu-central-1", |_| {})
+        .await
+        .unwrap();
     assert_eq!(made.state, State::Ready);
     assert_eq!(made.brokers.len(), 1);
     assert_eq!(
@@ -71,7 +77,11 @@ async fn a_cluster_is_made_once_and_waited_for() {
         ]
     );
     let seen = server.seen();
-    assert!(seen[0].body.contains("audience=cloudv2-production.redpanda.cloud"));
+    assert!(
+        seen[0]
+            .body
+            .contains("audience=cloudv2-production.redpanda.cloud")
+    );
     assert_eq!(seen[1].header("authorization"), Some("Bearer tok-1"));
     let sent: Value = serde_json::from_str(&seen[3].body).unwrap();
     assert_eq!(sent["serverless_cluster"]["resource_group_id"], "group-1");
@@ -83,7 +93,10 @@ async fn a_suspended_cluster_is_told_with_its_end() {
     suspended["planned_deletion"] = json!({"delete_after": {"seconds": 1_800_000_000}});
     let list = json!({"serverless_clusters": [suspended.clone()]});
     let server = Server::start([token(), ok(&list), ok(&suspended)]).await;
-    let error = cloud(&server).ensure_cluster("todo", "eu-central-1", |_| {}).await.unwrap_err();
+    let error = cloud(&server)
+        .ensure_cluster("todo", "eu-central-1", |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the Redpanda cluster `todo` is suspended, and is deleted with its data after \
@@ -96,7 +109,10 @@ async fn a_suspended_cluster_is_told_with_its_end() {
 async fn an_ended_token_is_renewed_once() {
     let ended = refusal(401, "UNAUTHENTICATED", "REASON_TOKEN_EXPIRED");
     let server = Server::start([token(), ended, token(), ok(&cluster("STATE_READY"))]).await;
-    assert_eq!(cloud(&server).cluster("d1k9abc").await.unwrap().name, "todo");
+    assert_eq!(
+        cloud(&server).cluster("d1k9abc").await.unwrap().name,
+        "todo"
+    );
     assert_eq!(server.seen().len(), 4);
 }
 
@@ -139,8 +155,14 @@ async fn a_user_that_exists_gets_the_new_password() {
     let server = Server::start([token(), ready, exists, ok(&json!({}))]).await;
     let plane = plane(&server).await;
     let password = Secret::new("p");
-    plane.set_user("todo app", &password, Mechanism::ScramSha256).await.unwrap();
-    assert_eq!(lines(&server)[2..], ["POST /v1/users", "PUT /v1/users/todo%20app"]);
+    plane
+        .set_user("todo app", &password, Mechanism::ScramSha256)
+        .await
+        .unwrap();
+    assert_eq!(
+        lines(&server)[2..],
+        ["POST /v1/users", "PUT /v1/users/todo%20app"]
+    );
 }
 
 #[tokio::test]

@@ -99,10 +99,16 @@ pub(super) async fn run(
         partition: stored.partition,
         offset: stored.offset,
         id: event.as_ref().and_then(Event::id).map(str::to_owned),
-        trace: event.as_ref().and_then(Event::trace).map(|trace| trace.trace),
+        trace: event
+            .as_ref()
+            .and_then(Event::trace)
+            .map(|trace| trace.trace),
     };
     settings.ui.document(&document, || {
-        let mut text = format!("{}/{}@{}", document.topic, document.partition, document.offset);
+        let mut text = format!(
+            "{}/{}@{}",
+            document.topic, document.partition, document.offset
+        );
         for (name, value) in [("id", &document.id), ("trace", &document.trace)] {
             if let Some(value) = value {
                 text += &format!(" {name} {value}");
@@ -121,8 +127,9 @@ fn event(args: &PublishArgs, pubsub: &str) -> Result<Event> {
             .hint("quote it for your shell, or publish any text with --raw")
     })?;
     let Value::Object(data) = data else {
-        return Err(CliError::usage("`--data` is JSON, but no object")
-            .hint("publish any text with --raw"));
+        return Err(
+            CliError::usage("`--data` is JSON, but no object").hint("publish any text with --raw")
+        );
     };
     let fields = match data.contains_key("specversion") {
         true => data,
@@ -239,7 +246,13 @@ mod tests {
 
     #[test]
     fn identifiers_are_uuids_of_version_4() {
-        assert_eq!(uuid(&"f".repeat(32)), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert_eq!(uuid(&"0".repeat(32)), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(
+            uuid(&"f".repeat(32)),
+            "ffffffff-ffff-4fff-bfff-ffffffffffff"
+        );
+        assert_eq!(
+            uuid(&"0".repeat(32)),
+            "00000000-0000-4000-8000-000000000000"
+        );
     }
 }

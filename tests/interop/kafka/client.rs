@@ -65,6 +65,14 @@ async fn refused(name: &str, access: KafkaAccess, expected: fn(&Error) -> bool) 
 
 #[tokio::main]
 async fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("lag") => lag().await,
+        Some("scan") => scan().await,
+        _ => whole().await,
+    }
+}
+
+async fn whole() {
     let password = env("KAFKA_PASSWORD");
     let (tls, plain_sasl, plain) = (
         env("KAFKA_SASL_SSL"),
@@ -72,47 +80,123 @@ async fn main() {
         env("KAFKA_PLAINTEXT"),
     );
     println!("every way in");
-    for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
+    for mechanism in [
+        Mechanism::Plain,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha512,
+    ] {
         let sasl = sasl(mechanism, "todo", &password);
-        let cluster = client(access(&tls, Some(ca()), sasl)).cluster().await.unwrap();
+        let cluster = client(access(&tls, Some(ca()), sasl))
+            .cluster()
+            .await
+            .unwrap();
         println!("  {mechanism} over TLS: broker {:?}", cluster.brokers);
     }
     let sha512 = || sasl(Mechanism::ScramSha512, "todo", &password);
-    client(access(&plain_sasl, None, sha512())).cluster().await.unwrap();
+    client(access(&plain_sasl, None, sha512()))
+        .cluster()
+        .await
+        .unwrap();
     client(access(&plain, None, None)).cluster().await.unwrap();
 
     println!("every way to be refused");
     let wrong = sasl(Mechanism::ScramSha256, "todo", "wrong");
-    refused("wrong password", access(&tls, Some(ca()), wrong), |e| matches!(e, Error::Denied { .. })).await;
+    refused("wrong password", access(&tls, Some(ca()), wrong), |e| {
+        matches!(e, Error::Denied { .. })
+    })
+    .await;
     let wrong = sasl(Mechanism::Plain, "todo", "wrong");
-    refused("wrong plain password", access(&tls, Some(ca()), wrong), |e| matches!(e, Error::Denied { .. })).await;
-    refused("closed port", access("localhost:1", None, None), |e| matches!(e, Error::Unreachable { .. })).await;
-    refused("unknown name", access("nowhere.invalid:9092", None, None), |e| matches!(e, Error::Unreachable { .. })).await;
-    refused("plaintext against TLS", access(&tls, None, sha512()), |e| matches!(e, Error::NeedsTls { .. })).await;
-    refused("TLS against plaintext", access(&plain, Some(ca()), None), |e| matches!(e, Error::NotTls { .. })).await;
-    refused("unknown authority", access(&tls, Some(Trust::System), sha512()), |e| matches!(e, Error::Tls { .. })).await;
+    refused(
+        "wrong plain password",
+        access(&tls, Some(ca()), wrong),
+        |e| matches!(e, Error::Denied { .. }),
+    )
+    .await;
+    refused("closed port", access("localhost:1", None, None), |e| {
+        matches!(e, Error::Unreachable { .. })
+    })
+    .await;
+    refused(
+        "unknown name",
+        access("nowhere.invalid:9092", None, None),
+        |e| matches!(e, Error::Unreachable { .. }),
+    )
+    .await;
+    refused("plaintext against TLS", access(&tls, None, sha512()), |e| {
+        matches!(e, Error::NeedsTls { .. })
+    })
+    .await;
+    refused(
+        "TLS against plaintext",
+        access(&plain, Some(ca()), None),
+        |e| matches!(e, Error::NotTls { .. }),
+    )
+    .await;
+    refused(
+        "unknown authority",
+        access(&tls, Some(Trust::System), sha512()),
+        |e| matches!(e, Error::Tls { .. }),
+    )
+    .await;
     let sha256 = sasl(Mechanism::ScramSha256, "todo", &password);
-    refused("mechanism not offered", access(&plain_sasl, None, sha256), |e| matches!(e, Error::Mechanism { .. })).await;
-    refused("no name", access(&plain_sasl, None, None), |e| matches!(e, Error::NeedsSasl { .. })).await;
-    refused("a name nobody asks for", access(&plain, None, sha512()), |e| matches!(e, Error::Mechanism { .. })).await;
+    refused(
+        "mechanism not offered",
+        access(&plain_sasl, None, sha256),
+        |e| matches!(e, Error::Mechanism { .. }),
+    )
+    .await;
+    refused("no name", access(&plain_sasl, None, None), |e| {
+        matches!(e, Error::NeedsSasl { .. })
+    })
+    .await;
+    refused(
+        "a name nobody asks for",
+        access(&plain, None, sha512()),
+        |e| matches!(e, Error::Mechanism { .. }),
+    )
+    .await;
     let by_number = tls.replace("localhost", "127.0.0.1");
-    refused("another name", access(&by_number, Some(ca()), sha512()), |e| matches!(e, Error::Tls { .. })).await;
+    refused(
+        "another name",
+        access(&by_number, Some(ca()), sha512()),
+        |e| matches!(e, Error::Tls { .. }),
+    )
+    .await;
 
     println!("topics");
     let kafka = client(todo());
     let mut spec = TopicSpec::new("task-events", 3);
     spec.settings = BTreeMap::from([("retention.ms".to_owned(), "604800000".to_owned())]);
     let specs = [spec.clone(), TopicSpec::new("reminders", 3)];
-    kafka.delete_topics(&["task-events", "reminders", "nothing"]).await.unwrap();
-    assert_eq!(kafka.create_topics(&specs).await.unwrap(), [Standing::Missing, Standing::Missing]);
-    assert_eq!(kafka.create_topics(&specs).await.unwrap(), [Standing::Same, Standing::Same]);
+    kafka
+        .delete_topics(&["task-events", "reminders", "nothing"])
+        .await
+        .unwrap();
+    assert_eq!(
+        kafka.create_topics(&specs).await.unwrap(),
+        [Standing::Missing, Standing::Missing]
+    );
+    assert_eq!(
+        kafka.create_topics(&specs).await.unwrap(),
+        [Standing::Same, Standing::Same]
+    );
     spec.partitions = 2;
-    spec.settings.insert("cleanup.policy".to_owned(), "compact".to_owned());
+    spec.settings
+        .insert("cleanup.policy".to_owned(), "compact".to_owned());
     println!("  {:?}", kafka.compare_topics(&[spec]).await.unwrap());
     let grown = TopicSpec::new("reminders", 5);
-    println!("  {:?}", kafka.compare_topics(std::slice::from_ref(&grown)).await.unwrap());
+    println!(
+        "  {:?}",
+        kafka
+            .compare_topics(std::slice::from_ref(&grown))
+            .await
+            .unwrap()
+    );
     kafka.grow_topic("reminders", 5).await.unwrap();
-    assert_eq!(kafka.compare_topics(&[grown]).await.unwrap(), [Standing::Same]);
+    assert_eq!(
+        kafka.compare_topics(&[grown]).await.unwrap(),
+        [Standing::Same]
+    );
     let missing = kafka.topics(&["missing"]).await.unwrap_err();
     assert!(matches!(missing, Error::TopicMissing { .. }), "{missing}");
 
@@ -144,30 +228,112 @@ async fn main() {
     }
     assert_eq!(seen, 100);
     let beyond = BTreeMap::from([(("task-events".to_owned(), 0), 1_000_000)]);
-    let mut scan = kafka.scan(&ScanPlan { from: beyond, until: BTreeMap::new() });
+    let mut scan = kafka.scan(&ScanPlan {
+        from: beyond,
+        until: BTreeMap::new(),
+    });
     let error = scan.next().await.unwrap_err();
     println!("  {error}");
     assert!(matches!(error, Error::OutOfRange { .. }));
     let now = Clock::default().now();
-    let latest = kafka.offsets(&["task-events"], At::Time(now)).await.unwrap();
+    let latest = kafka
+        .offsets(&["task-events"], At::Time(now))
+        .await
+        .unwrap();
     assert_eq!(latest.values().sum::<i64>(), 100);
 
     println!("a guest");
-    let guest = client(access(&tls, Some(ca()), sasl(Mechanism::ScramSha512, "guest", &password)));
+    let guest = client(access(
+        &tls,
+        Some(ca()),
+        sasl(Mechanism::ScramSha512, "guest", &password),
+    ));
     for error in [
         guest.topics(&["task-events"]).await.unwrap_err(),
         guest.lag("todo-backend").await.unwrap_err(),
-        guest.create_topics(&[TopicSpec::new("more", 1)]).await.unwrap_err(),
+        guest
+            .create_topics(&[TopicSpec::new("more", 1)])
+            .await
+            .unwrap_err(),
     ] {
         println!("  {error} ({})", error.hint().unwrap_or_default());
         assert!(matches!(error, Error::NotAuthorised { .. }), "{error:?}");
     }
+}
 
-    println!("groups");
-    for name in kafka.groups().await.unwrap() {
-        println!("  {:?}", kafka.group(&name).await.unwrap());
-        for lag in kafka.lag(&name).await.unwrap() {
-            println!("  {lag:?}: {} behind", lag.behind());
+/// After a group has read 40 of the 100 events.
+async fn lag() {
+    println!("a consumer group");
+    let kafka = client(todo());
+    assert!(
+        kafka
+            .groups()
+            .await
+            .unwrap()
+            .contains(&"todo-backend".to_owned())
+    );
+    let group = kafka.group("todo-backend").await.unwrap();
+    let lag = kafka.lag("todo-backend").await.unwrap();
+    let behind: i64 = lag.iter().map(todoctl::kafka::Lag::behind).sum();
+    println!("  {group:?}, {behind} behind");
+    assert_eq!(behind, 60);
+    assert_eq!(group.state, "Empty");
+    assert_eq!(kafka.lag("nobody").await.unwrap(), []);
+}
+
+/// Reads the topic `scan` from its beginning to its end, after it was filled
+/// with a million events.
+async fn scan() {
+    const TOPIC: &str = "scan";
+    let kafka = client(access(&env("KAFKA_PLAINTEXT"), None, None));
+    let kafka = kafka.with_patience(Duration::from_secs(60));
+    let made = kafka
+        .create_topics(&[TopicSpec::new(TOPIC, 3)])
+        .await
+        .unwrap();
+    if made == [Standing::Missing] {
+        for batch in 0..1000 {
+            let record = |i: i32| NewRecord {
+                key: Some(format!("task-{i}").into()),
+                value: event(i).into(),
+                partition: Some(batch % 3),
+                ..NewRecord::default()
+            };
+            let records = (batch * 1000..(batch + 1) * 1000).map(record).collect();
+            kafka.produce_all(TOPIC, records).await.unwrap();
         }
     }
+    let before = Instant::now();
+    let from = kafka.offsets(&[TOPIC], At::Earliest).await.unwrap();
+    let until = kafka.offsets(&[TOPIC], At::Latest).await.unwrap();
+    let mut scan = kafka.scan(&ScanPlan { from, until });
+    let (mut events, mut bytes) = (0, 0);
+    while let Some(chunk) = scan.next().await.unwrap() {
+        let each = |record: todoctl::kafka::Record<'_>| {
+            events += 1;
+            bytes += record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+            true
+        };
+        chunk.each(each).unwrap();
+    }
+    let seconds = before.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
+    println!("{events} events, {bytes} bytes in {seconds:.2} s, {peak}");
+}
+
+/// An event as Dapr writes it.
+fn event(n: i32) -> String {
+    serde_json::json!({
+        "specversion": "1.0", "id": format!("e-{n}"), "source": "todo-backend",
+        "type": "com.dapr.event.sent", "datacontenttype": "application/json",
+        "time": "2026-11-22T02:00:00Z", "topic": "task-events", "pubsubname": "kafka-pubsub",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "",
+        "data": {"task_id": n, "user_id": "u-1", "title": "buy milk", "completed": false},
+    })
+    .to_string()
 }
