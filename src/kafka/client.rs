@@ -135,6 +135,8 @@ impl Attempts<'_> {
 
 impl Client {
     /// A client of that Kafka. Fails only when the authorities cannot be used.
+    ///
+    /// Brokers live in real time: a fast clock needs a floor for its limits.
     pub fn new(access: KafkaAccess, clock: Clock) -> Result<Self, Error> {
         Ok(Self {
             shared: Arc::new(Shared::new(access, clock)?),

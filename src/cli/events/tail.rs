@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,6 +51,9 @@ pub(super) struct TailArgs {
     follow: bool,
 }
 
+/// A Kafka that answered once may be away for so long.
+const AWAY: Duration = Duration::from_secs(30);
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -57,7 +61,7 @@ enum Place {
     Latest,
     Offset(i64),
     Time(Timestamp),
-    Ago(std::time::Duration),
+    Ago(Duration),
 }
 
 fn place(text: &str) -> std::result::Result<Place, String> {
@@ -89,6 +93,12 @@ pub(super) async fn run(
     client: &Client,
     clock: &Clock,
 ) -> Result {
+    if settings.ui.options().format == Format::Yaml {
+        return Err(
+            CliError::usage("events come one after the other, which YAML cannot do")
+                .hint("use -o json for JSON lines"),
+        );
+    }
     let topics = match args.topics.is_empty() {
         true => super::topics_of(profile),
         false => args.topics.clone(),
@@ -107,7 +117,8 @@ pub(super) async fn run(
         left: args.max.unwrap_or(u64::MAX),
         text: String::new(),
     };
-    let mut scan = client.scan(&ScanPlan { from, until });
+    let patient = client.with_patience(client.patience().max(AWAY));
+    let mut scan = patient.scan(&ScanPlan { from, until });
     while printer.left > 0 {
         let chunk = tokio::select! {
             biased;
@@ -374,7 +385,7 @@ mod tests {
             ("-1", None),
             ("2026-11-22T02:00:00Z", Some(Place::Time(time))),
             ("2026-11-22T03:00:00+01:00", Some(Place::Time(time))),
-            ("15m", Some(Place::Ago(std::time::Duration::from_mins(15)))),
+            ("15m", Some(Place::Ago(Duration::from_mins(15)))),
             ("soon", None),
         ];
         for (text, expected) in cases {
