@@ -374,7 +374,7 @@ fn batch(base: i64, count: i64) -> Vec<u8> {
             timestamp: 0,
             key: None,
             value: Some(Bytes::from(offset.to_string())),
-            headers: Default::default(),
+            headers: std::iter::empty().collect(),
         })
         .collect();
     let mut bytes = bytes::BytesMut::new();

@@ -208,7 +208,7 @@ impl Wire {
                 source: (source.kind() != io::ErrorKind::UnexpectedEof).then_some(source),
             }),
             Ok(Err(ReadError::Tls)) if stage == Stage::Versions => Err(Error::NeedsTls { address }),
-            Ok(Err(ReadError::Tls | ReadError::Length(_))) => Err(Error::Garbled {
+            Ok(Err(ReadError::Tls | ReadError::Length)) => Err(Error::Garbled {
                 address,
                 what: "an answer of an impossible length".to_owned(),
             }),
@@ -262,7 +262,8 @@ enum ReadError {
     Io(io::Error),
     /// The first bytes are a TLS record.
     Tls,
-    Length(#[expect(dead_code, reason = "shown when debugging")] i32),
+    /// No answer is that long.
+    Length,
 }
 
 impl From<io::Error> for ReadError {
@@ -278,9 +279,8 @@ async fn read_frame(stream: &mut BoxedStream) -> Result<Bytes, ReadError> {
         return Err(ReadError::Tls);
     }
     let signed = i32::from_be_bytes(prefix);
-    let length = match usize::try_from(signed) {
-        Ok(length @ 4..=LONGEST_ANSWER) => length,
-        _ => return Err(ReadError::Length(signed)),
+    let Ok(length @ 4..=LONGEST_ANSWER) = usize::try_from(signed) else {
+        return Err(ReadError::Length);
     };
     let mut frame = BytesMut::with_capacity(length);
     while frame.len() < length {

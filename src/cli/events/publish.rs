@@ -23,7 +23,7 @@ pub(super) struct PublishArgs {
     /// Topic to publish to
     topic: String,
     /// Content of the event, a JSON object; one with `specversion` is taken for
-    /// a whole CloudEvent
+    /// a whole event in its envelope
     #[arg(long, value_name = "JSON")]
     data: String,
     /// Type of the event
@@ -133,7 +133,7 @@ fn event(args: &PublishArgs, pubsub: &str) -> Result<Event> {
     };
     let fields = match data.contains_key("specversion") {
         true => data,
-        false => envelope(args, pubsub, data)?,
+        false => envelope(args, pubsub, &data)?,
     };
     let event = Event::from_fields(fields);
     if event.is_valid() {
@@ -151,7 +151,7 @@ fn event(args: &PublishArgs, pubsub: &str) -> Result<Event> {
 fn envelope(
     args: &PublishArgs,
     pubsub: &str,
-    data: Map<String, Value>,
+    data: &Map<String, Value>,
 ) -> Result<Map<String, Value>> {
     let trace = TraceParent {
         trace: random_hex(16)?,

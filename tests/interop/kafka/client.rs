@@ -1,9 +1,16 @@
 //! todoctl's Kafka client against a real Apache Kafka. `tests/interop/run kafka`
 //! starts the broker and runs this; `cargo test` alone leaves it out.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test with a main of its own, which tells how far it is"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use todoctl::clock::Clock;
@@ -51,12 +58,12 @@ fn todo() -> KafkaAccess {
 }
 
 async fn refused(name: &str, access: KafkaAccess, expected: fn(&Error) -> bool) {
-    let before = Instant::now();
-    let error = match Client::new(access, Clock::default()) {
+    let clock = Clock::default();
+    let error = match Client::new(access, clock.clone()) {
         Ok(client) => client.cluster().await.unwrap_err(),
         Err(error) => error,
     };
-    let took = before.elapsed();
+    let took = clock.elapsed();
     let hint = error.hint().unwrap_or_default();
     println!("  {name}: {error} ({hint}) in {:.1} s", took.as_secs_f64());
     assert!(expected(&error), "{name}: {error:?}");
@@ -303,7 +310,7 @@ async fn scan() {
             kafka.produce_all(TOPIC, records).await.unwrap();
         }
     }
-    let before = Instant::now();
+    let clock = Clock::default();
     let from = kafka.offsets(&[TOPIC], At::Earliest).await.unwrap();
     let until = kafka.offsets(&[TOPIC], At::Latest).await.unwrap();
     let mut scan = kafka.scan(&ScanPlan { from, until });
@@ -316,7 +323,7 @@ async fn scan() {
         };
         chunk.each(each).unwrap();
     }
-    let seconds = before.elapsed().as_secs_f64();
+    let seconds = clock.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status
         .lines()
