@@ -26,17 +26,23 @@ pub mod oci;
 pub mod redpanda;
 
 // Floor 3: pure engines. No network.
+pub mod dapr;
 pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the way to Kafka, and the step engine, which knows no cloud.
+// Floors 4 and 5: the way to Kafka, the step engine, which knows no cloud, and
+// releases with their charts, which know no steps.
 pub mod backbone;
+pub mod charts;
 pub mod engine;
+pub mod images;
 pub mod journal;
 pub mod plan;
+pub mod release;
 
 // Floor 6: what todoctl does.
+pub mod observe;
 pub mod steps;
 
 // Floors 7 and 8: how people see it.

@@ -6,6 +6,7 @@
 //! that sends it reads [`Manifest::body`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
@@ -135,6 +136,65 @@ impl Manifest {
             "Ingress" => 8,
             _ => 6,
         }
+    }
+}
+
+/// A change to rendered objects that is no part of the chart they come from:
+/// explicit, and named so that its effect can be told.
+#[derive(Clone)]
+pub struct Edit {
+    name: &'static str,
+    change: Arc<Change>,
+}
+
+type Change = dyn Fn(&mut Value) -> bool + Send + Sync;
+
+impl Edit {
+    /// A change by its name, such as `one scheduler`. The function tells
+    /// whether it changed the object.
+    pub fn new(
+        name: &'static str,
+        change: impl Fn(&mut Value) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            change: Arc::new(change),
+        }
+    }
+
+    /// What it is called in progress and reports.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Changes an object; true when it did.
+    pub fn apply(&self, object: &mut Value) -> bool {
+        (self.change)(object)
+    }
+
+    /// Makes all changes to all objects. What was changed comes back as
+    /// `name: Kind namespace/name`.
+    pub fn apply_all(
+        edits: &[Self],
+        manifests: Vec<Manifest>,
+    ) -> Result<(Vec<Manifest>, Vec<String>), ManifestError> {
+        let mut log = Vec::new();
+        let mut out = Vec::with_capacity(manifests.len());
+        for mut manifest in manifests {
+            for edit in edits {
+                if edit.apply(&mut manifest.body) {
+                    log.push(format!("{}: {manifest}", edit.name));
+                }
+            }
+            out.push(Manifest::new(manifest.body)?);
+        }
+        Ok((out, log))
+    }
+}
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Edit({})", self.name)
     }
 }
 

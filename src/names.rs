@@ -173,6 +173,10 @@ names! {
                 && !t.starts_with(|c: char| c.is_ascii_digit())
                 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         };
+    /// The name of a Helm release.
+    ReleaseName: "release name", "release-name",
+        "lower-case letters, digits and `-`, first and last no `-`, at most 53 characters",
+        |t| t.len() <= 53 && dns_label(t);
     /// The name of a Kubernetes object, such as a Dapr component.
     ObjectName: "object name", "object-name",
         "lower-case letters, digits, `-` and `.`, first and last a letter or digit, at most 253 characters",

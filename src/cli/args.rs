@@ -94,10 +94,18 @@ pub enum Command {
     Down(DownArgs),
     /// Show what exists
     Status,
+    /// Show the logs of all replicas and sidecars, in order of time
+    Logs(super::logs::LogsArgs),
+    /// Show the revisions of the app's release, or of another
+    History(super::history::HistoryArgs),
+    /// Go back to a revision of the app's release, or of another
+    Rollback(super::history::RollbackArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
     Token(TokenArgs),
+    /// Set, list and rotate the app's secrets
+    Secrets(super::secrets::SecretsArgs),
     /// Run the embedded rehearsal world on its own
     Sandbox(super::sandbox::SandboxArgs),
     /// Watch, publish and survey events, by plain Kafka
@@ -122,7 +130,7 @@ pub enum Command {
 }
 
 /// Arguments of `up`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct UpArgs {
     /// Apply exactly this saved plan, or refuse when the world has moved
     #[arg(value_name = "PLAN")]
@@ -253,12 +261,10 @@ pub struct ProfileArgs {
 impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
-        match self {
-            Self::Up(args) => !args.dry_run,
-            Self::Down(_) => true,
-            Self::Events(args) => args.follows(),
-            _ => false,
-        }
+        matches!(self, Self::Up(args) if !args.dry_run)
+            || matches!(self, Self::Down(_) | Self::Logs(_))
+            || matches!(self, Self::Secrets(args) if args.rotates())
+            || self.follows()
     }
 
     /// Whether being interrupted is how the command ends.
@@ -289,6 +295,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number * 60)),
         "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err(format!("`{unit}` is not s, m or h")),
+        "d" => Ok(Duration::from_secs(number * 86_400)),
+        _ => Err(format!("`{unit}` is not s, m, h or d")),
     }
 }

@@ -1,17 +1,18 @@
 //! `todoctl render` and `todoctl why`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::args::WhyArgs;
 use super::error::{CliError, Result};
 use super::exit::Exit;
-use super::render::{self, Output, RenderArgs};
+use super::render::{self, DryRun, Output, RenderArgs, RenderCx};
 use super::session::{self, Purpose};
 use super::settings::Settings;
+use crate::clock::Clock;
 use crate::files::{self, Access};
 use crate::helm::why::{Answer, Dependence, Place, Question, Setter};
 use crate::manifest::Manifest;
@@ -19,12 +20,17 @@ use crate::steps;
 use crate::ui::{Format, Paint, Style};
 
 /// Prints a chart's manifests, or those of the profile.
-pub(super) async fn render(settings: &Settings, mut args: RenderArgs) -> Result {
+pub(super) async fn render(
+    settings: &Settings,
+    mut args: RenderArgs,
+    cancel: CancellationToken,
+) -> Result {
     if args.chart.is_none() {
         return profile(settings, &args);
     }
     args.values.set.clone_from(&settings.sets);
-    let output = render::run(&args, BTreeMap::new())
+    let cx = context(settings, &args, cancel).await?;
+    let output = render::run(&args, &cx)
         .await
         .map_err(|error| CliError::failed("cannot render the chart").caused_by(&error))?;
     match output {
@@ -36,6 +42,23 @@ pub(super) async fn render(settings: &Settings, mut args: RenderArgs) -> Result 
         }
     }
     Ok(Exit::Done)
+}
+
+/// What a chart is rendered with: the profile's cluster, when templates may
+/// ask it.
+async fn context(
+    settings: &Settings,
+    args: &RenderArgs,
+    cancel: CancellationToken,
+) -> Result<RenderCx> {
+    let mut cx = RenderCx {
+        clock: Clock::new(1.0, cancel.clone()),
+        ..RenderCx::default()
+    };
+    if args.dry_run == DryRun::Server {
+        cx.cluster = Some(session::cluster(settings, cancel).await?);
+    }
+    Ok(cx)
 }
 
 /// Every manifest that `up` applies besides charts, offline. Secret values are
@@ -97,7 +120,11 @@ struct FieldDocument {
 }
 
 /// Says where the fields of an object come from.
-pub(super) async fn why(settings: &Settings, mut args: WhyArgs) -> Result {
+pub(super) async fn why(
+    settings: &Settings,
+    mut args: WhyArgs,
+    cancel: CancellationToken,
+) -> Result {
     args.render.values.set.clone_from(&settings.sets);
     let Some((kind, name)) = args.object.split_once('/') else {
         return Err(
@@ -113,7 +140,12 @@ pub(super) async fn why(settings: &Settings, mut args: WhyArgs) -> Result {
         name: name.to_owned(),
         field: args.field.clone(),
     };
-    let answer = render::why(&args.render, BTreeMap::new(), &question)
+    if args.render.dry_run == DryRun::Server {
+        return Err(CliError::usage("`why` renders on this machine alone")
+            .hint("leave --dry-run=server out"));
+    }
+    let cx = context(settings, &args.render, cancel).await?;
+    let answer = render::why(&args.render, &cx, &question)
         .await
         .map_err(|error| CliError::failed("cannot tell").caused_by(&error))?;
     let document: Vec<_> = answer

@@ -5,17 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use url::Url;
 
+use crate::charts::{self, LiveError};
+use crate::clock::Clock;
 use crate::files::{self, Access};
-use crate::helm::chart::{Chart, ChartError};
+use crate::helm::chart::Chart;
 use crate::helm::manifest::{Generation, ManifestError};
 use crate::helm::render::{PrintOptions, RenderError, RenderOptions, Rendered, render};
 use crate::helm::repo::cache::Cache;
 use crate::helm::repo::http::Http;
+use crate::helm::repo::load::{self, LoadError};
 use crate::helm::repo::reference::{ChartRef, Hints, ReferenceError};
-use crate::helm::repo::{Puller, RepoError};
+use crate::helm::repo::{Fetch as _, FetchError, Puller, RepoError, Request};
 use crate::helm::values::Layers;
+use crate::helm::values::schema::Fetched;
 use crate::helm::why::{Answer, Question, WhyError, explain};
+use crate::k8s::Kube;
+use crate::net::TrustError;
+use crate::profile::ChartDigest;
+
+/// The largest values file that is fetched.
+const MAX_VALUES: u64 = 16 * 1024 * 1024;
 
 /// Print what a chart renders to
 #[expect(
@@ -69,15 +80,48 @@ pub struct RenderArgs {
     /// A version or range of the chart
     #[arg(long, value_name = "RANGE", default_value = "")]
     pub version: String,
+    /// The SHA-256 that the packed chart must have
+    #[arg(long, value_name = "SHA256", value_parser = digest)]
+    pub digest: Option<String>,
     /// The repository that --chart NAME is looked up in
     #[arg(long, value_name = "URL")]
     pub repo: Option<String>,
+    /// Whether templates may ask the profile's cluster for its versions and for
+    /// what `lookup` finds
+    #[arg(long, value_name = "WHERE", default_value = "client")]
+    pub dry_run: DryRun,
+}
+
+/// Where a rendering takes place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DryRun {
+    /// On this machine alone.
+    #[default]
+    Client,
+    /// With a look at the cluster.
+    Server,
+}
+
+/// The text of a digest, with its prefix.
+fn digest(text: &str) -> Result<String, crate::names::NameError> {
+    text.parse::<ChartDigest>().map(|digest| digest.to_string())
+}
+
+/// What rendering needs besides its arguments.
+#[derive(Clone, Default)]
+pub struct RenderCx {
+    /// The short names that REPO/NAME may use.
+    pub repositories: BTreeMap<String, String>,
+    /// The clock that waits go by.
+    pub clock: Clock,
+    /// The cluster that templates may ask.
+    pub cluster: Option<Kube>,
 }
 
 /// Values as helm takes them
 #[derive(Debug, Clone, Default, Args)]
 pub struct ValueArgs {
-    /// A values file; later ones win
+    /// A values file, or its https:// address; later ones win
     #[arg(short = 'f', long = "values", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The global `--set`, which names the chart's values here.
@@ -108,6 +152,7 @@ impl ValueArgs {
             strings: self.set_string.clone(),
             file_values: self.set_file.clone(),
             literals: self.set_literal.clone(),
+            fetched: BTreeMap::new(),
         }
     }
 }
@@ -130,18 +175,29 @@ pub enum RenderCommandError {
     /// The chart's name leads nowhere.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// The chart cannot be fetched.
+    /// The chart cannot be had.
     #[error(transparent)]
-    Repo(#[from] RepoError),
+    Load(#[from] LoadError),
     /// The HTTP client cannot be made.
     #[error("cannot make an HTTP client")]
-    Client(#[from] reqwest::Error),
-    /// The chart cannot be loaded.
-    #[error(transparent)]
-    Chart(#[from] ChartError),
+    Client(#[from] TrustError),
+    /// A values file cannot be fetched.
+    #[error("cannot fetch {0}")]
+    Values(String, #[source] FetchError),
+    /// A values file's server has not got it.
+    #[error("{url} answered {status}")]
+    Status {
+        /// The file's address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// The chart cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// The chart cannot be rendered against the cluster.
+    #[error(transparent)]
+    Live(#[from] LiveError),
     /// What was rendered cannot be printed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -158,13 +214,9 @@ pub enum RenderCommandError {
     Outside(String),
 }
 
-/// Renders the chart of the arguments. `repositories` are the short names that
-/// REPO/NAME may use.
-pub async fn run(
-    args: &RenderArgs,
-    repositories: BTreeMap<String, String>,
-) -> Result<Output, RenderCommandError> {
-    let result = render_chart(args, repositories).await?;
+/// Renders the chart of the arguments.
+pub async fn run(args: &RenderArgs, cx: &RenderCx) -> Result<Output, RenderCommandError> {
+    let result = render_chart(args, cx).await?;
     let print = PrintOptions {
         include_crds: args.include_crds,
         skip_tests: args.skip_tests,
@@ -180,20 +232,25 @@ pub async fn run(
 /// Fetches, loads and renders the chart of the arguments.
 pub async fn render_chart(
     args: &RenderArgs,
-    repositories: BTreeMap<String, String>,
+    cx: &RenderCx,
 ) -> Result<Rendered, RenderCommandError> {
-    let chart = load(args, repositories).await?;
-    Ok(render(chart, &options(args))?)
+    let chart = load(args, cx).await?;
+    let options = options(args, cx, &chart).await?;
+    match &cx.cluster {
+        Some(kube) => Ok(charts::render(chart, options, kube).await?),
+        None => Ok(render(chart, &options)?),
+    }
 }
 
 /// Explains an object of the arguments' chart.
 pub async fn why(
     args: &RenderArgs,
-    repositories: BTreeMap<String, String>,
+    cx: &RenderCx,
     question: &Question,
 ) -> Result<Answer, WhyCommandError> {
-    let chart = load(args, repositories).await?;
-    Ok(explain(chart, &options(args), question)?)
+    let chart = load(args, cx).await?;
+    let options = options(args, cx, &chart).await?;
+    Ok(explain(chart, &options, question)?)
 }
 
 /// Why there is no explanation.
@@ -207,12 +264,21 @@ pub enum WhyCommandError {
     Why(#[from] WhyError),
 }
 
-fn options(args: &RenderArgs) -> RenderOptions {
-    RenderOptions {
+async fn options(
+    args: &RenderArgs,
+    cx: &RenderCx,
+    chart: &Chart,
+) -> Result<RenderOptions, RenderCommandError> {
+    let schemas = match args.skip_schema_validation {
+        true => Fetched::new(),
+        false => charts::fetch_schemas(chart, &cx.clock).await?,
+    };
+    Ok(RenderOptions {
+        schemas,
         release_name: args.release.clone(),
         namespace: args.namespace.clone(),
         is_upgrade: args.is_upgrade,
-        values: args.values.layers(),
+        values: with_fetched(args.values.layers(), cx).await?,
         kube_version: args.kube_version.clone(),
         api_versions: args.api_versions.clone(),
         skip_schema: args.skip_schema_validation,
@@ -222,26 +288,54 @@ fn options(args: &RenderArgs) -> RenderOptions {
             Generation::Current
         },
         ..RenderOptions::default()
-    }
+    })
 }
 
-async fn load(
-    args: &RenderArgs,
-    repositories: BTreeMap<String, String>,
-) -> Result<Chart, RenderCommandError> {
+/// Fetches the values files that are named by an address.
+async fn with_fetched(mut layers: Layers, cx: &RenderCx) -> Result<Layers, RenderCommandError> {
+    let addresses = layers.addresses();
+    if addresses.is_empty() {
+        return Ok(layers);
+    }
+    let http = Http::new(cx.clock.clone())?;
+    for address in addresses {
+        let text = address.to_string_lossy().into_owned();
+        let url = Url::parse(&text).map_err(|_| RepoError::Address(text.clone()));
+        let request = Request {
+            url: url.map_err(LoadError::Repo)?,
+            headers: http::HeaderMap::new(),
+            limit: MAX_VALUES,
+        };
+        let answer = http.get(request).await;
+        let answer = answer.map_err(|error| RenderCommandError::Values(text.clone(), error))?;
+        if answer.status != 200 {
+            return Err(RenderCommandError::Status {
+                url: text,
+                status: answer.status,
+            });
+        }
+        layers.fetched.insert(address, answer.body);
+    }
+    Ok(layers)
+}
+
+async fn load(args: &RenderArgs, cx: &RenderCx) -> Result<Chart, RenderCommandError> {
     let name = args.chart.as_deref().ok_or(RenderCommandError::NoChart)?;
     let hints = Hints {
         version: args.version.clone(),
         repository: args.repo.clone(),
-        known: repositories,
+        known: cx.repositories.clone(),
     };
     match ChartRef::parse(name, &hints)? {
-        ChartRef::Path(path) => Ok(Chart::load(&path)?),
-        ChartRef::Repository(wanted) => {
-            let cache = Cache::standard().map_err(RepoError::Cache)?;
-            let puller = Puller::new(Arc::new(Http::new()?), cache);
-            let archive = puller.pull(&wanted).await?.packed;
-            Ok(Chart::from_archive(&archive)?)
+        ChartRef::Path(path) => {
+            let digest = args.digest.as_deref();
+            Ok(load::from_path(&path, &args.version, digest)?)
+        }
+        ChartRef::Repository(mut wanted) => {
+            wanted.digest.clone_from(&args.digest);
+            let cache = Cache::standard().map_err(|error| LoadError::Repo(error.into()))?;
+            let puller = Puller::new(Arc::new(Http::new(cx.clock.clone())?), cache);
+            Ok(load::from_repository(&puller, &wanted).await?)
         }
     }
 }

@@ -251,6 +251,17 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
         .map_err(SandboxError::from)?;
     profile.endpoints.oci = Some(world.oci_endpoint);
     profile.endpoints.clock_rate = world.clock_rate;
+    if profile.endpoints.charts.is_none() {
+        profile.endpoints.charts = Some(world.charts_endpoint);
+        // The stand-ins are not the official archives.
+        for chart in [
+            &mut profile.dapr.chart,
+            &mut profile.ingress.chart,
+            &mut profile.kafka.strimzi.chart,
+        ] {
+            chart.digest = None;
+        }
+    }
     if let Some(cloud) = &mut profile.cloud {
         cloud.config_file = world.oci_config.display().to_string();
         "DEFAULT".clone_into(&mut cloud.config_profile);

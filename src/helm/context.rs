@@ -66,7 +66,9 @@ fn chart_into(
     data.set("Subcharts", children.clone());
     for child in &chart.dependencies {
         let child_path = format!("{path}/charts/{}", child.name());
+        // The same map: its parent sees what a sub-chart sets in it.
         let child_values = table(&values, child.name()).unwrap_or_default();
+        let child_values = child_values.seen_as(MapType::Values);
         let context = chart_into(child, &child_path, false, child_values, shared, found);
         children.set(child.name(), context);
     }

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::error::{Cause, ExecError, TemplateError};
 use super::funcs::FnError;
-use super::gotime::Time;
+use super::gotime::{self, Time};
 use super::template::ast::{Pos, Source, Tree};
 use super::template::exec::{self, Fault, Scope};
 use super::template::stack::StackGuard;
@@ -83,6 +85,8 @@ pub struct Options {
     pub lookup: Option<Box<dyn Lookup>>,
     /// What `now` returns; the system's time when absent.
     pub clock: Option<Box<Clock>>,
+    /// The zone that is local; the machine's when absent.
+    pub zone: Option<TimeZone>,
     /// Fills a buffer with random bytes; the system's source when absent.
     pub random: Option<Box<Random>>,
     /// A missing key is an error.
@@ -492,8 +496,13 @@ impl<'e> Run<'e> {
     pub(crate) fn now(&self) -> Time {
         match &self.options.clock {
             Some(clock) => clock(),
-            None => system_now(),
+            None => system_now().in_tz(&self.zone()),
         }
+    }
+
+    /// The zone that is local.
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.options.zone.clone().unwrap_or_else(gotime::local_zone)
     }
 
     /// Fills a buffer with random bytes.

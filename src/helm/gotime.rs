@@ -47,6 +47,11 @@ pub struct Civil {
     pub year_day: u16,
 }
 
+/// The zone of this machine; UTC when that is not known.
+pub fn local_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
 impl Time {
     /// An instant shown in UTC.
     pub fn utc(unix: i64, nanos: u32) -> Self {
@@ -58,20 +63,29 @@ impl Time {
         }
     }
 
-    /// The same instant shown in a named zone; `None` when it is unknown.
-    pub fn in_zone(&self, name: &str) -> Option<Self> {
-        if matches!(name, "" | "UTC" | "Local") {
-            return Some(Self::utc(self.unix, self.nanos));
+    /// The same instant shown in a named zone, where `Local` is `local`;
+    /// `None` when it is unknown.
+    pub fn in_zone(&self, name: &str, local: &TimeZone) -> Option<Self> {
+        match name {
+            "" | "UTC" => Some(Self::utc(self.unix, self.nanos)),
+            "Local" => Some(self.in_tz(local)),
+            name => Some(self.in_tz(&TimeZone::get(name).ok()?)),
         }
-        let zone = TimeZone::get(name).ok()?;
-        let timestamp = Timestamp::from_second(self.unix).ok()?;
+    }
+
+    /// The same instant shown in a zone.
+    #[must_use]
+    pub fn in_tz(&self, zone: &TimeZone) -> Self {
+        let Ok(timestamp) = Timestamp::from_second(self.unix) else {
+            return Self::utc(self.unix, self.nanos);
+        };
         let info = zone.to_offset_info(timestamp);
-        Some(Self {
+        Self {
             unix: self.unix,
             nanos: self.nanos,
             offset: info.offset().seconds(),
             zone: info.abbreviation().to_owned(),
-        })
+        }
     }
 
     /// Calendar and clock in the time's own zone.
@@ -262,10 +276,54 @@ mod tests {
 
     #[test]
     fn layouts_parse_as_in_go() {
-        let time = parse("2006-01-02 15:04:05", "2024-02-29 12:30:00").unwrap();
+        let time = parse("2006-01-02 15:04:05", "2024-02-29 12:30:00", &TimeZone::UTC).unwrap();
         assert_eq!(time.to_rfc3339(), "2024-02-29T12:30:00Z");
-        let time = parse("2006-01-02T15:04:05Z07:00", "2024-01-01T00:00:00+02:00").unwrap();
+        let time = parse(
+            "2006-01-02T15:04:05Z07:00",
+            "2024-01-01T00:00:00+02:00",
+            &TimeZone::UTC,
+        )
+        .unwrap();
         assert_eq!(time.unix, 1_704_060_000);
-        assert!(parse("2006-01-02", "2024-13-01").is_err());
+        assert!(parse("2006-01-02", "2024-13-01", &TimeZone::UTC).is_err());
+    }
+
+    #[test]
+    fn times_without_an_offset_are_local() {
+        let zone = TimeZone::get("America/New_York").unwrap();
+        let layout = "2006-01-02 15:04 MST";
+        for (layout, text, want) in [
+            (
+                "2006-01-02 15:04",
+                "2024-07-01 12:00",
+                "2024-07-01 12:00 -0400 EDT",
+            ),
+            (
+                "2006-01-02 15:04",
+                "2024-01-01 12:00",
+                "2024-01-01 12:00 -0500 EST",
+            ),
+            (layout, "2024-01-01 12:00 EST", "2024-01-01 12:00 -0500 EST"),
+            (layout, "2024-01-01 12:00 UTC", "2024-01-01 12:00 +0000 UTC"),
+            (layout, "2024-01-01 12:00 CET", "2024-01-01 12:00 +0000 CET"),
+            (
+                "2006-01-02 15:04Z07:00",
+                "2024-01-01 12:00Z",
+                "2024-01-01 12:00 +0000 UTC",
+            ),
+            (
+                "2006-01-02 15:04Z07:00",
+                "2024-01-01 12:00-05:00",
+                "2024-01-01 12:00 -0500 EST",
+            ),
+            (
+                "2006-01-02 15:04Z07:00",
+                "2024-01-01 12:00+01:00",
+                "2024-01-01 12:00 +0100 +0100",
+            ),
+        ] {
+            let time = parse(layout, text, &zone).unwrap();
+            assert_eq!(time.format("2006-01-02 15:04 -0700 MST"), want, "{text}");
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct RenderOptions {
     pub lookup: Option<Arc<dyn Lookup>>,
     /// Does without `values.schema.json`.
     pub skip_schema: bool,
+    /// What was fetched of the schemas that charts refer to.
+    pub schemas: schema::Fetched,
     /// Takes the notes of sub-charts, too.
     pub sub_chart_notes: bool,
     /// How files are cut into documents.
@@ -68,6 +70,7 @@ impl Default for RenderOptions {
             capabilities: None,
             lookup: None,
             skip_schema: false,
+            schemas: schema::Fetched::new(),
             sub_chart_notes: false,
             generation: Generation::Current,
             source_map: false,
@@ -179,7 +182,7 @@ pub fn render_with(
     dependency::process(&mut chart, &user_values)?;
     let values = coalesce(&chart, &user_values, Nulls::Apply)?;
     if !options.skip_schema {
-        schema::validate(&chart, &values)?;
+        schema::validate(&chart, &values, &options.schemas)?;
     }
     check_kube_version(&chart, &capabilities)?;
     let release = Release {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::discovery::{ApiCapabilities, Discovery};
+use kube::discovery::{Discovery, Scope};
+use serde_json::Value;
 
 use super::object::ObjectRef;
 use super::{K8sError, Kube};
+use crate::manifest::Manifest;
 
 impl Kube {
     /// Where objects of this kind live.
@@ -16,7 +18,7 @@ impl Kube {
         &self,
         api_version: &str,
         kind: &str,
-    ) -> Result<(ApiResource, ApiCapabilities), K8sError> {
+    ) -> Result<(ApiResource, Scope), K8sError> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let gvk = GroupVersionKind::gvk(group, version, kind);
         if let Some(found) = self.known(&gvk).await {
@@ -31,15 +33,82 @@ impl Kube {
         self.discover()
             .await?
             .resolve_gvk(&gvk)
+            .map(|(resource, capabilities)| (resource, capabilities.scope))
             .ok_or_else(|| K8sError::UnknownKind {
                 api_version: api_version.to_owned(),
                 kind: kind.to_owned(),
             })
     }
 
-    async fn known(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, ApiCapabilities)> {
+    async fn known(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, Scope)> {
         let known = self.discovery.read().await.clone();
-        known?.resolve_gvk(gvk)
+        if let Some((resource, capabilities)) = known.and_then(|all| all.resolve_gvk(gvk)) {
+            return Some((resource, capabilities.scope));
+        }
+        let learned = self.learned.read().await;
+        learned
+            .iter()
+            .find(|(resource, _)| {
+                resource.group == gvk.group
+                    && resource.version == gvk.version
+                    && resource.kind == gvk.kind
+            })
+            .cloned()
+    }
+
+    /// Every API version and kind that the server is known to have.
+    pub async fn kinds(&self) -> Result<Vec<(String, String)>, K8sError> {
+        let _turn = self.discovering.lock().await;
+        let known = self.discovery.read().await.clone();
+        let known = match known {
+            Some(known) => known,
+            None => self.discover().await?,
+        };
+        let mut kinds: Vec<(String, String)> = Vec::new();
+        for group in known.groups() {
+            for version in group.versions() {
+                let resources = group.versioned_resources(version);
+                let all = resources.into_iter().map(|(r, _)| (r.api_version, r.kind));
+                kinds.extend(all);
+            }
+        }
+        let learned = self.learned.read().await;
+        let all = learned.iter();
+        kinds.extend(all.map(|(r, _)| (r.api_version.clone(), r.kind.clone())));
+        kinds.sort();
+        kinds.dedup();
+        Ok(kinds)
+    }
+
+    /// Whether objects of this kind live in namespaces.
+    pub async fn is_namespaced(&self, api_version: &str, kind: &str) -> Result<bool, K8sError> {
+        let (_, scope) = self.resolve(api_version, kind).await?;
+        Ok(scope == Scope::Namespaced)
+    }
+
+    /// Remembers the kinds that a resource definition brings, so that the
+    /// server need not be asked for all its kinds once more.
+    pub async fn learn(&self, definition: &Manifest) {
+        let text = |pointer: &str| {
+            let found = definition.body().pointer(pointer).and_then(Value::as_str);
+            found.unwrap_or_default().to_owned()
+        };
+        let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
+        let scope = match text("/spec/scope").as_str() {
+            "Cluster" => Scope::Cluster,
+            _ => Scope::Namespaced,
+        };
+        let versions = definition.body().pointer("/spec/versions");
+        let mut learned = self.learned.write().await;
+        for version in versions.and_then(Value::as_array).into_iter().flatten() {
+            let name = version.get("name").and_then(Value::as_str);
+            let served = version.get("served").and_then(Value::as_bool);
+            if let (Some(name), Some(true)) = (name, served) {
+                let gvk = GroupVersionKind::gvk(&group, name, &kind);
+                let resource = ApiResource::from_gvk_with_plural(&gvk, &text("/spec/names/plural"));
+                learned.push((resource, scope.clone()));
+            }
+        }
     }
 
     /// Asks the server for its kinds, and remembers them.
@@ -76,13 +145,9 @@ impl Kube {
         &self,
         object: &ObjectRef,
     ) -> Result<impl Fn(kube::Client) -> Api<DynamicObject> + use<>, K8sError> {
-        let (resource, capabilities) = self.resolve(&object.api_version, &object.kind).await?;
+        let (resource, scope) = self.resolve(&object.api_version, &object.kind).await?;
         let namespace = object.namespace.clone().unwrap_or_default();
-        Ok(
-            move |client| {
-                Api::dynamic(client, &resource, &capabilities.scope).constrain(&namespace)
-            },
-        )
+        Ok(move |client| Api::dynamic(client, &resource, &scope).constrain(&namespace))
     }
 }
 

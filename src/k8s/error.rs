@@ -123,6 +123,14 @@ pub enum K8sError {
         /// What was seen last.
         last: String,
     },
+    /// Something will not become ready by waiting.
+    #[error("{what} cannot become ready: {why}")]
+    Hopeless {
+        /// What was waited for.
+        what: String,
+        /// What stands against it.
+        why: String,
+    },
     /// The run was cancelled.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -208,7 +216,7 @@ impl K8sError {
             Self::Kubeconfig(_) => Class::Invalid,
             Self::Token(_) => Class::Unauthorized,
             Self::Cancelled(_) => Class::Cancelled,
-            Self::Answer { .. } => Class::Other,
+            Self::Answer { .. } | Self::Hopeless { .. } => Class::Other,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The Kubernetes client: connection, discovery, server-side apply, lists by
-//! owner label, readiness, and diffs.
+//! owner label, readiness, diffs, and connections to pods.
 //!
 //! Every call goes through [`Kube::call`], which limits and repeats it; the
 //! client library's own retries are off, so that progress and journal see each
@@ -13,10 +13,17 @@ pub mod connect;
 pub mod diff;
 mod discover;
 mod error;
+mod exchange;
+pub mod forward;
+pub mod kstatus;
+pub mod logs;
 pub mod object;
 mod ready;
+mod rollout;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
+mod trouble;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +34,12 @@ use tokio::sync::{Mutex, RwLock};
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, K8sError};
+pub use self::forward::PodStream;
+pub use self::kstatus::{Readiness, Rules};
 pub use self::object::{ApplyOptions, Compared, ObjectRef};
 pub use self::ready::NodeState;
+pub use self::rollout::{Progress, WaitOptions};
+pub use self::write::DeleteOptions;
 use crate::clock::{Backoff, Clock};
 
 /// How calls are limited and repeated.
@@ -61,6 +72,8 @@ pub struct Kube {
     patience: Patience,
     discovery: Arc<RwLock<Option<Arc<Discovery>>>>,
     discovering: Arc<Mutex<()>>,
+    /// Kinds whose definitions were seen before discovery shows them.
+    learned: Arc<RwLock<Vec<(kube::core::ApiResource, kube::discovery::Scope)>>>,
 }
 
 impl std::fmt::Debug for Kube {
@@ -84,6 +97,7 @@ impl Kube {
             patience,
             discovery: Arc::default(),
             discovering: Arc::default(),
+            learned: Arc::default(),
         }
     }
 

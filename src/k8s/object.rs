@@ -257,7 +257,7 @@ impl Kube {
 
 /// A live object as a manifest. Lists leave kind and version out of their
 /// items.
-fn manifest(
+pub(super) fn manifest(
     what: &str,
     object: DynamicObject,
     api_version: &str,

@@ -21,23 +21,23 @@ enum Answer {
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) request: String,
-    pub(super) query: String,
-    pub(super) body: Value,
+pub(crate) struct Seen {
+    pub(crate) request: String,
+    pub(crate) query: String,
+    pub(crate) body: Value,
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     answers: Arc<Mutex<VecDeque<(String, Answer)>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-pub(super) fn ok(body: &Value) -> (u16, Value) {
+pub(crate) fn ok(body: &Value) -> (u16, Value) {
     (200, body.clone())
 }
 
-pub(super) fn json_status(code: u16, reason: &str, message: &str) -> (u16, Value) {
+pub(crate) fn json_status(code: u16, reason: &str, message: &str) -> (u16, Value) {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure",
         "code": code, "reason": reason, "message": message
@@ -46,7 +46,7 @@ pub(super) fn json_status(code: u16, reason: &str, message: &str) -> (u16, Value
 }
 
 impl Script {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -59,21 +59,21 @@ impl Script {
     }
 
     /// The next request must be this one, and gets this answer.
-    pub(super) fn answer(self, request: &str, (code, body): (u16, Value)) -> Self {
+    pub(crate) fn answer(self, request: &str, (code, body): (u16, Value)) -> Self {
         self.then(request, Answer::Json(code, body))
     }
 
-    pub(super) fn drop_connection(self, request: &str) -> Self {
+    pub(crate) fn drop_connection(self, request: &str) -> Self {
         self.then(request, Answer::Drop)
     }
 
-    pub(super) fn silence(self, request: &str) -> Self {
+    pub(crate) fn silence(self, request: &str) -> Self {
         self.then(request, Answer::Silence)
     }
 
     /// The two requests of aggregated discovery, with the given resources:
     /// group, version, kind, plural, scope.
-    pub(super) fn discovery(self, resources: &[(&str, &str, &str, &str, &str)]) -> Self {
+    pub(crate) fn discovery(self, resources: &[(&str, &str, &str, &str, &str)]) -> Self {
         let list = |core: bool| {
             let items: Vec<Value> = resources
                 .iter()
@@ -98,12 +98,17 @@ impl Script {
             .answer("GET /api", list(true))
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    /// How many requests have yet to come.
+    pub(crate) fn left(&self) -> usize {
+        self.answers.lock().unwrap().len()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// A client of this server, and the server to ask afterwards.
-    pub(super) fn kube(self) -> (Kube, Self) {
+    pub(crate) fn kube(self) -> (Kube, Self) {
         let script = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let script = script.clone();

@@ -54,6 +54,8 @@ pub struct Call {
     pub observer: Option<Observer>,
     /// Less patience than the classifiers have.
     pub at_most: Option<Budget>,
+    /// A shorter body than the client's limit allows.
+    pub body_limit: Option<usize>,
 }
 
 impl Call {
@@ -69,6 +71,7 @@ impl Call {
             classifier: None,
             observer: None,
             at_most: None,
+            body_limit: None,
         }
     }
 }
@@ -202,6 +205,7 @@ impl Http {
             classifier: call.classifier,
             observer: call.observer,
             at_most: call.at_most,
+            body_limit: call.body_limit,
         });
         let response = self
             .stack

@@ -184,6 +184,7 @@ pub(super) struct About {
     pub(super) classifier: Option<Arc<dyn Classify>>,
     pub(super) observer: Option<Observer>,
     pub(super) at_most: Option<Budget>,
+    pub(super) body_limit: Option<usize>,
 }
 
 /// The layer that repeats requests.

@@ -6,6 +6,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next};
 
+use super::retry::About;
 use super::{NetError, NetKind};
 use crate::clock::{Clock, human};
 
@@ -92,9 +93,11 @@ impl Middleware for Wire {
     ) -> reqwest_middleware::Result<Response> {
         let method = request.method().clone();
         let url = request.url().clone();
+        let limit = extensions.get::<About>().and_then(|about| about.body_limit);
+        let limit = limit.map_or(self.body_limit, |limit| limit.min(self.body_limit));
         let started = self.clock.elapsed();
         let result = match next.run(request, extensions).await {
-            Ok(response) => Answer::read(response, self.body_limit).await,
+            Ok(response) => Answer::read(response, limit).await,
             Err(error) => Err(NetError::from_stack(error, &peer(&url))),
         };
         let took = self.clock.elapsed().saturating_sub(started);

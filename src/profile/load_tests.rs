@@ -137,7 +137,7 @@ fn set_reaches_maps_lists_and_named_entries() {
             "app.services.backend.replicas=3",
             "app.services[0].port=3001",
             "app.services.frontend.env.MODE=1",
-            "dapr.version=1.10",
+            "dapr.chart.version=1.10",
             "kafka.topics=[{name: only}]",
             "endpoints.oci=http://127.0.0.1:1234",
             "cloud.region=eu-frankfurt-1",
@@ -150,7 +150,7 @@ fn set_reaches_maps_lists_and_named_entries() {
     assert_eq!(profile.service("frontend").unwrap().env["MODE"], "1");
     assert_eq!(profile.service("frontend").unwrap().env.len(), 2);
     assert_eq!(profile.kafka.topics.len(), 1);
-    assert_eq!(profile.dapr.version, "1.10");
+    assert_eq!(profile.dapr.chart.version.as_deref(), Some("1.10"));
     assert_eq!(profile.cloud.unwrap().region.unwrap(), "eu-frankfurt-1");
     let local = embedded("sandbox", &["cloud="]).unwrap().profile;
     assert_eq!(local.cloud, None);

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::chart_source::ChartSource;
 use super::cloud::Cloud;
+use super::platform::{Dapr, IngressController, Strimzi};
 use super::secret_text::SecretText;
-use crate::names::{DeploymentName, Namespace, ObjectName, SecretName, ServiceName, Topic};
+use crate::names::{DeploymentName, Namespace, ReleaseName, SecretName, ServiceName, Topic};
 
 /// Where and how to deploy the app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +44,8 @@ pub struct Profile {
     pub app: App,
     /// The Dapr control plane and components.
     pub dapr: Dapr,
+    /// The way in from the internet.
+    pub ingress: IngressController,
     /// The event backbone.
     pub kafka: Kafka,
     /// Secret values by name. Each becomes a key of the Kubernetes secret
@@ -62,6 +66,7 @@ impl Default for Profile {
             sandbox: None,
             app: App::default(),
             dapr: Dapr::default(),
+            ingress: IngressController::default(),
             kafka: Kafka::default(),
             secrets: BTreeMap::new(),
         }
@@ -85,6 +90,12 @@ pub struct Kubernetes {
 pub struct Endpoints {
     /// Base URL that serves every Oracle Cloud API, for an emulator.
     pub oci: Option<String>,
+    /// Address of a chart repository that takes the place of every other one,
+    /// for a mirror or an emulator. Charts keep their names and versions.
+    pub charts: Option<String>,
+    /// Base URL of the registry in which images are looked up before a
+    /// deployment, for a mirror or an emulator. By default each image's own.
+    pub registry: Option<String>,
     /// How many seconds the far side lives through while one passes here.
     /// Waits and deadlines shrink by it.
     #[schemars(range(min = 1.0))]
@@ -95,6 +106,8 @@ impl Default for Endpoints {
     fn default() -> Self {
         Self {
             oci: None,
+            charts: None,
+            registry: None,
             clock_rate: 1.0,
         }
     }
@@ -193,9 +206,15 @@ impl JsonSchema for SandboxClock {
 pub struct App {
     /// Namespace of the app, its components and its secrets.
     pub namespace: Namespace,
-    /// A Helm chart of your own, as a path or an `oci://` reference. By
-    /// default todoctl's own chart deploys the `services`.
-    pub chart: Option<String>,
+    /// A Helm chart of your own. By default todoctl's own chart deploys the
+    /// `services`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chart: Option<ChartSource>,
+    /// Values files for a chart of your own, from the profile's folder. Later
+    /// ones win.
+    pub values_files: Vec<String>,
+    /// Name of the app's Helm release.
+    pub release: ReleaseName,
     /// The services that make up the app.
     pub services: Vec<Service>,
 }
@@ -205,6 +224,8 @@ impl Default for App {
         Self {
             namespace: fixed("todo"),
             chart: None,
+            values_files: Vec::new(),
+            release: fixed("todo-app"),
             services: Vec::new(),
         }
     }
@@ -235,6 +256,11 @@ pub struct Service {
     /// Path that answers 200 when the container is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
+    /// Number of the user that the container runs as; never root. By default
+    /// 10001, whatever the image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_294_u32))]
+    pub run_as_user: Option<u32>,
     /// Plain environment variables. Secrets do not belong here.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"format": "env-name"}))]
@@ -291,58 +317,6 @@ impl Default for Resources {
     }
 }
 
-/// The Dapr control plane and components.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Dapr {
-    /// Version of the control plane and the sidecars.
-    pub version: String,
-    /// Namespace of the control plane.
-    pub namespace: Namespace,
-    /// Three replicas of each control plane service. More than the free
-    /// allowance carries.
-    pub ha: bool,
-    /// Names of the components, as the app's code knows them.
-    pub components: Components,
-    /// Name out of `secrets` that holds the PostgreSQL connection string of
-    /// the state store.
-    pub state_secret: SecretName,
-}
-
-impl Default for Dapr {
-    fn default() -> Self {
-        Self {
-            version: "1.18.3".to_owned(),
-            namespace: fixed("dapr-system"),
-            ha: false,
-            components: Components::default(),
-            state_secret: fixed("database-url"),
-        }
-    }
-}
-
-/// Names of the Dapr components, as the app's code knows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Components {
-    /// The Kafka pub/sub component.
-    pub pubsub: ObjectName,
-    /// The PostgreSQL state store.
-    pub state: ObjectName,
-    /// The Kubernetes secret store.
-    pub secrets: ObjectName,
-}
-
-impl Default for Components {
-    fn default() -> Self {
-        Self {
-            pubsub: fixed("kafka-pubsub"),
-            state: fixed("statestore"),
-            secrets: fixed("kubernetes-secrets"),
-        }
-    }
-}
-
 /// The event backbone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -362,6 +336,8 @@ pub struct Kafka {
     pub auth: KafkaAuth,
     /// The topics that todoctl creates.
     pub topics: Vec<KafkaTopic>,
+    /// Kafka in the cluster, for `strimzi`.
+    pub strimzi: Strimzi,
     /// Access to Redpanda Cloud, for `redpanda-cloud`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redpanda_cloud: Option<RedpandaCloud>,
@@ -382,6 +358,7 @@ impl Default for Kafka {
                     partitions: 3,
                 })
                 .collect(),
+            strimzi: Strimzi::default(),
             redpanda_cloud: None,
         }
     }
@@ -491,6 +468,47 @@ impl Profile {
             .collect()
     }
 
+    /// The charts that the profile names, each with its path in the profile.
+    pub fn chart_sources_mut(&mut self) -> Vec<(String, &mut ChartSource)> {
+        let mut charts = vec![
+            ("dapr.chart".to_owned(), &mut self.dapr.chart),
+            ("ingress.chart".to_owned(), &mut self.ingress.chart),
+            (
+                "kafka.strimzi.chart".to_owned(),
+                &mut self.kafka.strimzi.chart,
+            ),
+        ];
+        if let Some(chart) = &mut self.app.chart {
+            charts.push(("app.chart".to_owned(), chart));
+        }
+        charts
+    }
+
+    /// The files that the profile names, each with its path in the profile.
+    pub(super) fn files_mut(&mut self) -> Vec<(String, &mut String)> {
+        let values = self.app.values_files.iter_mut().enumerate();
+        let values = values.map(|(i, file)| (format!("app.values_files[{i}]"), file));
+        let dapr = self.dapr.files.iter_mut().enumerate();
+        let dapr = dapr.map(|(i, file)| (format!("dapr.files[{i}]"), file));
+        values.chain(dapr).collect()
+    }
+
+    /// The topics that the deployment needs: the profile's, and those that
+    /// take undeliverable events.
+    pub fn topics(&self) -> Vec<KafkaTopic> {
+        let mut topics = self.kafka.topics.clone();
+        for subscription in &self.dapr.subscriptions {
+            let name = subscription.dead_letter();
+            if topics.iter().all(|topic| topic.name != name) {
+                topics.push(KafkaTopic {
+                    name,
+                    partitions: 1,
+                });
+            }
+        }
+        topics
+    }
+
     /// The fields that hold secrets, each with its path in the profile.
     pub fn secret_fields_mut(&mut self) -> Vec<(String, &mut SecretText)> {
         let mut fields: Vec<(String, &mut SecretText)> = Vec::new();
@@ -512,7 +530,7 @@ impl Profile {
 
 /// A default name, written in this source.
 #[expect(clippy::expect_used, reason = "the text is a constant of this file")]
-fn fixed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &'static str) -> T {
+pub(super) fn fixed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &'static str) -> T {
     text.parse()
         .expect("invariant: default names obey their own rules")
 }

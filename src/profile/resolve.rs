@@ -255,6 +255,16 @@ impl Loaded {
             Ok(profile) => profile,
             Err(error) => return Err(Finding::error(error.to_string()).into()),
         };
+        for (path, chart) in profile.chart_sources_mut() {
+            if let Some(file) = &mut chart.path {
+                let place = &path::nearest(&self.tree, &path::join(&path, "path")).place;
+                *file = located(place, file).to_string_lossy().into_owned();
+            }
+        }
+        for (path, file) in profile.files_mut() {
+            let place = &path::nearest(&self.tree, &path).place;
+            *file = located(place, file).to_string_lossy().into_owned();
+        }
         for (path, field) in profile.secret_fields_mut() {
             let place = path::nearest(&self.tree, &path).place.clone();
             let template = field.text().clone();

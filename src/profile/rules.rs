@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::path::{self, join};
-use super::{Cidr, Cloud, Kafka, KafkaProvider, Profile, SaslMechanism, Service};
+use super::{Cidr, Cloud, Kafka, KafkaProvider, Profile, Resources, SaslMechanism, Service};
 use crate::finding::{Finding, Findings};
 use crate::names::nearest;
 use crate::yaml::Node;
@@ -20,7 +20,10 @@ pub(super) fn check(profile: &Profile, tree: &Node) -> Findings {
         rules.nodes(cloud);
     }
     rules.services(profile);
+    rules.charts(profile);
     rules.kafka(&profile.kafka);
+    rules.subscriptions(profile);
+    rules.way_in(profile);
     rules.secrets(profile);
     rules.endpoints(profile);
     rules.findings
@@ -188,6 +191,15 @@ impl Rules<'_> {
         }
     }
 
+    fn charts(&mut self, profile: &Profile) {
+        for (path, source) in profile.clone().chart_sources_mut() {
+            if let Some(fault) = source.fault() {
+                let path = join(&path, fault.field);
+                self.error(&path, fault.summary.to_owned(), fault.hint);
+            }
+        }
+    }
+
     fn service(&mut self, profile: &Profile, service: &Service, path: &str) {
         if let Some((summary, hint)) = image_fault(&service.image) {
             let hint = hint.replace("NAME", service.name.as_str());
@@ -200,18 +212,7 @@ impl Rules<'_> {
                 "",
             );
         }
-        for (key, quantity) in [
-            ("resources.cpu", &service.resources.cpu),
-            ("resources.memory", &service.resources.memory),
-        ] {
-            if !is_open(quantity) && !is_quantity(quantity) {
-                self.error(
-                    &join(path, key),
-                    format!("`{quantity}` is not a Kubernetes quantity"),
-                    "for instance `100m`, `0.5`, `256Mi`, `1Gi`",
-                );
-            }
-        }
+        self.quantities(&join(path, "resources"), &service.resources);
         for (i, secret) in service.secrets.iter().enumerate() {
             if !profile.secrets.contains_key(secret) {
                 let known = profile.secrets.keys().map(AsRef::as_ref);
@@ -228,8 +229,21 @@ impl Rules<'_> {
         }
     }
 
+    fn quantities(&mut self, path: &str, resources: &Resources) {
+        for (key, quantity) in [("cpu", &resources.cpu), ("memory", &resources.memory)] {
+            if !is_open(quantity) && !is_quantity(quantity) {
+                self.error(
+                    &join(path, key),
+                    format!("`{quantity}` is not a Kubernetes quantity"),
+                    "for instance `100m`, `0.5`, `256Mi`, `1Gi`",
+                );
+            }
+        }
+    }
+
     fn kafka(&mut self, kafka: &Kafka) {
         match kafka.provider {
+            KafkaProvider::Strimzi => self.strimzi(kafka),
             KafkaProvider::External if kafka.brokers.is_empty() => self.error(
                 "kafka.brokers",
                 "an external Kafka needs its `kafka.brokers`".to_owned(),
@@ -292,6 +306,90 @@ impl Rules<'_> {
         }
     }
 
+    /// Strimzi makes users with one kind of password only.
+    fn strimzi(&mut self, kafka: &Kafka) {
+        let foreign = matches!(
+            kafka.auth.mechanism,
+            SaslMechanism::Plain | SaslMechanism::ScramSha256
+        );
+        if foreign {
+            self.error(
+                "kafka.auth.mechanism",
+                "Strimzi's users log in with SCRAM-SHA-512 only".to_owned(),
+                "write `scram-sha-512`, or `none`",
+            );
+        }
+        if kafka.auth.username.is_some() || kafka.auth.password.is_some() {
+            self.error(
+                "kafka.auth",
+                "Strimzi makes the user and its password itself".to_owned(),
+                "remove `username` and `password`; `kafka.strimzi.user` names the user",
+            );
+        }
+        let path = "kafka.strimzi.resources";
+        self.quantities(path, &kafka.strimzi.resources);
+    }
+
+    fn subscriptions(&mut self, profile: &Profile) {
+        let topics: Vec<&str> = profile
+            .kafka
+            .topics
+            .iter()
+            .map(|t| t.name.as_str())
+            .collect();
+        let services = profile.app.services.iter();
+        let app_ids: Vec<&str> = services
+            .filter_map(|service| Some(service.dapr.as_ref()?.app_id.as_str()))
+            .collect();
+        for (i, subscription) in profile.dapr.subscriptions.iter().enumerate() {
+            let path = format!("dapr.subscriptions[{i}]");
+            let topic = subscription.topic.as_str();
+            if !topics.contains(&topic) {
+                let hint = match nearest(topic, topics.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("add `{topic}` to `kafka.topics`"),
+                };
+                self.error(
+                    &join(&path, "topic"),
+                    format!("there is no topic `{topic}`"),
+                    &hint,
+                );
+            }
+            let app_id = subscription.app_id.as_str();
+            // The services of a chart of one's own may be listed elsewhere.
+            if !app_ids.contains(&app_id) && profile.app.chart.is_none() {
+                let hint = match nearest(app_id, app_ids.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "give a service that `dapr.app_id`".to_owned(),
+                };
+                self.error(
+                    &join(&path, "app_id"),
+                    format!("no service has the Dapr app ID `{app_id}`"),
+                    &hint,
+                );
+            }
+            if !subscription.route.starts_with('/') && !is_open(&subscription.route) {
+                self.error(
+                    &join(&path, "route"),
+                    format!("the path `{}` must begin with `/`", subscription.route),
+                    "",
+                );
+            }
+        }
+    }
+
+    fn way_in(&mut self, profile: &Profile) {
+        let ingress = &profile.ingress;
+        let https = ingress.https.as_ref();
+        if https.is_some_and(|https| https.port == ingress.http_port) {
+            self.error(
+                "ingress.https.port",
+                format!("port {} is that of HTTP already", ingress.http_port),
+                "",
+            );
+        }
+    }
+
     fn secrets(&mut self, profile: &Profile) {
         let wanted = &profile.dapr.state_secret;
         if !profile.secrets.contains_key(wanted) {
@@ -319,12 +417,20 @@ impl Rules<'_> {
     }
 
     fn endpoints(&mut self, profile: &Profile) {
-        if let Some(endpoint) = profile.endpoints.oci.as_ref().filter(|e| !is_open(e)) {
+        let endpoints = &profile.endpoints;
+        for (path, endpoint) in [
+            ("endpoints.oci", &endpoints.oci),
+            ("endpoints.charts", &endpoints.charts),
+            ("endpoints.registry", &endpoints.registry),
+        ] {
+            let Some(endpoint) = endpoint.as_ref().filter(|e| !is_open(e)) else {
+                continue;
+            };
             let valid = url::Url::parse(endpoint)
                 .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
             if !valid {
                 self.error(
-                    "endpoints.oci",
+                    path,
                     format!("`{endpoint}` is not an http or https URL"),
                     "",
                 );

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::json;
 
-use super::{Inputs, Manifest, RenderError, mechanism, owned};
+use super::dapr::{mechanism, strimzi_user};
+use super::{Inputs, Manifest, RenderError, owned};
 use crate::profile::{Profile, SaslMechanism, SecretText};
 use crate::secret::Secret;
 
@@ -38,6 +39,33 @@ pub fn secrets(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, Rend
     Ok(owned(out, profile))
 }
 
+/// What the restarts of pods depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprints {
+    /// Of each of the profile's secrets, by name.
+    pub app: BTreeMap<String, String>,
+    /// Of what the Dapr components read at start, by secret and key.
+    pub components: BTreeMap<String, String>,
+}
+
+/// The fingerprints of a deployment's secrets, whose references are looked up.
+pub fn fingerprints(profile: &Profile, inputs: &Inputs) -> Result<Fingerprints, RenderError> {
+    let mut app = BTreeMap::new();
+    let mut components = BTreeMap::new();
+    for (name, entry) in &profile.secrets {
+        let secret = looked_up(&entry.value, &format!("secrets.{name}.value"))?;
+        app.insert(name.to_string(), secret.fingerprint());
+        if *name == profile.dapr.state_secret {
+            let print = connection_string(secret).fingerprint();
+            components.insert(format!("{DAPR_STATE}/connection-string"), print);
+        }
+    }
+    for (key, secret) in kafka_login(profile, inputs)?.into_iter().flatten() {
+        components.insert(format!("{KAFKA_CREDENTIALS}/{key}"), secret.fingerprint());
+    }
+    Ok(Fingerprints { app, components })
+}
+
 fn looked_up<'a>(field: &'a SecretText, path: &str) -> Result<&'a Secret, RenderError> {
     field
         .secret()
@@ -48,7 +76,8 @@ fn kafka_login(
     profile: &Profile,
     inputs: &Inputs,
 ) -> Result<Option<BTreeMap<&'static str, Secret>>, RenderError> {
-    if mechanism(profile, inputs) == SaslMechanism::None {
+    if mechanism(profile, inputs) == SaslMechanism::None || strimzi_user(profile, inputs).is_some()
+    {
         return Ok(None);
     }
     let auth = &profile.kafka.auth;
@@ -140,7 +169,11 @@ mod tests {
     fn secrets_hold_the_values_and_print_fingerprints() {
         let loaded = crate::profile::load(
             "sandbox",
-            &["kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned()],
+            &[
+                "kafka.provider=external".to_owned(),
+                "kafka.brokers=[b.example:9092]".to_owned(),
+                "kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}".to_owned(),
+            ],
         )
         .unwrap();
         let unresolved = secrets(&loaded.profile, &Inputs::default());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::kafka;
 use super::store::{Store, Transaction};
 
 const TABLE: &str = "sandbox/faults";
@@ -125,6 +126,11 @@ impl Faults {
             .collect()
     }
 
+    /// Whether the plan is empty, which is what it mostly is.
+    pub fn is_empty(&self) -> bool {
+        self.store.first(TABLE).is_none()
+    }
+
     /// Adds a fault and returns its id.
     pub fn add(&self, mut fault: Fault) -> u64 {
         let done: Result<u64, std::convert::Infallible> = self.store.write(|tx| {
@@ -184,6 +190,16 @@ impl Faults {
             .filter(|f| f.kind == kind && f.matches(system, "", subject))
             .find(|f| self.hit(f))
             .map(|f| f.arg)
+    }
+
+    /// For how long a system is still away as a whole; none when it is there.
+    /// `age_ms` is the world's age.
+    pub fn away(&self, system: &str, age_ms: u64) -> Option<Duration> {
+        self.list()
+            .iter()
+            .filter(|f| f.kind == "away" && f.matches(system, "", ""))
+            .filter_map(|f| f.left(age_ms))
+            .max()
     }
 
     /// As [`Self::take`], for a request with this method and path.
@@ -257,11 +273,17 @@ impl Fault {
 
     /// Whether the time for which the system is away has passed.
     fn is_over(&self, age_ms: u64) -> bool {
-        let away = self.arg.as_deref().filter(|_| self.kind == "away");
-        away.and_then(parse_duration).is_some_and(|time| {
-            let until = Duration::from_millis(self.since_ms) + time;
-            Duration::from_millis(age_ms) >= until
-        })
+        self.kind == "away" && self.left(age_ms).is_none()
+    }
+
+    /// For how long it still lasts; without a time, for good.
+    fn left(&self, age_ms: u64) -> Option<Duration> {
+        let Some(time) = self.arg.as_deref().and_then(parse_duration) else {
+            return Some(Duration::MAX);
+        };
+        let until = Duration::from_millis(self.since_ms) + time;
+        let left = until.saturating_sub(Duration::from_millis(age_ms));
+        Some(left).filter(|left| !left.is_zero())
     }
 
     /// Whether it will never hit again.
@@ -316,6 +338,7 @@ pub fn may_change(method: &str, path: &str) -> bool {
     let asks = || QUESTIONS.iter().any(|glob| glob_matches(glob, path));
     match method {
         "GET" | "HEAD" | "OPTIONS" => false,
+        _ if kafka::only_asks(method) => false,
         "POST" => !asks(),
         _ => true,
     }

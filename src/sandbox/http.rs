@@ -221,7 +221,7 @@ where
 #[error("connection dropped by the fault plan")]
 struct Dropped;
 
-type WireReply = http::Response<BoxBody<Bytes, Infallible>>;
+pub(super) type WireReply = http::Response<BoxBody<Bytes, Infallible>>;
 
 /// One request and its reply; `None` closes the connection without a reply.
 async fn exchange<H: Handler>(
@@ -277,7 +277,7 @@ async fn exchange<H: Handler>(
     reply.map(wire)
 }
 
-async fn read(mut request: http::Request<Incoming>) -> Result<Request, StatusCode> {
+pub(super) async fn read(mut request: http::Request<Incoming>) -> Result<Request, StatusCode> {
     let upgrade = request
         .headers()
         .contains_key(header::UPGRADE)
@@ -308,7 +308,7 @@ async fn read(mut request: http::Request<Incoming>) -> Result<Request, StatusCod
     })
 }
 
-fn wire(reply: Reply) -> WireReply {
+pub(super) fn wire(reply: Reply) -> WireReply {
     let body = match reply.body {
         Body::Full(bytes) => Full::new(bytes).boxed(),
         Body::Stream(stream) => BodyExt::boxed(StreamBody::new(SyncStream::new(
@@ -321,7 +321,7 @@ fn wire(reply: Reply) -> WireReply {
     response
 }
 
-fn percent_decode(segment: &str) -> String {
+pub(super) fn percent_decode(segment: &str) -> String {
     let plus_safe = segment.replace('+', "%2B");
     url::form_urlencoded::parse(plus_safe.replace('&', "%26").replace('=', "%3D").as_bytes())
         .next()

@@ -4,14 +4,21 @@
 //! It must never import a client module (`oci`, `k8s`), nor be imported by
 //! one: both sides implement the protocol from its specification.
 pub mod api;
+pub mod cache;
+pub mod charts;
 pub mod client;
+pub mod controllers;
 pub mod daemon;
 pub mod faults;
 pub mod http;
+pub mod kafka;
+pub mod kind;
 pub mod kube;
+pub mod kubelet;
 pub mod oci;
 pub mod plan;
 pub mod podnet;
 pub mod programs;
+pub mod redpanda;
 pub mod store;
 pub mod world;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::faults::Faults;
 use super::http::Request;
+use super::kafka::Directory;
 use super::store::Store;
 use crate::clock::Clock;
 use crate::files;
@@ -19,6 +20,9 @@ use crate::files;
 /// The embedded world.
 #[derive(Debug)]
 pub struct World {
+    /// The folder that holds its state.
+    /// The folder of its files.
+    pub dir: PathBuf,
     /// Everything that exists.
     pub store: Arc<Store>,
     /// How fast time passes here.
@@ -29,6 +33,8 @@ pub struct World {
     pub faults: Faults,
     /// Who asked what.
     pub requests: RequestLog,
+    /// The Kafka brokers that listen anywhere in it.
+    pub brokers: Directory,
     /// How old the world was when it was opened.
     age_at_open: Duration,
     /// How much of the clock had elapsed when it was opened.
@@ -58,6 +64,7 @@ impl World {
         });
         store.put(META, "clock", anchor);
         Ok(Self {
+            dir: dir.to_owned(),
             faults: Faults::new(store.clone()),
             elapsed_at_open: clock.elapsed(),
             age_at_open,
@@ -65,6 +72,7 @@ impl World {
             clock,
             seed,
             requests,
+            brokers: Directory::default(),
         })
     }
 
@@ -177,15 +185,22 @@ impl RequestLog {
 
     /// Notes that a request came in.
     pub fn start(&self, system: &'static str, request: &Request) -> Entry {
+        self.begin(system, request.method.as_str(), &request.target)
+    }
+
+    /// Notes that a request came in that is none of HTTP's.
+    pub fn begin(&self, system: &'static str, method: &str, target: &str) -> Entry {
         Entry {
             n: self.next.fetch_add(1, Ordering::Relaxed),
             system,
-            method: request.method.to_string(),
-            target: request.target.clone(),
+            method: method.to_owned(),
+            target: target.to_owned(),
         }
     }
 
-    /// Notes how it was answered; status 0 means that it was not.
+    /// Notes how it was answered; status 0 means that it was not. Systems
+    /// without HTTP's statuses say 200 for success, and their own code
+    /// otherwise.
     pub fn finish(
         &self,
         entry: &Entry,

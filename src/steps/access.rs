@@ -16,13 +16,16 @@ use super::cluster::ClusterLive;
 use super::cx::Cx;
 use super::node_pool::NodePoolLive;
 use super::owned::tags_step;
+use crate::clock::Clock;
 use crate::files;
 use crate::k8s;
 use crate::names::StepId;
 use crate::oci::{self, ClusterAccess, KubeconfigEndpoint};
 use crate::plan::{Change, Class, Handle, Inputs, Step, StepCx, StepError};
 
-/// How long the way into a cluster is remembered.
+/// Where the way into the cluster is remembered.
+const CACHE: &str = "access.json";
+/// How long that is trusted.
 const CACHED_FOR: Duration = Duration::from_hours(24);
 /// A node joins within minutes of its start.
 const NODES_READY_WITHIN: Duration = Duration::from_mins(20);
@@ -70,7 +73,7 @@ impl Step<Cx> for AccessStep {
         let Some(cluster) = cx.known(&self.cluster).filter(|cluster| cluster.active) else {
             return Ok(None);
         };
-        let cache = cx.cx.dir.join("access.json");
+        let cache = cx.cx.dir.join(CACHE);
         if let Some(access) = cached(&cache, &cluster) {
             return Ok(Some(access));
         }
@@ -140,7 +143,13 @@ impl Step<Cx> for ContextAccess {
     }
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<Access>, StepError> {
-        let server = cx.cx.cluster.by_context(cx).await?.server().to_owned();
+        let server = cx
+            .cx
+            .cluster
+            .by_context(&cx.cx, &cx.clock)
+            .await?
+            .server()
+            .to_owned();
         Ok(Some(Access {
             cluster: String::new(),
             server,
@@ -158,6 +167,25 @@ impl Step<Cx> for ContextAccess {
 
     async fn destroy(&self, _: &StepCx<Cx>, _: Access) -> Result<(), StepError> {
         Ok(())
+    }
+}
+
+impl Access {
+    /// What an earlier run on this machine learned, without asking Oracle.
+    pub fn remembered(cx: &Cx) -> Option<Self> {
+        if cx.cloud_if_any().is_none() {
+            return Some(Self {
+                cluster: String::new(),
+                server: String::new(),
+                ca_pem: String::new(),
+            });
+        }
+        serde_json::from_slice(&fs::read(cx.dir.join(CACHE)).ok()?).ok()
+    }
+
+    /// A connection, for commands that only use the cluster.
+    pub async fn connect(&self, cx: &Cx, clock: &Clock) -> Result<k8s::Kube, StepError> {
+        cx.cluster.reach(cx, clock, self).await
     }
 }
 
@@ -189,14 +217,19 @@ impl Connections {
         cx: &StepCx<Cx>,
         access: &Access,
     ) -> Result<k8s::Kube, StepError> {
+        self.reach(&cx.cx, &cx.clock, access).await
+    }
+
+    /// The same outside of a step.
+    async fn reach(&self, cx: &Cx, clock: &Clock, access: &Access) -> Result<k8s::Kube, StepError> {
         if access.cluster.is_empty() {
-            return Ok(self.by_context(cx).await?.kube.clone());
+            return Ok(self.by_context(cx, clock).await?.kube.clone());
         }
         let mut made = self.made.lock().await;
         if let Some((_, kube)) = made.as_ref().filter(|(known, _)| known == access) {
             return Ok(kube.clone());
         }
-        let kube = connect(cx, access).await?;
+        let kube = connect(cx, clock, access).await?;
         *made = Some((access.clone(), kube.clone()));
         Ok(kube)
     }
@@ -204,10 +237,11 @@ impl Connections {
     /// The connection by the profile's kubeconfig and context.
     pub(super) async fn by_context(
         &self,
-        cx: &StepCx<Cx>,
+        cx: &Cx,
+        clock: &Clock,
     ) -> Result<&ContextConnection, StepError> {
         let made = self.context.get_or_try_init(async || {
-            let wanted = &cx.cx.profile.kubernetes;
+            let wanted = &cx.profile.kubernetes;
             let kubeconfig = match &wanted.kubeconfig {
                 Some(path) => k8s::Kubeconfig::File(files::expand_home(path)),
                 None => k8s::Kubeconfig::Default,
@@ -216,7 +250,7 @@ impl Connections {
                 kubeconfig,
                 context: wanted.context.clone(),
                 token: None,
-                clock: cx.clock.clone(),
+                clock: clock.clone(),
                 patience: k8s::Patience::default(),
             };
             let server = wanted
@@ -237,15 +271,15 @@ const UNAUTHORIZED_FOR: Duration = Duration::from_mins(3);
 /// A token is made anew this long before it expires.
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
-async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepError> {
-    let tokens = cx.cx.cloud()?.client.cluster_tokens();
-    let (cluster, clock) = (access.cluster.clone(), cx.clock.clone());
+async fn connect(cx: &Cx, clock: &Clock, access: &Access) -> Result<k8s::Kube, StepError> {
+    let tokens = cx.cloud()?.client.cluster_tokens();
+    let (cluster, token_clock) = (access.cluster.clone(), clock.clone());
     let last: std::sync::Mutex<Option<oci::ClusterToken>> = std::sync::Mutex::default();
     let source: k8s::TokenSource = Arc::new(move || {
         let mut last = last
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let good_until = clock.now().checked_add(TOKEN_MARGIN)?;
+        let good_until = token_clock.now().checked_add(TOKEN_MARGIN)?;
         if let Some(token) = last.as_ref().filter(|token| token.expires > good_until) {
             return Ok(token.token.clone());
         }
@@ -253,7 +287,7 @@ async fn connect(cx: &StepCx<Cx>, access: &Access) -> Result<k8s::Kube, StepErro
         *last = Some(token.clone());
         Ok(token.token)
     });
-    let mut connect = k8s::Connect::with_token(kubeconfig(access), source, cx.clock.clone());
+    let mut connect = k8s::Connect::with_token(kubeconfig(access), source, clock.clone());
     connect.patience.unauthorized = UNAUTHORIZED_FOR;
     Ok(connect.connect().await?)
 }

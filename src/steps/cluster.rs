@@ -38,7 +38,7 @@ pub(super) fn add(
     graph: &mut Graph<Cx>,
     compartment: &Handle<CompartmentLive>,
     network: &Network,
-) -> Result<Handle<Access>, GraphError> {
+) -> Result<(Handle<Access>, StepId), GraphError> {
     let cluster = graph.add(ClusterStep {
         compartment: compartment.clone(),
         vcn: network.vcn.clone(),
@@ -52,11 +52,11 @@ pub(super) fn add(
         subnet: network.node_subnet.clone(),
     })?;
     let access = graph.add(AccessStep { cluster })?;
-    graph.add(NodesStep {
+    let nodes = graph.add(NodesStep {
         access: access.clone(),
         pool: pool.clone(),
     })?;
-    Ok(access)
+    Ok((access, nodes.id().clone()))
 }
 
 /// The cluster.

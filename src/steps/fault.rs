@@ -53,18 +53,23 @@ pub(super) fn waited<E: Into<StepError>>(what: &str, error: WaitError<E>) -> Ste
     }
 }
 
+/// The class of a cluster's error.
+pub(super) fn class_of(error: &K8sError) -> Class {
+    match error.class() {
+        k8s::Class::Denied => Class::Denied,
+        k8s::Class::Conflict => Class::Conflict,
+        k8s::Class::Invalid | k8s::Class::NotFound => Class::Invalid,
+        k8s::Class::Timeout => Class::Timeout,
+        k8s::Class::Unreachable => Class::Unreachable,
+        k8s::Class::Cancelled => Class::Interrupted,
+        k8s::Class::Transient => Class::Transient,
+        _ => Class::Bug,
+    }
+}
+
 impl From<K8sError> for StepError {
     fn from(error: K8sError) -> Self {
-        let class = match error.class() {
-            k8s::Class::Denied => Class::Denied,
-            k8s::Class::Conflict => Class::Conflict,
-            k8s::Class::Invalid | k8s::Class::NotFound => Class::Invalid,
-            k8s::Class::Timeout => Class::Timeout,
-            k8s::Class::Unreachable => Class::Unreachable,
-            k8s::Class::Cancelled => Class::Interrupted,
-            k8s::Class::Transient => Class::Transient,
-            _ => Class::Bug,
-        };
+        let class = class_of(&error);
         let hint = error.hint();
         let mut step = Self::new(class, error.to_string());
         if let Some(hint) = hint {

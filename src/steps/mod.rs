@@ -5,6 +5,7 @@
 //! `todoctl-step=<step>`), so that nothing is lost when the journal is.
 
 mod access;
+mod charts;
 mod cluster;
 mod compartment;
 mod cx;
@@ -16,6 +17,7 @@ mod node_pool;
 mod owned;
 mod placement;
 mod platform;
+mod release;
 pub mod survey;
 mod tags;
 
@@ -49,14 +51,15 @@ pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, Re
 /// The steps that a profile asks for.
 pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
     let mut graph = Graph::default();
-    let access = match &profile.cloud {
+    let (access, nodes) = match &profile.cloud {
         Some(cloud) => {
             let compartment = graph.add(compartment::CompartmentStep)?;
             let network = network::add(&mut graph, cloud, &compartment)?;
-            cluster::add(&mut graph, &compartment, &network)?
+            let (access, nodes) = cluster::add(&mut graph, &compartment, &network)?;
+            (access, Some(nodes))
         }
-        None => graph.add(access::ContextAccess)?,
+        None => (graph.add(access::ContextAccess)?, None),
     };
-    platform::add(&mut graph, profile, &access)?;
+    platform::add(&mut graph, profile, &access, nodes)?;
     Ok(graph)
 }

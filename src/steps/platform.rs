@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::StepsError;
 use super::access::Access;
+use super::charts::ChartFrom;
 use super::cx::Cx;
+use super::release::{ReleaseStep, Spec, transforms};
+use crate::dapr;
 use crate::k8s::{self, ApplyOptions, Kube, ObjectRef};
 use crate::manifest::Manifest;
 use crate::names::StepId;
@@ -30,43 +33,121 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_mins(2);
 /// A namespace goes once everything in it has gone.
 const GONE_WITHIN: Duration = Duration::from_mins(10);
 
-/// Adds the platform's steps.
+/// Adds the steps inside the cluster. What runs there waits for `nodes`; what
+/// is only written down does not.
 pub(super) fn add(
     graph: &mut Graph<Cx>,
     profile: &Profile,
     access: &Handle<Access>,
+    nodes: Option<StepId>,
 ) -> Result<(), StepsError> {
+    let mut inside = Inside {
+        graph,
+        access: access.clone(),
+        all: Vec::new(),
+    };
     let manifests = wanted(profile)?;
     let keep: Vec<ObjectRef> = manifests.iter().map(ObjectRef::from).collect();
-    let mut first: Vec<StepId> = Vec::new();
-    let mut all = Vec::new();
-    for manifest in manifests {
-        let leads = matches!(manifest.kind(), "Namespace" | "CustomResourceDefinition");
-        let after = if leads { Vec::new() } else { first.clone() };
-        let step = ObjectStep {
-            manifest,
-            access: access.clone(),
-            after,
-        };
-        let handle = graph.add(step)?;
-        if leads {
-            first.push(handle.id().clone());
-        }
-        all.push(handle.id().clone());
+    let nodes: Vec<StepId> = nodes.into_iter().collect();
+
+    let dapr = inside.release(dapr_release(profile), nodes.clone())?;
+    let (leads, others): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|m| is_shared(m));
+    let mut first = Vec::new();
+    for manifest in leads {
+        first.push(inside.object(manifest, Vec::new())?);
     }
+    for manifest in others {
+        let mut after = first.clone();
+        if manifest.api_version().starts_with("dapr.io/") {
+            after.push(dapr.clone());
+        }
+        inside.object(manifest, after)?;
+    }
+    let platform = inside.all.clone();
+    let app = inside.release(app_release(profile)?, platform)?;
+    let after = inside.all.clone();
     graph.add(PruneStep {
         access: access.clone(),
-        after: all,
+        after,
         keep,
     })?;
+    let _ = app;
     Ok(())
+}
+
+/// What the steps inside the cluster have in common.
+struct Inside<'a> {
+    graph: &'a mut Graph<Cx>,
+    access: Handle<Access>,
+    all: Vec<StepId>,
+}
+
+impl Inside<'_> {
+    fn object(&mut self, manifest: Manifest, after: Vec<StepId>) -> Result<StepId, StepsError> {
+        let step = ObjectStep {
+            manifest,
+            access: self.access.clone(),
+            after,
+        };
+        let id = self.graph.add(step)?.id().clone();
+        self.all.push(id.clone());
+        Ok(id)
+    }
+
+    fn release(&mut self, spec: Spec, after: Vec<StepId>) -> Result<StepId, StepsError> {
+        let step = ReleaseStep {
+            spec,
+            access: self.access.clone(),
+            after,
+        };
+        let id = self.graph.add(step)?.id().clone();
+        self.all.push(id.clone());
+        Ok(id)
+    }
+}
+
+fn dapr_release(profile: &Profile) -> Spec {
+    Spec {
+        id: "platform/dapr",
+        title: "Dapr control plane".to_owned(),
+        name: dapr::RELEASE.to_owned(),
+        namespace: profile.dapr.namespace.to_string(),
+        chart: ChartFrom::Source(profile.dapr.chart.clone()),
+        values: dapr::values(profile),
+        files: Vec::new(),
+        transforms: transforms(dapr::edits(profile)),
+        shared: true,
+        reverts: false,
+    }
+}
+
+fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
+    let inputs = render::Inputs::default();
+    let chart = match &profile.app.chart {
+        Some(source) => ChartFrom::Source(source.clone()),
+        None => ChartFrom::Own,
+    };
+    Ok(Spec {
+        id: "app/release",
+        title: "the app".to_owned(),
+        name: profile.app.release.to_string(),
+        namespace: profile.app.namespace.to_string(),
+        values: match &chart {
+            ChartFrom::Own => render::app_values(profile, &inputs)?,
+            ChartFrom::Source(_) => serde_json::json!({}),
+        },
+        chart,
+        files: profile.app.values_files.clone(),
+        transforms: Vec::new(),
+        shared: false,
+        reverts: true,
+    })
 }
 
 /// All objects of this phase, in the order of creation.
 pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
     let inputs = render::Inputs::default();
-    let mut all = render::component_crd(profile)?;
-    all.extend(render::manifests(profile, &inputs)?);
+    let mut all = render::manifests(profile, &inputs)?;
     all.extend(render::secrets(profile, &inputs)?);
     all.sort_by_key(Manifest::rank);
     Ok(all)
@@ -97,6 +178,11 @@ fn planned(change: k8s::FieldChange) -> FieldChange {
     }
 }
 
+/// Whether several deployments may use an object.
+fn is_shared(manifest: &Manifest) -> bool {
+    matches!(manifest.kind(), "Namespace" | "CustomResourceDefinition")
+}
+
 /// Applies one object.
 struct ObjectStep {
     manifest: Manifest,
@@ -107,10 +193,7 @@ struct ObjectStep {
 impl ObjectStep {
     /// Whether several deployments may use the object.
     fn is_shared(&self) -> bool {
-        matches!(
-            self.manifest.kind(),
-            "Namespace" | "CustomResourceDefinition"
-        )
+        is_shared(&self.manifest)
     }
 
     async fn kube(&self, cx: &StepCx<Cx>) -> Result<Kube, StepError> {

@@ -140,9 +140,12 @@ impl Chart {
                 base_path: full("templates"),
             })
             .collect();
-        let mut files = Engine::new(Options::default())
-            .render(&sources)
-            .map_err(|error| error.to_string())?;
+        let mut files = Engine::new(Options {
+            zone: Some(jiff::tz::TimeZone::UTC),
+            ..Options::default()
+        })
+        .render(&sources)
+        .map_err(|error| error.to_string())?;
         Ok(files.remove(&full(template)).unwrap_or_default())
     }
 }

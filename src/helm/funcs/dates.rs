@@ -34,18 +34,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     plain("ago", &[A], ago),
     plain("duration", &[A], duration),
     plain("durationRound", &[A], duration_round),
-    plain("toDate", &[S, S], |_, v| {
+    plain("toDate", &[S, S], |run, v| {
         let mut args = Args::new(v);
         let (layout, text) = (args.text(), args.text());
         let zero = || Time::utc(gotime::ZERO_UNIX, 0);
         Ok(time(
-            gotime::parse(&layout, &text).unwrap_or_else(|_| zero()),
+            gotime::parse(&layout, &text, &run.zone()).unwrap_or_else(|_| zero()),
         ))
     }),
-    plain("mustToDate", &[S, S], |_, v| {
+    plain("mustToDate", &[S, S], |run, v| {
         let mut args = Args::new(v);
         let (layout, text) = (args.text(), args.text());
-        gotime::parse(&layout, &text)
+        gotime::parse(&layout, &text, &run.zone())
             .map(time)
             .map_err(|error| FnError::text(error.to_string()))
     }),
@@ -91,7 +91,7 @@ fn moment(run: &Run<'_>, value: &Value) -> Time {
 fn shown(run: &Run<'_>, layout: &str, date: &Value, zone: &str) -> Value {
     let moment = moment(run, date);
     let local = moment
-        .in_zone(zone)
+        .in_zone(zone, &run.zone())
         .unwrap_or_else(|| Time::utc(moment.unix, moment.nanos));
     Value::from(local.format(layout))
 }

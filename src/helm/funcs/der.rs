@@ -75,6 +75,7 @@ fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
 const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
 const OID_ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 fn pkcs8(version: u8, algorithm: &[u8], key: &[u8], more: &[u8]) -> Vec<u8> {
@@ -175,6 +176,25 @@ pub(super) fn subject(certificate: &[u8]) -> Option<&[u8]> {
         body.next()?;
     }
     body.next_whole()
+}
+
+/// The subject key identifier of a certificate, if it has one.
+pub(super) fn subject_key_id(certificate: &[u8]) -> Option<&[u8]> {
+    let mut body = Reader::new(certificate).enter(SEQUENCE)?.enter(SEQUENCE)?;
+    let extensions = loop {
+        let (tag, contents) = body.next()?;
+        if tag == 0xa3 {
+            break contents;
+        }
+    };
+    let mut extensions = Reader::new(extensions).enter(SEQUENCE)?;
+    loop {
+        let mut extension = Reader(extensions.expect(SEQUENCE)?);
+        if extension.expect(OID)? == OID_SUBJECT_KEY_ID {
+            let value = extension.expect(OCTET_STRING)?;
+            return Reader::new(value).expect(OCTET_STRING);
+        }
+    }
 }
 
 /// The numbers of an object identifier.

@@ -511,7 +511,7 @@ impl Parser<'_> {
             "15:04:05",
         ];
         for layout in layouts {
-            if let Ok(time) = crate::helm::gotime::parse(layout, &word) {
+            if let Ok(time) = crate::helm::gotime::parse(layout, &word, &jiff::tz::TimeZone::UTC) {
                 return Ok(Value::Obj(Object::Time(time.into())));
             }
         }

@@ -1,5 +1,7 @@
 //! Layouts: times shown as, and read by, an example time.
 
+use jiff::tz::TimeZone;
+
 use super::{Civil, DAYS, MONTHS, Time, ZERO_UNIX, days_of};
 
 /// An element of a layout.
@@ -235,13 +237,15 @@ struct Parts {
     afternoon: Option<bool>,
     offset: Option<i32>,
     zone: Option<String>,
+    /// The text said `Z`.
+    utc: bool,
 }
 
-/// Go's `time.Parse` in UTC.
+/// Go's `time.ParseInLocation`.
 ///
 /// # Errors
 /// When the text does not fit the layout.
-pub fn parse(layout: &str, value: &str) -> Result<Time, LayoutError> {
+pub fn parse(layout: &str, value: &str, local: &TimeZone) -> Result<Time, LayoutError> {
     let fail = |reason: String| LayoutError {
         value: value.to_owned(),
         layout: layout.to_owned(),
@@ -273,7 +277,7 @@ pub fn parse(layout: &str, value: &str) -> Result<Time, LayoutError> {
     if !rest.is_empty() {
         return Err(fail(format!("extra text: {rest:?}")));
     }
-    parts.into_time().map_err(|what| {
+    parts.into_time(local).map_err(|what| {
         let mut error = fail(String::new());
         error.reason = format!("{what} out of range");
         error
@@ -281,7 +285,7 @@ pub fn parse(layout: &str, value: &str) -> Result<Time, LayoutError> {
 }
 
 impl Parts {
-    fn into_time(self) -> Result<Time, &'static str> {
+    fn into_time(self, zone: &TimeZone) -> Result<Time, &'static str> {
         let year = self.year.unwrap_or(0);
         let (mut month, mut day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
         if let Some(year_day) = self.year_day {
@@ -313,18 +317,53 @@ impl Parts {
             return Err("second");
         }
         let local = checked * 86_400 + hour * 3600 + self.minute * 60 + self.second;
-        let offset = self.offset.unwrap_or(0);
-        let zone = match (self.zone, self.offset) {
-            (Some(zone), _) => zone,
-            (None, Some(0) | None) => "UTC".to_owned(),
-            (None, Some(_)) => String::new(),
+        let local = local.max(ZERO_UNIX - 400 * 366 * 86_400);
+        Ok(self.placed(local, zone))
+    }
+
+    /// The instant of a local time, by the first that is known of: `Z`, an
+    /// offset, the name of a zone, the local zone.
+    fn placed(self, local: i64, zone: &TimeZone) -> Time {
+        let known = |unix: i64| Time::utc(unix, self.nanos).in_tz(zone);
+        if self.utc {
+            return Time::utc(local, self.nanos);
+        }
+        if let Some(offset) = self.offset {
+            let found = known(local - i64::from(offset));
+            let named = self.zone.as_ref().is_none_or(|name| *name == found.zone);
+            return if found.offset == offset && named {
+                found
+            } else {
+                Time {
+                    unix: local - i64::from(offset),
+                    nanos: self.nanos,
+                    offset,
+                    zone: self.zone.unwrap_or_default(),
+                }
+            };
+        }
+        let Some(name) = self.zone else {
+            // Beside a change of the clocks either answer is right.
+            let first = known(local - i64::from(known(local).offset));
+            return known(local - i64::from(first.offset));
         };
-        Ok(Time {
-            unix: (local - i64::from(offset)).max(ZERO_UNIX - 400 * 366 * 86_400),
+        // The name may be that of the other half of the year.
+        let half_year = 182 * 86_400;
+        let same_name = [0, half_year, -half_year]
+            .into_iter()
+            .map(|shift| known(local + shift))
+            .find(|found| found.zone == name);
+        if let Some(found) = same_name {
+            return known(local - i64::from(found.offset));
+        }
+        // Go takes the time for UTC, and shows it in the zone that it names.
+        let hours = name.strip_prefix("GMT").and_then(|h| h.parse().ok());
+        Time {
+            unix: local,
             nanos: self.nanos,
-            offset,
-            zone,
-        })
+            offset: hours.map_or(0, |hours: i32| hours * 3600),
+            zone: name,
+        }
     }
 }
 
@@ -434,7 +473,7 @@ fn read_fraction<'t>(parts: &mut Parts, text: &'t str, count: Option<usize>) -> 
 
 fn read_offset<'t>(parts: &mut Parts, z: bool, form: Offset, text: &'t str) -> Option<&'t str> {
     if z && let Some(rest) = text.strip_prefix('Z') {
-        parts.offset = Some(0);
+        parts.utc = true;
         return Some(rest);
     }
     let (sign, mut rest) = match text.as_bytes().first()? {

@@ -10,6 +10,7 @@
 pub mod cache;
 pub mod http;
 pub mod index;
+pub mod load;
 pub mod oci;
 pub mod reference;
 
@@ -137,6 +138,19 @@ pub enum RepoError {
         what: String,
         /// What it should be.
         expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// What came is not what was pinned.
+    #[error(
+        "{what} has digest {got} and is pinned to {pinned}; if the new content is meant, \
+         pin it with `digest: {got}`"
+    )]
+    Pinned {
+        /// What was fetched or read.
+        what: String,
+        /// What the user wants it to be.
+        pinned: String,
         /// What it is.
         got: String,
     },
@@ -275,12 +289,9 @@ impl Puller {
             }
             other => other?,
         };
-        if let Some(expected) = &wanted.digest {
-            same_digest(
-                &format!("{} {}", wanted.name, pulled.pin.version),
-                expected,
-                &pulled.pin.digest,
-            )?;
+        if let Some(pinned) = &wanted.digest {
+            let what = format!("{} {}", wanted.name, pulled.pin.version);
+            as_pinned(&what, pinned, &pulled.pin.digest)?;
         }
         self.cache.store(&pulled.pin, &pulled.packed)?;
         Ok(pulled)
@@ -465,6 +476,19 @@ pub(crate) fn same_digest(what: &str, expected: &str, got: &str) -> Result<(), R
     Err(RepoError::Digest {
         what: what.to_owned(),
         expected,
+        got: got.to_owned(),
+    })
+}
+
+/// Refuses what the user did not pin.
+fn as_pinned(what: &str, pinned: &str, got: &str) -> Result<(), RepoError> {
+    let pinned = full_digest(pinned);
+    if pinned == got {
+        return Ok(());
+    }
+    Err(RepoError::Pinned {
+        what: what.to_owned(),
+        pinned,
         got: got.to_owned(),
     })
 }

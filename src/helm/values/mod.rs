@@ -9,7 +9,11 @@ mod json;
 pub mod schema;
 pub mod set;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
 
 use super::value::{Map, Value};
 use super::yaml11::{self, YamlError};
@@ -72,15 +76,35 @@ pub struct Layers {
     pub file_values: Vec<String>,
     /// `--set-literal`
     pub literals: Vec<String>,
+    /// What was fetched of the files that are addresses.
+    pub fetched: BTreeMap<PathBuf, Bytes>,
 }
 
 impl Layers {
+    /// The files that `-f` and `--set-file` name by an address and that are
+    /// not fetched yet.
+    pub fn addresses(&self) -> Vec<PathBuf> {
+        let found = RefCell::new(Vec::new());
+        // A layer that cannot be read is told of when all are there.
+        let _ = self.merge(&|path| {
+            if is_address(path) {
+                found.borrow_mut().push(path.to_owned());
+            }
+            Ok(Vec::new())
+        });
+        found.into_inner()
+    }
+
     /// Brings all layers together. `read_file` reads the files that `-f` and
-    /// `--set-file` name.
+    /// `--set-file` name, but for those that are fetched already.
     pub fn merge(
         &self,
         read_file: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
     ) -> Result<Map, ValuesError> {
+        let read_file = &|path: &Path| match self.fetched.get(path) {
+            Some(content) => Ok(content.to_vec()),
+            None => read_file(path),
+        };
         let base = Map::new();
         for path in &self.files {
             let text = read_file(path).map_err(|source| ValuesError::File {
@@ -105,6 +129,14 @@ impl Layers {
         apply(&self.literals, "--set-literal", |t| set::literal(t, &base))?;
         Ok(base)
     }
+}
+
+/// Whether a file is named by an address.
+fn is_address(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    ["https://", "http://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
 }
 
 fn apply(

@@ -1,5 +1,9 @@
 //! `values.schema.json`: each chart's values against its own schema.
+//!
+//! A schema may refer to others by their addresses. Those are fetched by
+//! whoever renders ([`addresses`]); what is not there is taken as satisfied.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -16,10 +20,43 @@ use super::to_json;
 #[error("values don't meet the specifications of the schema(s) in the following chart(s):\n{0}")]
 pub struct SchemaError(pub String);
 
+/// Schemas of elsewhere by their addresses, without fragments.
+pub type Fetched = BTreeMap<String, Json>;
+
+/// The addresses of the schemas that a chart's own refer to.
+pub fn addresses(chart: &Chart) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let own = chart.schema.as_deref().map(serde_json::from_slice::<Json>);
+    if let Some(Ok(schema)) = own {
+        found.extend(addresses_in(&schema));
+    }
+    found.extend(chart.dependencies.iter().flat_map(addresses));
+    found
+}
+
+/// The addresses that one schema refers to.
+pub fn addresses_in(schema: &Json) -> BTreeSet<String> {
+    match schema {
+        Json::Object(fields) => {
+            let own = remote(schema).map(str::to_owned);
+            let below = fields.values().flat_map(addresses_in);
+            below.chain(own).collect()
+        }
+        Json::Array(items) => items.iter().flat_map(addresses_in).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The address, without its fragment, that a schema refers to.
+fn remote(schema: &Json) -> Option<&str> {
+    let address = schema.get("$ref")?.as_str()?.split('#').next()?;
+    address.contains("://").then_some(address)
+}
+
 /// Checks the values of a chart and of every chart below it.
-pub fn validate(chart: &Chart, values: &Map) -> Result<(), SchemaError> {
+pub fn validate(chart: &Chart, values: &Map, fetched: &Fetched) -> Result<(), SchemaError> {
     let mut findings = String::new();
-    chart_into(chart, values, &mut findings);
+    chart_into(chart, values, fetched, &mut findings);
     if findings.is_empty() {
         Ok(())
     } else {
@@ -27,9 +64,9 @@ pub fn validate(chart: &Chart, values: &Map) -> Result<(), SchemaError> {
     }
 }
 
-fn chart_into(chart: &Chart, values: &Map, findings: &mut String) {
+fn chart_into(chart: &Chart, values: &Map, fetched: &Fetched, findings: &mut String) {
     if let Some(schema) = &chart.schema
-        && let Err(text) = against(schema, &to_json(&Value::Map(values.clone())))
+        && let Err(text) = against(schema, &to_json(&Value::Map(values.clone())), fetched)
     {
         findings.push_str(chart.name());
         findings.push_str(":\n");
@@ -39,7 +76,7 @@ fn chart_into(chart: &Chart, values: &Map, findings: &mut String) {
     for child in &chart.dependencies {
         match values.get(child.name()) {
             None | Some(Value::Nil) => {}
-            Some(Value::Map(inner)) => chart_into(child, &inner, findings),
+            Some(Value::Map(inner)) => chart_into(child, &inner, fetched, findings),
             Some(other) => {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
@@ -53,13 +90,13 @@ fn chart_into(chart: &Chart, values: &Map, findings: &mut String) {
     }
 }
 
-fn against(schema: &[u8], values: &Json) -> Result<(), String> {
+fn against(schema: &[u8], values: &Json, fetched: &Fetched) -> Result<(), String> {
     let mut schema: Json = serde_json::from_slice(schema).map_err(|e| e.to_string())?;
-    satisfy_remote(&mut schema);
+    satisfy_missing(&mut schema, fetched);
     let validator = jsonschema::options()
         .with_draft(draft(&schema))
         .with_base_uri("file:///values.schema.json")
-        .with_retriever(NoNetwork)
+        .with_retriever(Shelf(fetched.clone()))
         .build(&schema)
         .map_err(|e| e.to_string())?;
     let mut lines: Vec<String> = Vec::new();
@@ -99,29 +136,33 @@ fn draft(schema: &Json) -> Draft {
     }
 }
 
-/// Schemas elsewhere are not fetched while rendering: what they would say is
-/// taken as satisfied.
-fn satisfy_remote(schema: &mut Json) {
+/// What a schema that is not there would say is taken as satisfied.
+fn satisfy_missing(schema: &mut Json, fetched: &Fetched) {
+    if remote(schema).is_some_and(|address| !fetched.contains_key(address)) {
+        *schema = Json::Bool(true);
+        return;
+    }
     match schema {
-        Json::Object(fields) => {
-            let remote = fields.get("$ref").and_then(Json::as_str);
-            if remote.is_some_and(|uri| !uri.starts_with('#') && uri.contains("://")) {
-                *schema = Json::Bool(true);
-                return;
-            }
-            fields.values_mut().for_each(satisfy_remote);
-        }
-        Json::Array(items) => items.iter_mut().for_each(satisfy_remote),
+        Json::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| satisfy_missing(field, fetched)),
+        Json::Array(items) => items
+            .iter_mut()
+            .for_each(|item| satisfy_missing(item, fetched)),
         _ => {}
     }
 }
 
-/// For references that are neither here nor plainly remote.
-struct NoNetwork;
+/// The schemas that were fetched; any other says yes.
+struct Shelf(Fetched);
 
-impl Retrieve for NoNetwork {
-    fn retrieve(&self, _: &Uri<String>) -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Json::Bool(true))
+impl Retrieve for Shelf {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
+        let address = uri.as_str().split('#').next().unwrap_or_default();
+        Ok(self.0.get(address).cloned().unwrap_or(Json::Bool(true)))
     }
 }
 
@@ -260,7 +301,7 @@ mod tests {
     use serde_json::json;
 
     fn check(schema: &Json, values: &Json) -> Result<(), String> {
-        against(schema.to_string().as_bytes(), values)
+        against(schema.to_string().as_bytes(), values, &Fetched::new())
     }
 
     #[test]
@@ -320,14 +361,26 @@ mod tests {
     }
 
     #[test]
-    fn references_elsewhere_are_taken_as_satisfied() {
-        let schema = json!({"properties": {"p": {"$ref": "https://example.com/s.json"}}});
+    fn references_elsewhere_hold_when_they_are_fetched() {
+        let address = "https://example.com/s.json";
+        let reference = format!("{address}#/$defs/n");
+        let schema = json!({"properties": {"p": {"$ref": reference}}});
+        assert_eq!(addresses_in(&schema), [address.to_owned()].into());
         assert_eq!(check(&schema, &json!({"p": 1})), Ok(()));
+        let elsewhere = json!({"$defs": {"n": {"type": "string"}}});
+        let fetched = Fetched::from([(address.to_owned(), elsewhere)]);
+        let schema = schema.to_string();
+        let with = |values| against(schema.as_bytes(), &values, &fetched);
+        assert_eq!(with(json!({"p": "x"})), Ok(()));
+        assert_eq!(
+            with(json!({"p": 1})),
+            Err("- at '/p': got number, want string".to_owned())
+        );
     }
 
     #[test]
     fn a_broken_schema_is_a_finding() {
-        assert!(against(b"{", &json!({})).is_err());
+        assert!(against(b"{", &json!({}), &Fetched::new()).is_err());
         assert!(check(&json!({"type": 3}), &json!({})).is_err());
     }
 }

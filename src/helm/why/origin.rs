@@ -52,7 +52,11 @@ fn by_user(options: &RenderOptions, path: &[PathPart]) -> Option<Setter> {
         })
         .or_else(|| {
             layers.files.iter().rev().find_map(|file| {
-                let line = line_in(&std::fs::read(file).ok()?, path)?;
+                let text = match layers.fetched.get(file) {
+                    Some(fetched) => fetched.to_vec(),
+                    None => std::fs::read(file).ok()?,
+                };
+                let line = line_in(&text, path)?;
                 Some(Setter::File {
                     path: file.clone(),
                     line,

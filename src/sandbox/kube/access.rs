@@ -14,19 +14,61 @@ use super::status::{Outcome, Status};
 use crate::sandbox::http::Reply;
 
 /// The group whose members may do everything.
-const MASTERS: &str = "system:masters";
+pub(super) const MASTERS: &str = "system:masters";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
+/// What kubelets may do.
+const NODE_RULES: &[(&[&str], &[&str])] = &[
+    (
+        &["get", "list", "watch"],
+        &[
+            "configmaps",
+            "csidrivers",
+            "nodes",
+            "persistentvolumeclaims",
+            "persistentvolumes",
+            "pods",
+            "runtimeclasses",
+            "secrets",
+            "serviceaccounts",
+            "services",
+            "volumeattachments",
+        ],
+    ),
+    (
+        &["create", "delete", "patch", "update"],
+        &["events", "nodes", "nodes/status", "pods", "pods/status"],
+    ),
+    (
+        &["create", "get", "patch", "update"],
+        &["csinodes", "leases"],
+    ),
+    (
+        &["create"],
+        &["pods/eviction", "serviceaccounts/token", "tokenreviews"],
+    ),
+    (
+        &["create"],
+        &["localsubjectaccessreviews", "subjectaccessreviews"],
+    ),
+];
+
 /// What a request is about, as rules state it.
 #[derive(Debug, Default)]
-struct Attributes<'a> {
-    verb: &'a str,
-    group: &'a str,
-    resource: String,
-    name: &'a str,
-    namespace: &'a str,
-    path: &'a str,
+pub struct Attributes<'a> {
+    /// `get`, `impersonate`, …
+    pub verb: &'a str,
+    /// The API group.
+    pub group: &'a str,
+    /// The resource, with its subresource if it has one.
+    pub resource: String,
+    /// The object; may be empty.
+    pub name: &'a str,
+    /// The namespace; may be empty.
+    pub namespace: &'a str,
+    /// The path, for requests that are about no resource.
+    pub path: &'a str,
 }
 
 /// The key that signs this cluster's service account tokens.
@@ -65,13 +107,11 @@ pub fn service_account(cluster: &Cluster, token: &str) -> Option<Result<User, St
         if uid.as_deref() != Some(text(&claims, "/kubernetes.io/serviceaccount/uid")) {
             return Err("service account of the token is gone".to_owned());
         }
+        let own = format!("system:serviceaccounts:{namespace}");
+        let groups = ["system:serviceaccounts", &own, "system:authenticated"];
         Ok(User {
-            name: format!("system:serviceaccount:{account}"),
-            groups: vec![
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{namespace}"),
-                "system:authenticated".to_owned(),
-            ],
+            uid: uid.unwrap_or_default(),
+            ..User::new(format!("system:serviceaccount:{account}"), &groups)
         })
     };
     Some(check())
@@ -126,33 +166,48 @@ pub fn check(call: &Call) -> Outcome<()> {
     let attributes = Attributes {
         verb: call.verb.name(),
         group: &call.resource.group,
-        resource: resource.clone(),
+        resource,
         name: &call.target.name,
         namespace: &call.target.namespace,
         path: "",
     };
     // Everybody may ask about themselves.
-    let about_self = call.resource.plural.starts_with("selfsubject");
-    if about_self || allowed(&call.cluster, &call.user, &attributes) {
+    if call.resource.plural.starts_with("selfsubject") {
         return Ok(());
     }
-    let group = &call.resource.group;
-    let place = match (call.resource.namespaced, call.target.namespace.as_str()) {
-        (true, namespace) if !namespace.is_empty() => format!("in the namespace \"{namespace}\""),
-        _ => "at the cluster scope".to_owned(),
+    require(&call.cluster, &call.user, &attributes)
+}
+
+/// Refuses what no role allows.
+pub fn require(cluster: &Cluster, user: &User, wanted: &Attributes<'_>) -> Outcome<()> {
+    if allowed(cluster, user, wanted) {
+        return Ok(());
+    }
+    let (group, resource) = (wanted.group, &wanted.resource);
+    let place = if wanted.namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace \"{}\"", wanted.namespace)
     };
     let why = format!(
         "User \"{}\" cannot {} resource \"{resource}\" in API group \"{group}\" {place}",
-        call.user.name,
-        call.verb.name(),
+        user.name, wanted.verb,
     );
-    Err(Status::forbidden(&call.resource, &call.target.name, &why))
+    let plural = resource.split('/').next().unwrap_or_default();
+    Err(Status::forbidden_to(group, plural, wanted.name, &why))
 }
 
 /// Whether any role allows it.
 fn allowed(cluster: &Cluster, user: &User, wanted: &Attributes<'_>) -> bool {
     if user.groups.iter().any(|g| g == MASTERS) {
         return true;
+    }
+    // Kubelets are told apart by their name alone; what they may do is what
+    // the node authorizer would let them do to all nodes.
+    if user.name.starts_with("system:node:") {
+        return NODE_RULES.iter().any(|(verbs, resources)| {
+            verbs.contains(&wanted.verb) && resources.contains(&wanted.resource.as_str())
+        });
     }
     let rows = |plural: &str, prefix: &str| {
         let table = cluster.table_of(RBAC, plural);
@@ -241,10 +296,7 @@ fn covers(rule: &Value, wanted: &Attributes<'_>) -> bool {
 pub fn review(call: &Call, mut review: Value) -> Outcome<Value> {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let status = match call.resource.kind.as_str() {
-        "SelfSubjectReview" => json!({"userInfo": {
-            "username": call.user.name,
-            "groups": call.user.groups,
-        }}),
+        "SelfSubjectReview" => json!({"userInfo": call.user.info()}),
         "SelfSubjectRulesReview" => own_rules(call, text(&spec, "/namespace")),
         "TokenReview" => token_review(call, text(&spec, "/token")),
         kind => {
@@ -253,10 +305,7 @@ pub fn review(call: &Call, mut review: Value) -> Outcome<Value> {
             } else {
                 let groups = spec.get("groups").and_then(Value::as_array);
                 let groups = groups.into_iter().flatten().filter_map(Value::as_str);
-                User {
-                    name: text(&spec, "/user").to_owned(),
-                    groups: groups.map(str::to_owned).collect(),
-                }
+                User::new(text(&spec, "/user"), &groups.collect::<Vec<_>>())
             };
             json!({"allowed": allowed(&call.cluster, &user, &stated(&spec))})
         }
@@ -300,7 +349,7 @@ fn token_review(call: &Call, token: &str) -> Value {
     match user {
         Ok(user) => json!({
             "authenticated": true,
-            "user": {"username": user.name, "groups": user.groups},
+            "user": user.info(),
         }),
         Err(_) => json!({"user": {}, "error": "[invalid bearer token]"}),
     }

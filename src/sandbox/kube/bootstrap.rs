@@ -91,6 +91,7 @@ fn objects() -> Vec<(&'static str, &'static str, Value)> {
     });
     objects.push((rbac, "clusterrolebindings", binding));
     objects.push(("storage.k8s.io", "storageclasses", storage_class()));
+    objects.extend(super::roles::objects());
     for (name, value) in [
         ("system-cluster-critical", 2_000_000_000),
         ("system-node-critical", 2_000_001_000),

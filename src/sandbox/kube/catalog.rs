@@ -47,6 +47,8 @@ pub enum Verbs {
     All,
     /// Reviews: they are made and answered, never kept.
     Create,
+    /// Metrics: they are measured when asked for.
+    Read,
 }
 
 /// A part of an object with a path of its own.
@@ -68,6 +70,18 @@ pub enum Sub {
     Finalize,
     /// Approving a certificate.
     Approval,
+    /// A connection to a container's output.
+    Attach,
+    /// A command in a container.
+    Exec,
+    /// Connections to a pod's ports.
+    PortForward,
+    /// HTTP through the server.
+    Proxy,
+    /// Containers added to a running pod.
+    EphemeralContainers,
+    /// Other resources for a running pod.
+    Resize,
 }
 
 impl Sub {
@@ -82,6 +96,12 @@ impl Sub {
             Self::Binding => "binding",
             Self::Finalize => "finalize",
             Self::Approval => "approval",
+            Self::Attach => "attach",
+            Self::Exec => "exec",
+            Self::PortForward => "portforward",
+            Self::Proxy => "proxy",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
         }
     }
 
@@ -95,6 +115,12 @@ impl Sub {
             "binding" => Self::Binding,
             "finalize" => Self::Finalize,
             "approval" => Self::Approval,
+            "attach" => Self::Attach,
+            "exec" => Self::Exec,
+            "portforward" => Self::PortForward,
+            "proxy" => Self::Proxy,
+            "ephemeralcontainers" => Self::EphemeralContainers,
+            "resize" => Self::Resize,
             _ => return None,
         })
     }
@@ -114,9 +140,15 @@ impl Sub {
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
             Self::Log => &["get"],
+            Self::Attach | Self::Exec | Self::PortForward => &["create", "get"],
+            Self::Proxy => &["create", "delete", "get", "patch", "update"],
             Self::Token | Self::Eviction | Self::Binding => &["create"],
             Self::Finalize => &["update"],
-            Self::Status | Self::Scale | Self::Approval => &["get", "patch", "update"],
+            Self::Status
+            | Self::Scale
+            | Self::Approval
+            | Self::EphemeralContainers
+            | Self::Resize => &["get", "patch", "update"],
         }
     }
 }
@@ -136,6 +168,7 @@ impl Verbs {
                 "watch",
             ],
             Self::Create => &["create"],
+            Self::Read => &["get", "list"],
         }
     }
 }
@@ -167,7 +200,7 @@ impl Resource {
 }
 
 /// Group, version, its package in the tables of types, and its resources:
-/// kind, plural, scope (`N`amespaced or `C`luster), verbs (`A`ll, `C`reate),
+/// kind, plural, scope (`N`amespaced or `C`luster), verbs (`A`ll, `C`reate, `R`ead),
 /// short names, categories, subresources.
 type Group = (
     &'static str,
@@ -196,16 +229,16 @@ const CATALOG: &[Group] = &[
             ("Event", "events", "NA", "ev", "", ""),
             ("LimitRange", "limitranges", "NA", "limits", "", ""),
             ("Namespace", "namespaces", "CA", "ns", "", "finalize status"),
-            ("Node", "nodes", "CA", "no", "", "status"),
+            ("Node", "nodes", "CA", "no", "", "proxy status"),
             ("PersistentVolumeClaim", "persistentvolumeclaims", "NA", "pvc", "", "status"),
             ("PersistentVolume", "persistentvolumes", "CA", "pv", "", "status"),
-            ("Pod", "pods", "NA", "po", "all", "binding eviction log status"),
+            ("Pod", "pods", "NA", "po", "all", "attach binding ephemeralcontainers eviction exec log portforward proxy resize status"),
             ("PodTemplate", "podtemplates", "NA", "", "", ""),
             ("ReplicationController", "replicationcontrollers", "NA", "rc", "all", "scale status"),
             ("ResourceQuota", "resourcequotas", "NA", "quota", "", "status"),
             ("Secret", "secrets", "NA", "", "", ""),
             ("ServiceAccount", "serviceaccounts", "NA", "sa", "", "token"),
-            ("Service", "services", "NA", "svc", "all", "status"),
+            ("Service", "services", "NA", "svc", "all", "proxy status"),
         ],
     ),
     (
@@ -359,6 +392,15 @@ const CATALOG: &[Group] = &[
         "discovery",
         &[("EndpointSlice", "endpointslices", "NA", "", "", "")],
     ),
+    (
+        "metrics.k8s.io",
+        "v1beta1",
+        "metrics",
+        &[
+            ("NodeMetrics", "nodes", "CR", "", "", ""),
+            ("PodMetrics", "pods", "NR", "", "", ""),
+        ],
+    ),
 ];
 
 static BUILTIN: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
@@ -379,10 +421,10 @@ static BUILTIN: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| {
                     short_names: words(short),
                     categories: words(categories),
                     namespaced: flags.starts_with('N'),
-                    verbs: if flags.ends_with('C') {
-                        Verbs::Create
-                    } else {
-                        Verbs::All
+                    verbs: match flags.chars().last() {
+                        Some('C') => Verbs::Create,
+                        Some('R') => Verbs::Read,
+                        _ => Verbs::All,
                     },
                     subresources: subs.split_whitespace().filter_map(Sub::parse).collect(),
                     schema,

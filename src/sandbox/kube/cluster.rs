@@ -1,15 +1,19 @@
 //! One cluster: its rows in the store and what it serves.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Authenticator;
 use super::catalog::Resource;
+use super::discovery::VERSION;
 use super::registry::Registry;
+use crate::sandbox::kubelet::Runtime;
+use crate::sandbox::podnet::PodNet;
 use crate::sandbox::store::{Row, Transaction};
-use crate::sandbox::world::World;
+use crate::sandbox::world::{World, hex};
+use crate::secret::Secret;
 
 /// A cluster's shared state.
 pub struct Cluster {
@@ -19,7 +23,15 @@ pub struct Cluster {
     pub ocid: String,
     /// Who tells users by their tokens.
     pub auth: Arc<dyn Authenticator>,
+    /// Its kubelets, for logs and connections into pods, once they run.
+    pub kubelets: OnceLock<Arc<dyn Runtime>>,
+    /// The bearer token of the cluster's own components; whoever has it may
+    /// act in any name.
+    pub component_token: Secret,
+    /// The pods' network, through which the server reaches what runs.
+    pub net: Arc<PodNet>,
     registry: RwLock<Arc<Registry>>,
+    version: RwLock<String>,
 }
 
 /// The characters of generated names: no vowels, so no words.
@@ -32,8 +44,24 @@ impl Cluster {
             world,
             ocid: ocid.to_owned(),
             auth,
+            kubelets: OnceLock::new(),
+            component_token: component_token(),
+            net: Arc::default(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
+            version: RwLock::new(VERSION.to_owned()),
         }
+    }
+
+    /// The version that the server says it is.
+    pub fn version(&self) -> String {
+        let held = self.version.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+
+    /// Lets the server be of another version, as an upgrade does.
+    pub fn set_version(&self, version: &str) {
+        let mut held = self.version.write().unwrap_or_else(PoisonError::into_inner);
+        version.clone_into(&mut held);
     }
 
     /// What is served now.
@@ -145,6 +173,15 @@ impl Cluster {
             })
             .collect()
     }
+}
+
+/// A token that lasts as long as this process. Without a source of randomness
+/// it is empty, which opens nothing.
+fn component_token() -> Secret {
+    let mut bytes = [0_u8; 24];
+    let random = ring::rand::SystemRandom::new();
+    let filled = ring::rand::SecureRandom::fill(&random, &mut bytes);
+    Secret::new(filled.map_or_else(|_| String::new(), |()| hex(&bytes)))
 }
 
 /// The revision of a row.

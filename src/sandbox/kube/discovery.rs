@@ -13,20 +13,25 @@ use super::request::no_deletecollection;
 use super::status::{Outcome, Status};
 use crate::sandbox::http::{Reply, Request};
 
-/// The version that the server says it is.
-pub const VERSION: &str = "v1.34.1";
+/// The version that the server says it is, unless the cluster has its own.
+pub const VERSION: &str = "v1.36.2";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// `/version`.
-pub fn version() -> Value {
+/// `/version` of a server of this version, e.g. `v1.34.1`.
+pub fn version(of: &str) -> Value {
+    let minor: u32 = of
+        .split('.')
+        .nth(1)
+        .and_then(|m| m.parse().ok())
+        .unwrap_or(36);
     json!({
         "major": "1",
-        "minor": "34",
+        "minor": minor.to_string(),
         "emulationMajor": "1",
-        "emulationMinor": "34",
+        "emulationMinor": minor.to_string(),
         "minCompatibilityMajor": "1",
-        "minCompatibilityMinor": "33",
-        "gitVersion": VERSION,
+        "minCompatibilityMinor": minor.saturating_sub(1).to_string(),
+        "gitVersion": of,
         "gitCommit": "93248f9ae092f571eb870b7664c534bfc7d00f03",
         "gitTreeState": "clean",
         "buildDate": "2025-09-09T19:38:36Z",

@@ -7,20 +7,25 @@
 //! crates: a mistake of theirs, or ours in using them, must show here.
 
 pub mod access;
+pub mod admission;
 pub mod age;
+pub mod animate;
 pub mod apply;
 pub mod body;
 pub mod bootstrap;
 pub mod catalog;
 pub mod cluster;
 pub mod columns;
+pub mod connect;
 pub mod controllers;
 pub mod crd;
 pub mod defaults;
 pub mod discovery;
 pub mod gc;
+pub mod impersonate;
 pub mod jsonpath;
 pub mod kinds;
+pub mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod objects;
@@ -31,6 +36,7 @@ pub mod proto;
 pub mod registry;
 pub mod render;
 pub mod request;
+pub mod roles;
 pub mod schema;
 pub mod select;
 pub mod server;
@@ -38,7 +44,7 @@ pub mod status;
 pub mod subresources;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 pub mod validate;
 pub mod watch;
@@ -47,24 +53,54 @@ pub mod write;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::animate::Components;
 use self::cluster::Cluster;
 use self::server::Server;
 use self::tls::Certificates;
+use super::controllers::claims::Disks;
+use super::podnet::PodNet;
 use super::world::World;
 
 /// Who a request comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The user's name, e.g. a user OCID.
     pub name: String,
     /// The groups; members of `system:masters` may do everything.
     pub groups: Vec<String>,
+    /// What tells this user from an earlier one of the same name.
+    pub uid: String,
+    /// What else is known, by key.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// Somebody in these groups.
+    pub fn new(name: impl Into<String>, groups: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            groups: groups.iter().map(|&g| g.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The user as reviews say it.
+    pub fn info(&self) -> serde_json::Value {
+        let mut info = json!({"username": self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            info["uid"] = json!(self.uid);
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
+        info
+    }
 }
 
 /// Tells who a bearer token belongs to.
@@ -118,6 +154,8 @@ pub struct Clusters {
     world: Arc<World>,
     auth: Arc<dyn Authenticator>,
     running: Mutex<HashMap<String, Running>>,
+    /// Where the clusters' block volumes come from, once the cloud is there.
+    pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
     /// Held while a cluster starts, so that it starts once.
     starting: tokio::sync::Mutex<()>,
 }
@@ -136,6 +174,7 @@ impl Clusters {
             world,
             auth,
             running: Mutex::default(),
+            disks: Arc::default(),
             starting: tokio::sync::Mutex::default(),
         })
     }
@@ -180,6 +219,21 @@ impl Clusters {
         ));
         let stop = CancellationToken::new();
         bootstrap::start(&cluster, &stop);
+        let components = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        animate::start(
+            &cluster,
+            self.disks.clone(),
+            components.local_addr()?,
+            &certificates,
+            &stop,
+        )?;
+        tokio::spawn(super::http::serve(
+            components,
+            Some(certificates.acceptor()?),
+            Arc::new(Components(Server(cluster.clone()))),
+            self.world.clone(),
+            stop.clone(),
+        ));
         tokio::spawn(super::http::serve(
             listener,
             Some(certificates.acceptor()?),
@@ -237,6 +291,18 @@ impl Clusters {
         if let Some(cluster) = self.cluster(cluster_ocid) {
             node::register(&cluster, &node);
         }
+    }
+
+    /// The version that a cluster's server says it is.
+    pub fn set_version(&self, cluster_ocid: &str, version: &str) {
+        if let Some(cluster) = self.cluster(cluster_ocid) {
+            cluster.set_version(version);
+        }
+    }
+
+    /// The pods' network of a cluster that is served.
+    pub fn net(&self, cluster_ocid: &str) -> Option<Arc<PodNet>> {
+        self.cluster(cluster_ocid).map(|c| c.net.clone())
     }
 
     /// Takes a node away.

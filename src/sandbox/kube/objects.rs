@@ -11,7 +11,7 @@ use super::cluster::{key, key_prefix, present, text};
 use super::request::Call;
 use super::select::Selector;
 use super::status::{Cause, Outcome, Status};
-use super::{kinds, prepare};
+use super::{admission, kinds, prepare};
 use crate::sandbox::store::Row;
 
 /// One object.
@@ -314,12 +314,14 @@ pub enum Deleted {
 }
 
 /// Deletes one object.
-pub fn delete(call: &Call, options: &DeleteOptions) -> Outcome<Deleted> {
+pub async fn delete(call: &Call, options: &DeleteOptions) -> Outcome<Deleted> {
     let resource = &call.resource;
     for _ in 0..8 {
         let row = find(call)?;
         check_preconditions(call, options, &row)?;
         kinds::check_delete(call, &row.value)?;
+        let live = present(&row.value, row.revision, resource);
+        admission::delete(call, &live, options.dry_run).await?;
         let uid = text(&row.value, "/metadata/uid").to_owned();
         let mut marked = row.value.as_ref().clone();
         mark(call, options, &mut marked);
@@ -415,7 +417,7 @@ fn mark(call: &Call, options: &DeleteOptions, object: &mut Value) {
 }
 
 /// Deletes what a call selects; gives the objects as they were.
-pub fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Value>> {
+pub async fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Value>> {
     let page = list(call)?;
     let mut deleted = Vec::new();
     for object in page.items {
@@ -423,7 +425,7 @@ pub fn delete_collection(call: &Call, options: &DeleteOptions) -> Outcome<Vec<Va
         text(&object, "/metadata/name").clone_into(&mut target.name);
         text(&object, "/metadata/namespace").clone_into(&mut target.namespace);
         let one = call.for_object(target);
-        match delete(&one, options) {
+        match delete(&one, options).await {
             Ok(Deleted::Gone(_, object)) => deleted.push(*object),
             Ok(Deleted::Waiting(object)) => deleted.push(object),
             Err(status) if status.reason == "NotFound" => {}

@@ -64,7 +64,7 @@ fn content(cluster: &Cluster, group: &str, version: &str) -> Value {
     schemas.add_options(group, version);
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": super::discovery::VERSION},
+        "info": {"title": "Kubernetes", "version": cluster.version()},
         "paths": paths,
         "components": {"schemas": schemas.finish()},
     })
@@ -85,7 +85,7 @@ pub fn v2(cluster: &Cluster, request: &Request) -> Outcome<Reply> {
     }
     let document = json!({
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": super::discovery::VERSION},
+        "info": {"title": "Kubernetes", "version": cluster.version()},
         "paths": paths,
         "definitions": schemas.finish(),
     });

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::catalog::Resource;
+use super::cluster::text;
 use super::status::{Outcome, Status};
 
 /// What a list, watch or deletecollection is about.
@@ -29,6 +30,36 @@ impl Selector {
             labels: parse_labels(labels)?,
             fields: parse_fields(resource, fields)?,
         })
+    }
+
+    /// Reads a label selector as objects have it, with `matchLabels` and
+    /// `matchExpressions`; none selects everything.
+    pub fn of_labels(selector: Option<&Value>) -> Self {
+        let part = |name: &str| selector.and_then(|s| s.get(name));
+        let equal = part("matchLabels").and_then(Value::as_object);
+        let equal = equal.into_iter().flatten().map(|(key, value)| {
+            let value = value.as_str().unwrap_or_default().to_owned();
+            Requirement::In(key.clone(), vec![value])
+        });
+        let expressions = part("matchExpressions").and_then(Value::as_array);
+        let expressions = expressions.into_iter().flatten().map(|expression| {
+            let key = text(expression, "/key").to_owned();
+            let values = expression.get("values").and_then(Value::as_array);
+            let values = values.into_iter().flatten();
+            let values = values
+                .filter_map(|v| v.as_str().map(str::to_owned))
+                .collect();
+            match text(expression, "/operator") {
+                "In" => Requirement::In(key, values),
+                "NotIn" => Requirement::NotIn(key, values),
+                "Exists" => Requirement::Exists(key),
+                _ => Requirement::Missing(key),
+            }
+        });
+        Self {
+            labels: equal.chain(expressions).collect(),
+            fields: Vec::new(),
+        }
     }
 
     /// Whether everything is selected.

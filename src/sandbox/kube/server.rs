@@ -10,7 +10,9 @@ use super::objects::{Deleted, delete, delete_collection, delete_options, get, li
 use super::render::{self, Shown};
 use super::request::{Call, Target, Verb, accepted, resolve};
 use super::status::{Outcome, Status};
-use super::{User, access, discovery, openapi, subresources, watch, write};
+use super::{
+    User, access, connect, discovery, impersonate, metrics, openapi, subresources, watch, write,
+};
 use crate::sandbox::http::{Handler, Reply, Request};
 
 /// A cluster's API server.
@@ -22,12 +24,14 @@ impl Handler for Server {
     }
 
     async fn handle(&self, request: Request) -> Reply {
-        let user = match self.authenticate(&request) {
+        let user = self.authenticate(&request);
+        let user = user.and_then(|own| impersonate::effective(&self.0, own, &request));
+        let user = match user {
             Ok(user) => user,
             Err(status) => return status.reply(),
         };
         let name = user.name.clone();
-        let reply = self.answer(user, request);
+        let reply = self.answer(user, request).await;
         reply.unwrap_or_else(|status| status.reply()).by(name)
     }
 
@@ -48,22 +52,22 @@ impl Server {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let Some(token) = token.filter(|t| !t.is_empty()) else {
-            let anonymous = User {
-                name: "system:anonymous".to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-            };
+            let anonymous = User::new("system:anonymous", &["system:unauthenticated"]);
             return if open {
                 Ok(anonymous)
             } else {
                 Err(Status::unauthorized())
             };
         };
+        if let Some(user) = impersonate::component(&self.0, token) {
+            return Ok(user);
+        }
         access::service_account(&self.0, token)
             .unwrap_or_else(|| self.0.auth.authenticate(&self.0.ocid, token))
             .map_err(|_| Status::unauthorized())
     }
 
-    fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
+    async fn answer(&self, user: User, request: Request) -> Outcome<Reply> {
         let segments = request.segments();
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -74,7 +78,10 @@ impl Server {
                     "ok",
                 ));
             }
-            ["version"] => return Ok(Reply::json(StatusCode::OK, &discovery::version())),
+            ["version"] => {
+                let version = discovery::version(&self.0.version());
+                return Ok(Reply::json(StatusCode::OK, &version));
+            }
             [""] => return Ok(discovery::root(&self.0)),
             ["api"] => return discovery::api(&self.0, &request),
             ["apis"] => return discovery::apis(&self.0, &request),
@@ -105,7 +112,11 @@ impl Server {
             warnings: std::sync::Mutex::default(),
         };
         access::check(&call)?;
-        let reply = perform(&call)?;
+        let call = match connect::perform(call).await {
+            Ok(answered) => return answered,
+            Err(call) => *call,
+        };
+        let reply = perform(&call).await?;
         let warnings = call
             .warnings
             .into_inner()
@@ -134,7 +145,7 @@ fn warn(mut reply: Reply, warnings: &[String]) -> Reply {
     reply
 }
 
-fn perform(call: &Call) -> Outcome<Reply> {
+async fn perform(call: &Call) -> Outcome<Reply> {
     let format = accepted(&call.request)?;
     let shown = Shown::of(call, format);
     let object = |value: Value, created: bool| {
@@ -145,7 +156,10 @@ fn perform(call: &Call) -> Outcome<Reply> {
         };
         Reply::json(code, &render::one(&call.resource, &shown, value))
     };
-    if let Some(reply) = subresources::perform(call)? {
+    if call.resource.group == metrics::GROUP {
+        return metrics::perform(call, &shown);
+    }
+    if let Some(reply) = subresources::perform(call).await? {
         return Ok(reply);
     }
     match call.verb {
@@ -155,15 +169,21 @@ fn perform(call: &Call) -> Outcome<Reply> {
             Ok(Reply::json(StatusCode::OK, &list))
         }
         Verb::Watch => watch::watch(call, shown),
-        Verb::Create => write::create(call).map(|w| object(w.object, w.created)),
-        Verb::Update => write::update(call).map(|w| object(w.object, w.created)),
-        Verb::Patch => write::patch(call).map(|w| object(w.object, w.created)),
-        Verb::Delete => match delete(call, &delete_options(call)?)? {
+        Verb::Create => write::create(call)
+            .await
+            .map(|w| object(w.object, w.created)),
+        Verb::Update => write::update(call)
+            .await
+            .map(|w| object(w.object, w.created)),
+        Verb::Patch => write::patch(call)
+            .await
+            .map(|w| object(w.object, w.created)),
+        Verb::Delete => match delete(call, &delete_options(call)?).await? {
             Deleted::Waiting(value) => Ok(object(value, false)),
             Deleted::Gone(uid, last) => Ok(gone(call, &uid, &last)),
         },
         Verb::DeleteCollection => {
-            let items = delete_collection(call, &delete_options(call)?)?;
+            let items = delete_collection(call, &delete_options(call)?).await?;
             let page = super::objects::Page {
                 items,
                 revision: call.cluster.world.store.revision(),

@@ -17,6 +17,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Details,
+    /// The whole refusal as somebody else put it, e.g. an admission webhook.
+    pub foreign: Option<Value>,
 }
 
 /// What a refusal is about.
@@ -72,6 +74,7 @@ impl Status {
             reason,
             message: message.into(),
             details: Details::default(),
+            foreign: None,
         })
     }
 
@@ -172,13 +175,22 @@ impl Status {
 
     /// The user may not, or the object's state forbids it.
     pub fn forbidden(resource: &Resource, name: &str, why: &str) -> Box<Self> {
-        let what = qualified(resource);
+        Self::forbidden_to(&resource.group, &resource.plural, name, why)
+    }
+
+    /// The same for a resource that is only named.
+    pub fn forbidden_to(group: &str, plural: &str, name: &str, why: &str) -> Box<Self> {
+        let what = qualify(plural, group);
         let message = if name.is_empty() {
             format!("{what} is forbidden: {why}")
         } else {
             format!("{what} \"{name}\" is forbidden: {why}")
         };
-        Self::new(403, "Forbidden", message).about(resource, name)
+        let mut status = Self::new(403, "Forbidden", message);
+        name.clone_into(&mut status.details.name);
+        group.clone_into(&mut status.details.group);
+        plural.clone_into(&mut status.details.kind);
+        status
     }
 
     /// The resource does not have this verb.
@@ -253,6 +265,26 @@ impl Status {
         Self::new(500, "InternalError", message)
     }
 
+    /// What is behind the server does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Box<Self> {
+        Self::new(503, "ServiceUnavailable", message)
+    }
+
+    /// An internal error with its text as the cause, as the server says what
+    /// went wrong outside of it.
+    pub fn internal_because(why: &str) -> Box<Self> {
+        let mut status = Self::internal(why);
+        status.details.causes = vec![Cause::new("", why.to_owned(), "")];
+        status
+    }
+
+    /// What somebody else refused, in their words.
+    pub fn foreign(code: u16, message: String, status: Value) -> Box<Self> {
+        let mut own = Self::new(code, "", message);
+        own.foreign = Some(status);
+        own
+    }
+
     /// An internal error whose text stands for itself.
     pub fn plain_internal(message: String) -> Box<Self> {
         Self::new(500, "", message)
@@ -289,6 +321,9 @@ impl Status {
 
     /// The object as it travels.
     pub fn to_json(&self) -> Value {
+        if let Some(foreign) = &self.foreign {
+            return foreign.clone();
+        }
         let d = &self.details;
         let mut details = Map::new();
         for (key, text) in [
@@ -397,10 +432,12 @@ impl Cause {
     }
 
     fn to_json(&self) -> Value {
-        if self.field.is_empty() {
-            return json!({"reason": self.reason, "message": self.message});
+        let mut cause =
+            json!({"reason": self.reason, "message": self.message, "field": self.field});
+        if let Some(map) = cause.as_object_mut() {
+            map.retain(|_, text| text != "");
         }
-        json!({"reason": self.reason, "message": self.message, "field": self.field})
+        cause
     }
 }
 

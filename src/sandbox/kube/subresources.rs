@@ -17,26 +17,21 @@ use super::write;
 use crate::sandbox::http::Reply;
 
 /// Answers what is no plain object; none for all else.
-pub fn perform(call: &Call) -> Outcome<Option<Reply>> {
+pub async fn perform(call: &Call) -> Outcome<Option<Reply>> {
     if call.resource.verbs == Verbs::Create {
         let review = body::object(call, &call.request.body)?;
         let answer = access::review(call, review)?;
         return Ok(Some(Reply::json(StatusCode::CREATED, &answer)));
     }
     match call.sub {
-        Some(Sub::Scale) => scale(call).map(Some),
+        Some(Sub::Scale) => scale(call).await.map(Some),
         Some(Sub::Token) => access::token_request(call).map(Some),
-        Some(Sub::Log) => {
-            objects::get(call)?;
-            let text = "text/plain; charset=utf-8";
-            Ok(Some(Reply::text(StatusCode::OK, text, "")))
-        }
         Some(Sub::Eviction) => {
-            objects::delete(call, &objects::DeleteOptions::default())?;
+            objects::delete(call, &objects::DeleteOptions::default()).await?;
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
             Ok(Some(Reply::json(StatusCode::CREATED, &status)))
         }
-        Some(Sub::Binding) => bind(call).map(Some),
+        Some(Sub::Binding) => bind(call).await.map(Some),
         _ => Ok(None),
     }
 }
@@ -63,7 +58,7 @@ fn paths(call: &Call) -> Paths {
 }
 
 /// Reads or writes how many there shall be.
-fn scale(call: &Call) -> Outcome<Reply> {
+async fn scale(call: &Call) -> Outcome<Reply> {
     let paths = paths(call);
     if call.verb == Verb::Get {
         return Ok(Reply::json(
@@ -109,7 +104,7 @@ fn scale(call: &Call) -> Outcome<Reply> {
         parent[last] = replicas;
         Ok(object)
     };
-    let written = write::change(call, change)?;
+    let written = write::change(call, change).await?;
     Ok(Reply::json(
         StatusCode::OK,
         &scale_of(call, &paths, &written.object),
@@ -157,7 +152,7 @@ fn scale_of(call: &Call, paths: &Paths, object: &Value) -> Value {
 }
 
 /// Gives a pod its node.
-fn bind(call: &Call) -> Outcome<Reply> {
+async fn bind(call: &Call) -> Outcome<Reply> {
     let binding = body::object(call, &call.request.body)?;
     let node = text(&binding, "/target/name").to_owned();
     let now = call.cluster.now();
@@ -175,7 +170,8 @@ fn bind(call: &Call) -> Outcome<Reply> {
         let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
         pod["status"]["conditions"] = json!([scheduled]);
         Ok(pod)
-    })?;
+    })
+    .await?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Reply::json(StatusCode::CREATED, &status))
 }

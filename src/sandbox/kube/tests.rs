@@ -7,18 +7,12 @@ struct OneToken;
 
 impl Authenticator for OneToken {
     fn authenticate(&self, _: &str, bearer: &str) -> Result<User, String> {
-        let groups = match bearer {
-            "admin" => vec![
-                "system:masters".to_owned(),
-                "system:authenticated".to_owned(),
-            ],
-            "nobody" => vec!["system:authenticated".to_owned()],
+        let groups: &[&str] = match bearer {
+            "admin" => &["system:masters", "system:authenticated"],
+            "nobody" => &["system:authenticated"],
             _ => return Err("unknown token".to_owned()),
         };
-        Ok(User {
-            name: bearer.to_owned(),
-            groups,
-        })
+        Ok(User::new(bearer, groups))
     }
 }
 
@@ -31,27 +25,49 @@ fn kubeconfig(endpoint: &Endpoint) -> String {
     )
 }
 
-struct Rig {
+pub(super) struct Rig {
     _dir: tempfile::TempDir,
-    clusters: Arc<Clusters>,
-    endpoint: Endpoint,
-    client: ::kube::Client,
+    pub(super) clusters: Arc<Clusters>,
+    pub(super) world: Arc<World>,
+    pub(super) endpoint: Endpoint,
+    pub(super) client: ::kube::Client,
 }
 
-const OCID: &str = "ocid1.cluster.test";
+pub(super) const OCID: &str = "ocid1.cluster.test";
 
-async fn rig() -> Rig {
+pub(super) async fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::new(1000.0, CancellationToken::new());
     let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
-    let clusters = Clusters::new(world, Arc::new(OneToken));
+    let clusters = Clusters::new(world.clone(), Arc::new(OneToken));
     let endpoint = clusters.ensure(OCID).await.unwrap();
     let client = client(&endpoint).await;
     Rig {
         _dir: dir,
         clusters,
+        world,
         endpoint,
         client,
+    }
+}
+
+impl Rig {
+    /// A TLS connection to the server.
+    pub(super) async fn tls(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, ServerName};
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.endpoint.ca_pem.as_bytes()).unwrap();
+        roots.add(authority).unwrap();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = tokio::net::TcpStream::connect(self.endpoint.address).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, socket.unwrap())
+            .await
+            .unwrap()
     }
 }
 
@@ -297,5 +313,34 @@ async fn a_stranger_is_told_so() {
     assert_eq!(
         (status.code, status.reason.as_str(), status.message.as_str()),
         (401, "Unauthorized", "Unauthorized")
+    );
+}
+
+#[tokio::test]
+async fn acting_for_another_needs_the_right_to() {
+    let rig = rig().await;
+    let ask = |token: &'static str, name: &'static str| {
+        let text = kubeconfig(&rig.endpoint)
+            .replace("token: admin", &format!("token: {token}, as: {name}"));
+        async move {
+            let config = ::kube::config::Kubeconfig::from_yaml(&text).unwrap();
+            let options = ::kube::config::KubeConfigOptions::default();
+            let config = ::kube::Config::from_custom_kubeconfig(config, &options).await;
+            let client = ::kube::Client::try_from(config.unwrap()).unwrap();
+            match Api::<Node>::all(client).list(&ListParams::default()).await {
+                Ok(_) => "listed".to_owned(),
+                Err(::kube::Error::Api(status)) => status.message.clone(),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    assert_eq!(ask("admin", "system:node:n").await, "listed");
+    assert_eq!(
+        ask("admin", "bob").await,
+        "nodes is forbidden: User \"bob\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"
+    );
+    assert_eq!(
+        ask("nobody", "bob").await,
+        "users \"bob\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
     );
 }

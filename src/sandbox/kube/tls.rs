@@ -24,7 +24,8 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes an authority and a certificate for a server on loopback.
+    /// Makes an authority of this name and a certificate for a server that is
+    /// called so, or listens on loopback.
     pub fn generate(name: &str) -> Result<Self, rcgen::Error> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::new(Vec::<String>::new())?;
@@ -35,14 +36,18 @@ impl Certificates {
         let issuer = Issuer::new(ca, ca_key);
 
         let key = KeyPair::generate()?;
-        let names = [
+        let mut names = vec![
             "localhost",
             "kubernetes",
             "kubernetes.default",
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
         ];
-        let mut server = CertificateParams::new(names.map(str::to_owned).to_vec())?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+        let mut server = CertificateParams::new(names)?;
         let loopback = SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
         server.subject_alt_names.push(loopback);
         server

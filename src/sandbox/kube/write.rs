@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::admission::{Attempt, Operation};
 use super::apply::managed::{ApplyError, Conflict, Managers, Write};
 use super::catalog::{Resource, Sub};
 use super::cluster::{key, present, text};
@@ -12,7 +13,7 @@ use super::prepare::{
 };
 use super::request::{Call, Verb};
 use super::status::{Cause, Outcome, Status};
-use super::{body, defaults, kinds, patch, validate};
+use super::{admission, body, defaults, kinds, patch, validate};
 use crate::sandbox::store::Row;
 
 /// How often a write starts again when somebody else was faster.
@@ -27,11 +28,11 @@ pub struct Written {
 }
 
 /// Makes an object.
-pub fn create(call: &Call) -> Outcome<Written> {
+pub async fn create(call: &Call) -> Outcome<Written> {
     let mut object = body::object(call, &call.request.body)?;
     for attempt in 0..5 {
         let generated = name_it(call, &mut object, attempt)?;
-        let made = insert(call, object.clone(), None);
+        let made = insert(call, object.clone(), None).await;
         match made {
             Err(status) if generated && status.reason == "AlreadyExists" => {
                 if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -45,21 +46,21 @@ pub fn create(call: &Call) -> Outcome<Written> {
 }
 
 /// Replaces an object.
-pub fn update(call: &Call) -> Outcome<Written> {
+pub async fn update(call: &Call) -> Outcome<Written> {
     let object = body::object(call, &call.request.body)?;
     check_place(call, &object)?;
     let name = text(&object, "/metadata/name");
     if name.is_empty() {
         return Err(Status::bad_request("name must be provided"));
     }
-    modify(call, Note::Update, |_| Ok(object.clone()))
+    modify(call, Note::Update, |_| Ok(object.clone())).await
 }
 
 /// Changes an object by a patch; applies make it when it is not there.
-pub fn patch(call: &Call) -> Outcome<Written> {
+pub async fn patch(call: &Call) -> Outcome<Written> {
     let kind = patch::Kind::of(&call.request)?;
     if kind == patch::Kind::Apply {
-        return apply(call);
+        return apply(call).await;
     }
     if kind == patch::Kind::Strategic && call.resource.custom.is_some() {
         return Err(Status::unsupported_media_type(
@@ -81,9 +82,10 @@ pub fn patch(call: &Call) -> Outcome<Written> {
         let bytes = serde_json::to_vec(&patched).unwrap_or_default();
         body::checked(call, patched, &bytes)
     })
+    .await
 }
 
-fn apply(call: &Call) -> Outcome<Written> {
+async fn apply(call: &Call) -> Outcome<Written> {
     if call
         .request
         .param("fieldManager")
@@ -140,20 +142,20 @@ fn apply(call: &Call) -> Outcome<Written> {
                 metadata.insert("name".to_owned(), json!(call.target.name));
             }
             name_it(call, &mut object, 0)?;
-            match insert(call, object, Some(&config)) {
+            match insert(call, object, Some(&config)).await {
                 Err(status) if status.reason == "AlreadyExists" => continue,
                 other => return other,
             }
         }
         let note = Note::Apply(&config, force);
-        return modify(call, note, |live| Ok(live.clone()));
+        return modify(call, note, |live| Ok(live.clone())).await;
     }
     Err(Status::modified(&call.resource, &call.target.name))
 }
 
 /// Changes an object by a rule of the server's own, for subresources.
-pub fn change(call: &Call, change: impl Fn(&Value) -> Outcome<Value>) -> Outcome<Written> {
-    modify(call, Note::Update, change)
+pub async fn change(call: &Call, change: impl Fn(&Value) -> Outcome<Value>) -> Outcome<Written> {
+    modify(call, Note::Update, change).await
 }
 
 /// How a write is noted.
@@ -208,7 +210,7 @@ fn check_place(call: &Call, object: &Value) -> Outcome<()> {
 }
 
 /// Keeps a new object, made by a create or (with `config`) by an apply.
-fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Written> {
+async fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Written> {
     let (cluster, resource) = (&call.cluster, &call.resource);
     let dry_run = call.dry_run()?;
     check_namespace(call)?;
@@ -248,10 +250,19 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
     if config.is_none() {
         managers.update(&resource.schema, &blank, &object, &write);
     }
+    managers.write(&mut object);
+    let attempt = Attempt {
+        call,
+        operation: Operation::Create,
+        old: None,
+        dry_run,
+    };
+    admission::mutate(&attempt, &mut object).await?;
     kinds::prepare_create(call, &mut object)?;
     shape(resource, &mut object);
     managers.write(&mut object);
     validate::check(resource, None, &object)?;
+    admission::validate(&attempt, Some(&object)).await?;
     let name = text(&object, "/metadata/name").to_owned();
     let namespace = text(&object, "/metadata/namespace").to_owned();
     let table = cluster.table(resource);
@@ -278,7 +289,7 @@ fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outcome<Wri
 
 /// Replaces the live object by what `change` makes of it, again and again
 /// until nobody else was faster.
-fn modify(
+async fn modify(
     call: &Call,
     note: Note<'_>,
     change: impl Fn(&Value) -> Outcome<Value>,
@@ -293,8 +304,15 @@ fn modify(
         let live = present(&row.value, row.revision, resource);
         let wanted = change(&live)?;
         check_preconditions(call, &live, &wanted, row.revision, note)?;
-        let new = next(call, &row, &live, wanted, note)?;
+        let attempt = Attempt {
+            call,
+            operation: Operation::Update,
+            old: Some(&live),
+            dry_run,
+        };
+        let new = next(&attempt, &row, &live, wanted, note).await?;
         validate::check(resource, Some(&row.value), &new)?;
+        admission::validate(&attempt, Some(&new)).await?;
         if new == *row.value {
             return Ok(Written {
                 object: live,
@@ -391,7 +409,14 @@ fn must_state_version(resource: &Resource) -> bool {
 }
 
 /// The object that a write leaves behind.
-fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> Outcome<Value> {
+async fn next(
+    attempt: &Attempt<'_>,
+    row: &Row,
+    live: &Value,
+    wanted: Value,
+    note: Note<'_>,
+) -> Outcome<Value> {
+    let call = attempt.call;
     let (cluster, resource) = (&call.cluster, &call.resource);
     let old = row.value.as_ref();
     let time = cluster.now();
@@ -431,6 +456,8 @@ fn next(call: &Call, row: &Row, live: &Value, wanted: Value, note: Note<'_>) -> 
     if matches!(note, Note::Update) {
         managers.update(&resource.schema, &without_managers(old), &new, &write);
     }
+    managers.write(&mut new);
+    admission::mutate(attempt, &mut new).await?;
     kinds::prepare_update(call, old, &mut new)?;
     shape(resource, &mut new);
     bump_generation(resource, old, &mut new);

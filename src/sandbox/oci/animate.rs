@@ -41,11 +41,9 @@ impl Authenticator for Tokens {
         let key_id = auth::verify_token(&self.world.store, cluster_ocid, bearer, now)
             .map_err(|why| why.to_string())?;
         let user = key_id.split('/').nth(1).unwrap_or(&key_id);
-        Ok(User {
-            name: user.to_owned(),
-            // Administrators of the tenancy administer its clusters.
-            groups: vec!["system:masters".to_owned()],
-        })
+        // Administrators of the tenancy administer its clusters.
+        let groups = ["system:masters", "system:authenticated"];
+        Ok(User::new(user, &groups))
     }
 }
 
@@ -85,12 +83,13 @@ fn concerns(world: &World, since: u64) -> bool {
 
 /// One look at the clusters and nodes.
 pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
-    let live: BTreeSet<String> = live(world, Kind::Cluster)
+    let live: BTreeMap<String, String> = live(world, Kind::Cluster)
         .iter()
-        .map(|doc| doc.id().to_owned())
+        .map(|doc| (doc.id().to_owned(), doc.str("kubernetesVersion").to_owned()))
         .collect();
-    for id in &live {
+    for (id, version) in &live {
         let endpoint = clusters.ensure(id).await?;
+        clusters.set_version(id, version);
         let address = endpoint.address.to_string();
         let row = json!({
             "address": address,
@@ -106,7 +105,7 @@ pub async fn step(world: &World, clusters: &Arc<Clusters>) -> io::Result<()> {
     }
     nodes(world, clusters);
     for (id, _) in world.store.list(ENDPOINTS, "").0 {
-        if !live.contains(&*id) {
+        if !live.contains_key(&*id) {
             clusters.remove(&id);
             world.store.delete(ENDPOINTS, &id);
         }

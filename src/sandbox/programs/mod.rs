@@ -5,6 +5,20 @@
 //! place to write its log, the pod's network, and the API server as its
 //! service account.
 
+pub mod brokers;
+pub mod dapr;
+pub mod daprd;
+pub mod follow;
+pub mod generic;
+pub mod ids;
+pub mod logger;
+pub mod nginx;
+pub mod strimzi;
+#[cfg(test)]
+mod testing;
+pub mod todo;
+pub mod web;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,6 +29,49 @@ use tokio_util::sync::CancellationToken;
 
 use super::podnet::{Binding, PodNet};
 use super::world::World;
+
+/// The program of an image, chosen by its name without registry and tag.
+pub fn program(image: &str) -> Arc<dyn Program> {
+    let misbehaves = matches!(tag(image), "crash" | "oom");
+    let name = name(image);
+    match name {
+        _ if misbehaves => Arc::new(generic::Generic),
+        "dapr/operator" | "daprio/operator" => Arc::new(dapr::Operator),
+        "dapr/sentry" | "daprio/sentry" => Arc::new(dapr::Sentry),
+        "dapr/injector" | "daprio/injector" => Arc::new(dapr::Injector),
+        "dapr/placement" | "daprio/placement" => Arc::new(dapr::Placement),
+        "dapr/scheduler" | "daprio/scheduler" => Arc::new(dapr::Scheduler),
+        "dapr/daprd" | "daprio/daprd" => Arc::new(daprd::Daprd),
+        "nginx/nginx-ingress" | "nginx-ingress" => Arc::new(nginx::Nginx),
+        "strimzi/operator" => Arc::new(strimzi::Operator),
+        "strimzi/kafka" => Arc::new(strimzi::KafkaNode),
+        _ if name.contains("todo-frontend") => Arc::new(todo::Frontend),
+        _ if name.contains("todo-backend") => Arc::new(todo::Backend),
+        _ => Arc::new(generic::Generic),
+    }
+}
+
+/// An image's path without registry, tag and digest: `dapr/daprd`.
+pub fn name(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    let image = match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    };
+    match image.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => rest,
+        _ => image,
+    }
+}
+
+/// An image's tag; `latest` if it has none.
+pub fn tag(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((_, tag)) if !tag.contains('/') => tag,
+        _ => "latest",
+    }
+}
 
 /// What an image does.
 #[async_trait]
@@ -81,6 +138,12 @@ pub struct Process {
     pub annotations: BTreeMap<String, String>,
     /// The pod's labels.
     pub labels: BTreeMap<String, String>,
+    /// The name of the pod's service account.
+    pub service_account: String,
+    /// The ports that the container declares or is probed at.
+    pub ports: Vec<u16>,
+    /// Whether it is to end by itself: an init container, or one of a Job.
+    pub once: bool,
     /// The pod's address.
     pub address: Ipv4Addr,
     /// Where the log goes.
@@ -116,5 +179,27 @@ impl Process {
             host.to_owned()
         };
         self.net.connect(&self.namespace, &host, port).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_tags_are_told_apart() {
+        for (image, name_of, tag_of) in [
+            ("nginx", "nginx", "latest"),
+            ("ghcr.io/dapr/daprd:1.18.3", "dapr/daprd", "1.18.3"),
+            ("localhost:5000/a/b", "a/b", "latest"),
+            (
+                "fra.ocir.io/ns/todo/backend:abc@sha256:12",
+                "ns/todo/backend",
+                "abc",
+            ),
+            ("library/redis:7", "library/redis", "7"),
+        ] {
+            assert_eq!((name(image), tag(image)), (name_of, tag_of), "{image}");
+        }
     }
 }

@@ -55,7 +55,7 @@ pub enum Operation {
 }
 
 /// Reads a patch.
-pub(super) fn parse(bytes: &[u8]) -> Outcome<Vec<Operation>> {
+pub fn parse(bytes: &[u8]) -> Outcome<Vec<Operation>> {
     serde_json::from_slice(bytes).map_err(|_| {
         Status::bad_request("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
     })
@@ -63,12 +63,17 @@ pub(super) fn parse(bytes: &[u8]) -> Outcome<Vec<Operation>> {
 
 /// The object with all operations done.
 pub(super) fn apply(operations: &[Operation], object: &Value) -> Outcome<Value> {
+    try_apply(operations, object).map_err(|_| {
+        // The reason stays in the real server's log.
+        Status::unprocessable("the server rejected our request due to an error in our request")
+    })
+}
+
+/// The same, with the reason if one does not fit.
+pub fn try_apply(operations: &[Operation], object: &Value) -> Result<Value, String> {
     let mut object = object.clone();
     for operation in operations {
-        step(&mut object, operation).map_err(|_| {
-            // The reason stays in the real server's log.
-            Status::unprocessable("the server rejected our request due to an error in our request")
-        })?;
+        step(&mut object, operation)?;
     }
     Ok(object)
 }

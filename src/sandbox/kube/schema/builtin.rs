@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{Types, parse};
 
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     include_str!("types/meta.v1.types"),
     include_str!("types/core.v1.types"),
     include_str!("types/apps.v1.types"),
@@ -30,6 +30,7 @@ const TABLES: [&str; 21] = [
     include_str!("types/node.v1.types"),
     include_str!("types/authentication.v1.types"),
     include_str!("types/authorization.v1.types"),
+    include_str!("types/metrics.v1beta1.types"),
 ];
 
 static BUILTIN: LazyLock<Arc<Types>> = LazyLock::new(|| {

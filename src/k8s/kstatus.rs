@@ -1,0 +1,637 @@
+//! Whether an object is what its manifest asks for, told from the object alone.
+//!
+//! The rules are those of kstatus, which kubectl's and helm's waiting share:
+//! an object is current when its controller has seen the latest generation and
+//! reports it done. They are pure; looking at pods for the reason is
+//! [`super::rollout`]'s part.
+
+use serde_json::Value;
+
+use crate::manifest::Manifest;
+
+/// What a look at an object says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is what it should be.
+    Current,
+    /// It is on its way, or nobody has begun.
+    InProgress(String),
+    /// It will not get there by itself.
+    Failed(String),
+}
+
+/// What counts as ready beyond the usual.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// A job is ready when it has completed instead of when it has started.
+    pub jobs: bool,
+    /// A service of type `LoadBalancer` is ready when it has an address.
+    pub load_balancers: bool,
+    /// A pod is ready when it has succeeded, as hooks are.
+    pub completion: bool,
+}
+
+/// One condition of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Condition<'a> {
+    pub(super) status: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) message: &'a str,
+}
+
+impl Condition<'_> {
+    /// Message, or else reason, with the other beside it.
+    fn words(&self) -> String {
+        match (self.reason, self.message) {
+            ("", "") => format!("status {}", self.status),
+            (reason, "") => reason.to_owned(),
+            ("", message) => message.to_owned(),
+            (reason, message) => format!("{reason}: {message}"),
+        }
+    }
+}
+
+/// The condition of a type, if the object reports it.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<Condition<'a>> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let text = |condition: &'a Value, key: &str| {
+        let value = condition.get(key).and_then(Value::as_str);
+        value.unwrap_or_default()
+    };
+    let found = conditions.iter().find(|c| text(c, "type") == kind)?;
+    Some(Condition {
+        status: text(found, "status"),
+        reason: text(found, "reason"),
+        message: text(found, "message"),
+    })
+}
+
+fn number(object: &Value, pointer: &str) -> Option<i64> {
+    object.pointer(pointer).and_then(Value::as_i64)
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    let value = object.pointer(pointer).and_then(Value::as_str);
+    value.unwrap_or_default()
+}
+
+fn pending(why: impl Into<String>) -> Readiness {
+    Readiness::InProgress(why.into())
+}
+
+/// Judges a live object.
+pub fn assess(object: &Manifest, rules: Rules) -> Readiness {
+    let body = object.body();
+    if body.pointer("/metadata/deletionTimestamp").is_some() {
+        return pending("it is being deleted");
+    }
+    if let Some(unfinished) = generic(body) {
+        return unfinished;
+    }
+    match (object.group(), object.kind()) {
+        ("apps", "Deployment") => deployment(body),
+        ("apps", "StatefulSet") => stateful_set(body),
+        ("apps", "DaemonSet") => daemon_set(body),
+        ("apps", "ReplicaSet") => replica_set(body),
+        ("", "ReplicationController") => replica_set(body),
+        ("", "Pod") => pod(body, rules),
+        ("", "PersistentVolumeClaim") => phase(body, "Bound"),
+        ("", "Namespace") => phase(body, "Active"),
+        ("", "Service") => service(body, rules),
+        ("batch", "Job") => job(body, rules),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(body),
+        ("apiregistration.k8s.io", "APIService") => must_be_true(body, "Available"),
+        ("", "Node") => must_be_true(body, "Ready"),
+        ("policy", "PodDisruptionBudget") | ("batch", "CronJob") | ("autoscaling", _) => {
+            Readiness::Current
+        }
+        _ => by_ready_condition(body),
+    }
+}
+
+/// What holds for every kind: the controller has seen the latest generation,
+/// and says neither that it works on it nor that it is stuck.
+fn generic(body: &Value) -> Option<Readiness> {
+    let generation = number(body, "/metadata/generation");
+    let observed = number(body, "/status/observedGeneration");
+    if let (Some(generation), Some(observed)) = (generation, observed)
+        && observed < generation
+    {
+        return Some(pending("its controller has not seen the latest change yet"));
+    }
+    if let Some(stalled) = condition(body, "Stalled").filter(|c| c.status == "True") {
+        return Some(Readiness::Failed(stalled.words()));
+    }
+    let reconciling = condition(body, "Reconciling").filter(|c| c.status == "True");
+    reconciling.map(|c| pending(c.words()))
+}
+
+fn by_ready_condition(body: &Value) -> Readiness {
+    match condition(body, "Ready") {
+        None => Readiness::Current,
+        Some(ready) if ready.status == "True" => Readiness::Current,
+        Some(ready) => pending(ready.words()),
+    }
+}
+
+fn must_be_true(body: &Value, kind: &str) -> Readiness {
+    match condition(body, kind) {
+        Some(found) if found.status == "True" => Readiness::Current,
+        Some(found) => pending(found.words()),
+        None => pending(format!("nothing says that it is {}", kind.to_lowercase())),
+    }
+}
+
+fn phase(body: &Value, wanted: &str) -> Readiness {
+    match text(body, "/status/phase") {
+        phase if phase == wanted => Readiness::Current,
+        "" => pending("it has no phase yet"),
+        phase => pending(format!("its phase is {phase}")),
+    }
+}
+
+fn deployment(body: &Value) -> Readiness {
+    // A paused rollout goes nowhere on purpose.
+    if body.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
+        return Readiness::Current;
+    }
+    let progressing = condition(body, "Progressing");
+    if let Some(stuck) = progressing.filter(|c| c.reason == "ProgressDeadlineExceeded") {
+        return Readiness::Failed(stuck.words());
+    }
+    if number(body, "/status/observedGeneration").is_none() {
+        return pending("its controller has not seen it yet");
+    }
+    let wanted = number(body, "/spec/replicas").unwrap_or(1);
+    let count = |field: &str| number(body, &format!("/status/{field}")).unwrap_or(0);
+    let (updated, total) = (count("updatedReplicas"), count("replicas"));
+    if updated < wanted {
+        return pending(format!("{updated} of {wanted} new pods are there"));
+    }
+    if total > updated {
+        return pending(format!("{} old pods are still there", total - updated));
+    }
+    let available = count("availableReplicas");
+    if available < wanted {
+        return pending(format!("{available} of {wanted} pods are available"));
+    }
+    let ready = count("readyReplicas");
+    if ready < wanted {
+        return pending(format!("{ready} of {wanted} pods are ready"));
+    }
+    match condition(body, "Available").filter(|c| c.status != "True") {
+        Some(unavailable) => pending(unavailable.words()),
+        None => Readiness::Current,
+    }
+}
+
+fn stateful_set(body: &Value) -> Readiness {
+    if text(body, "/spec/updateStrategy/type") == "OnDelete" {
+        return Readiness::Current;
+    }
+    if number(body, "/status/observedGeneration").is_none() {
+        return pending("its controller has not seen it yet");
+    }
+    let wanted = number(body, "/spec/replicas").unwrap_or(1);
+    let count = |field: &str| number(body, &format!("/status/{field}")).unwrap_or(0);
+    let ready = count("readyReplicas");
+    if ready < wanted {
+        return pending(format!("{ready} of {wanted} pods are ready"));
+    }
+    if count("replicas") > wanted {
+        return pending("it has too many pods");
+    }
+    let partition = number(body, "/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0);
+    if partition > 0 {
+        let (updated, due) = (count("updatedReplicas"), (wanted - partition).max(0));
+        return match updated < due {
+            true => pending(format!("{updated} of {due} pods are updated")),
+            false => Readiness::Current,
+        };
+    }
+    let (current, update) = (
+        text(body, "/status/currentRevision"),
+        text(body, "/status/updateRevision"),
+    );
+    if current != update {
+        let updated = count("updatedReplicas");
+        return pending(format!("{updated} of {wanted} pods are updated"));
+    }
+    Readiness::Current
+}
+
+fn daemon_set(body: &Value) -> Readiness {
+    if text(body, "/spec/updateStrategy/type") == "OnDelete" {
+        return Readiness::Current;
+    }
+    let Some(wanted) = number(body, "/status/desiredNumberScheduled") else {
+        return pending("its controller has not seen it yet");
+    };
+    if number(body, "/status/observedGeneration").is_none() {
+        return pending("its controller has not seen it yet");
+    }
+    for (field, word) in [
+        ("currentNumberScheduled", "scheduled"),
+        ("updatedNumberScheduled", "updated"),
+        ("numberAvailable", "available"),
+        ("numberReady", "ready"),
+    ] {
+        let count = number(body, &format!("/status/{field}")).unwrap_or(0);
+        if count < wanted {
+            return pending(format!("{count} of {wanted} pods are {word}"));
+        }
+    }
+    Readiness::Current
+}
+
+fn replica_set(body: &Value) -> Readiness {
+    if let Some(failure) = condition(body, "ReplicaFailure").filter(|c| c.status == "True") {
+        return pending(failure.words());
+    }
+    let wanted = number(body, "/spec/replicas").unwrap_or(1);
+    for (field, word) in [
+        ("replicas", "there"),
+        ("availableReplicas", "available"),
+        ("readyReplicas", "ready"),
+    ] {
+        let count = number(body, &format!("/status/{field}")).unwrap_or(0);
+        if count < wanted {
+            return pending(format!("{count} of {wanted} pods are {word}"));
+        }
+    }
+    if number(body, "/status/replicas").unwrap_or(0) > wanted {
+        return pending("it has too many pods");
+    }
+    Readiness::Current
+}
+
+fn pod(body: &Value, rules: Rules) -> Readiness {
+    match text(body, "/status/phase") {
+        "Succeeded" => Readiness::Current,
+        "Failed" => Readiness::Failed(match text(body, "/status/message") {
+            "" => "its containers ended with an error".to_owned(),
+            message => message.to_owned(),
+        }),
+        "Running" if rules.completion => pending("it is still running"),
+        "Running" => must_be_true(body, "Ready"),
+        _ => match condition(body, "PodScheduled").filter(|c| c.status == "False") {
+            Some(unscheduled) => pending(unscheduled.words()),
+            None => pending("its containers are not running yet"),
+        },
+    }
+}
+
+fn service(body: &Value, rules: Rules) -> Readiness {
+    if text(body, "/spec/type") != "LoadBalancer" {
+        return Readiness::Current;
+    }
+    let addresses = body.pointer("/status/loadBalancer/ingress");
+    let has_address = addresses
+        .and_then(Value::as_array)
+        .is_some_and(|list| !list.is_empty());
+    if rules.load_balancers && !has_address {
+        return pending("its load balancer has no address yet");
+    }
+    Readiness::Current
+}
+
+fn job(body: &Value, rules: Rules) -> Readiness {
+    let holds = |kind: &str| condition(body, kind).filter(|c| c.status == "True");
+    if holds("Complete").is_some() {
+        return Readiness::Current;
+    }
+    if let Some(failed) = holds("Failed").or_else(|| holds("FailureTarget")) {
+        return Readiness::Failed(failed.words());
+    }
+    if !rules.jobs {
+        let started = body.pointer("/status/startTime").is_some() || holds("Suspended").is_some();
+        return match started {
+            true => Readiness::Current,
+            false => pending("it has not started yet"),
+        };
+    }
+    let count = |field: &str| number(body, &format!("/status/{field}")).unwrap_or(0);
+    pending(format!(
+        "{} pods run, {} succeeded, {} failed",
+        count("active"),
+        count("succeeded"),
+        count("failed")
+    ))
+}
+
+fn definition(body: &Value) -> Readiness {
+    if let Some(refused) = condition(body, "NamesAccepted").filter(|c| c.status == "False") {
+        return Readiness::Failed(refused.words());
+    }
+    match condition(body, "Established") {
+        Some(found) if found.status == "True" => Readiness::Current,
+        Some(found) if found.reason != "Installing" => pending(found.words()),
+        _ => pending("it is not established yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An object of a kind with this spec and status.
+    fn object(api_version: &str, kind: &str, spec: &Value, status: &Value) -> Manifest {
+        Manifest::new(json!({
+            "apiVersion": api_version, "kind": kind,
+            "metadata": {"name": "x", "generation": 2},
+            "spec": spec, "status": status
+        }))
+        .unwrap()
+    }
+
+    fn conditions(list: &[(&str, &str, &str)]) -> Value {
+        let list: Vec<Value> = list
+            .iter()
+            .map(|(kind, status, reason)| {
+                json!({"type": kind, "status": status, "reason": reason, "message": "said so"})
+            })
+            .collect();
+        json!(list)
+    }
+
+    /// `ok`, or the first letter of what else, with its reason.
+    fn judged(api: &str, kind: &str, spec: &Value, status: &Value, rules: Rules) -> String {
+        match assess(&object(api, kind, spec, status), rules) {
+            Readiness::Current => "ok".to_owned(),
+            Readiness::InProgress(why) => format!("... {why}"),
+            Readiness::Failed(why) => format!("!!! {why}"),
+        }
+    }
+
+    fn table(api: &str, kind: &str, cases: &[(Value, Value, &str)]) {
+        for (spec, status, wanted) in cases {
+            let got = judged(api, kind, spec, status, Rules::default());
+            assert_eq!(&got, wanted, "{kind} {spec} {status}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_ready_when_its_new_pods_are_and_its_old_ones_are_gone() {
+        let status = |updated: i64, total: i64, available: i64| {
+            json!({"observedGeneration": 2, "updatedReplicas": updated, "replicas": total,
+                   "availableReplicas": available, "readyReplicas": available})
+        };
+        let stuck = json!({"observedGeneration": 2, "conditions":
+            conditions(&[("Progressing", "False", "ProgressDeadlineExceeded")])});
+        let two = json!({"replicas": 2});
+        table(
+            "apps/v1",
+            "Deployment",
+            &[
+                (
+                    two.clone(),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
+                (
+                    two.clone(),
+                    json!({"observedGeneration": 1}),
+                    "... its controller has not seen the latest change yet",
+                ),
+                (
+                    two.clone(),
+                    status(1, 2, 2),
+                    "... 1 of 2 new pods are there",
+                ),
+                (
+                    two.clone(),
+                    status(2, 3, 2),
+                    "... 1 old pods are still there",
+                ),
+                (
+                    two.clone(),
+                    status(2, 2, 1),
+                    "... 1 of 2 pods are available",
+                ),
+                (two.clone(), status(2, 2, 2), "ok"),
+                (json!({}), status(1, 1, 1), "ok"),
+                (json!({"paused": true}), json!({}), "ok"),
+                (two, stuck, "!!! ProgressDeadlineExceeded: said so"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_stateful_set_honours_its_strategy() {
+        let status = |ready: i64, updated: i64, done: bool| {
+            json!({"observedGeneration": 2, "replicas": 2, "readyReplicas": ready,
+                   "updatedReplicas": updated, "currentRevision": if done {"b"} else {"a"},
+                   "updateRevision": "b"})
+        };
+        let spec = json!({"replicas": 2});
+        let partition =
+            json!({"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}});
+        table(
+            "apps/v1",
+            "StatefulSet",
+            &[
+                (
+                    json!({}),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
+                (
+                    spec.clone(),
+                    status(1, 2, true),
+                    "... 1 of 2 pods are ready",
+                ),
+                (
+                    spec.clone(),
+                    status(2, 1, false),
+                    "... 1 of 2 pods are updated",
+                ),
+                (spec, status(2, 2, true), "ok"),
+                (
+                    partition.clone(),
+                    status(2, 0, false),
+                    "... 0 of 1 pods are updated",
+                ),
+                (partition, status(2, 1, false), "ok"),
+                (
+                    json!({"updateStrategy": {"type": "OnDelete"}}),
+                    json!({}),
+                    "ok",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn other_kinds_have_rules_of_their_own() {
+        table(
+            "apps/v1",
+            "DaemonSet",
+            &[
+                (
+                    json!({}),
+                    json!({}),
+                    "... its controller has not seen it yet",
+                ),
+                (
+                    json!({}),
+                    json!({"observedGeneration": 2, "desiredNumberScheduled": 2,
+                           "currentNumberScheduled": 2, "updatedNumberScheduled": 1}),
+                    "... 1 of 2 pods are updated",
+                ),
+                (
+                    json!({}),
+                    json!({"observedGeneration": 2, "desiredNumberScheduled": 0}),
+                    "ok",
+                ),
+            ],
+        );
+        table(
+            "v1",
+            "Pod",
+            &[
+                (
+                    json!({}),
+                    json!({"phase": "Pending"}),
+                    "... its containers are not running yet",
+                ),
+                (
+                    json!({}),
+                    json!({"phase": "Pending", "conditions":
+                           conditions(&[("PodScheduled", "False", "Unschedulable")])}),
+                    "... Unschedulable: said so",
+                ),
+                (
+                    json!({}),
+                    json!({"phase": "Running"}),
+                    "... nothing says that it is ready",
+                ),
+                (
+                    json!({}),
+                    json!({"phase": "Running", "conditions": conditions(&[("Ready", "True", "")])}),
+                    "ok",
+                ),
+                (json!({}), json!({"phase": "Succeeded"}), "ok"),
+                (
+                    json!({}),
+                    json!({"phase": "Failed"}),
+                    "!!! its containers ended with an error",
+                ),
+            ],
+        );
+        table(
+            "v1",
+            "PersistentVolumeClaim",
+            &[
+                (
+                    json!({}),
+                    json!({"phase": "Pending"}),
+                    "... its phase is Pending",
+                ),
+                (json!({}), json!({"phase": "Bound"}), "ok"),
+            ],
+        );
+        table(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            &[
+                (json!({}), json!({}), "... it is not established yet"),
+                (
+                    json!({}),
+                    json!({"conditions": conditions(&[("NamesAccepted", "False", "ListKindConflict")])}),
+                    "!!! ListKindConflict: said so",
+                ),
+                (
+                    json!({}),
+                    json!({"conditions": conditions(&[("Established", "True", "")])}),
+                    "ok",
+                ),
+            ],
+        );
+        table(
+            "apiregistration.k8s.io/v1",
+            "APIService",
+            &[(
+                json!({}),
+                json!({"conditions": conditions(&[("Available", "False", "MissingEndpoints")])}),
+                "... MissingEndpoints: said so",
+            )],
+        );
+    }
+
+    #[test]
+    fn unknown_kinds_go_by_their_conditions() {
+        table(
+            "example.com/v1",
+            "Thing",
+            &[
+                (json!({}), json!({}), "ok"),
+                (
+                    json!({}),
+                    json!({"conditions": conditions(&[("Ready", "False", "NoDisk")])}),
+                    "... NoDisk: said so",
+                ),
+                (
+                    json!({}),
+                    json!({"conditions": conditions(&[("Reconciling", "True", "Busy")])}),
+                    "... Busy: said so",
+                ),
+                (
+                    json!({}),
+                    json!({"conditions": conditions(&[("Stalled", "True", "Stuck")])}),
+                    "!!! Stuck: said so",
+                ),
+                (
+                    json!({}),
+                    json!({"observedGeneration": 1, "conditions": conditions(&[("Ready", "True", "")])}),
+                    "... its controller has not seen the latest change yet",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn jobs_and_load_balancers_are_waited_for_when_asked() {
+        let strict = Rules {
+            jobs: true,
+            load_balancers: true,
+            completion: false,
+        };
+        let running = json!({"startTime": "2026-01-01T00:00:00Z", "active": 1});
+        let spec = json!({});
+        let job = |status: &Value, rules| judged("batch/v1", "Job", &spec, status, rules);
+        assert_eq!(job(&running, Rules::default()), "ok");
+        assert_eq!(
+            job(&running, strict),
+            "... 1 pods run, 0 succeeded, 0 failed"
+        );
+        let failed =
+            json!({"conditions": conditions(&[("Failed", "True", "BackoffLimitExceeded")])});
+        assert_eq!(
+            job(&failed, Rules::default()),
+            "!!! BackoffLimitExceeded: said so"
+        );
+        let balancer = json!({"type": "LoadBalancer"});
+        let service = |status: &Value, rules| judged("v1", "Service", &balancer, status, rules);
+        assert_eq!(service(&json!({}), Rules::default()), "ok");
+        assert_eq!(
+            service(&json!({}), strict),
+            "... its load balancer has no address yet"
+        );
+        let address = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}});
+        assert_eq!(service(&address, strict), "ok");
+    }
+
+    #[test]
+    fn what_is_being_deleted_is_not_ready() {
+        let mut body = object("v1", "ConfigMap", &json!({}), &json!({}))
+            .body()
+            .clone();
+        body["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let gone = assess(&Manifest::new(body).unwrap(), Rules::default());
+        assert_eq!(
+            gone,
+            Readiness::InProgress("it is being deleted".to_owned())
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! What is wrong with a pod, in words, and whether waiting can help.
+//!
+//! Judging is pure; the last lines of a log and the last event are fetched
+//! for the one pod that a user hears about.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, LogParams};
+use serde_json::Value;
+
+use super::object::ObjectRef;
+use super::{K8sError, Kube};
+use crate::manifest::Manifest;
+
+/// Pulls are repeated for this long before they count as hopeless.
+const PULLS_FOR: Duration = Duration::from_secs(30);
+/// A missing Secret or volume may come a little later than the pod.
+const CONFIG_FOR: Duration = Duration::from_mins(1);
+/// A node that joins takes a pod that fits nowhere else.
+const UNSCHEDULABLE_FOR: Duration = Duration::from_mins(3);
+/// So many restarts are a loop.
+const RESTARTS: i64 = 3;
+/// The end of a log that fits a message.
+const LOG_LINES: i64 = 3;
+const LOG_WIDTH: usize = 160;
+
+/// The kinds of trouble, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    /// It is starting, or its probes do not succeed.
+    NotReady,
+    /// No node takes it.
+    Unscheduled,
+    /// Something that it refers to is not there.
+    Config,
+    /// Its image cannot be had.
+    Pull,
+    /// It starts and ends.
+    Crash,
+    /// Its image has no valid name.
+    Name,
+}
+
+/// What keeps a pod from being ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) pod: ObjectRef,
+    pub(super) container: Option<String>,
+    pub(super) kind: Kind,
+    pub(super) restarts: i64,
+    /// The container's state with the kubelet's words.
+    pub(super) words: String,
+}
+
+impl Trouble {
+    /// What does not change while the trouble stays the same.
+    pub(super) fn key(&self) -> (String, Kind) {
+        let container = self.container.as_deref().unwrap_or_default();
+        (format!("{}/{container}", self.pod), self.kind)
+    }
+
+    /// Whether waiting longer is in vain, the trouble being this old.
+    pub(super) fn is_hopeless(&self, age: Duration) -> bool {
+        match self.kind {
+            Kind::Name => true,
+            Kind::Crash => self.restarts >= RESTARTS,
+            Kind::Pull => age >= PULLS_FOR,
+            Kind::Config => age >= CONFIG_FOR,
+            Kind::Unscheduled => age >= UNSCHEDULABLE_FOR,
+            Kind::NotReady => false,
+        }
+    }
+
+    /// The trouble for people, without what has to be fetched.
+    pub(super) fn told(&self) -> String {
+        match &self.container {
+            Some(container) => {
+                format!("container {container} of {}: {}", self.pod, self.words)
+            }
+            None => format!("{}: {}", self.pod, self.words),
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+/// Reason and message, as far as there are any.
+fn joined(reason: &str, message: &str) -> String {
+    match (reason, message) {
+        (reason, "") => reason.to_owned(),
+        ("", message) => message.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
+    }
+}
+
+/// The worst trouble of a pod; none when it is ready or done.
+pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
+    let body = pod.body();
+    if body.pointer("/metadata/deletionTimestamp").is_some()
+        || text(body, "/status/phase") == "Succeeded"
+    {
+        return None;
+    }
+    let ready = super::kstatus::condition(body, "Ready");
+    if ready.is_some_and(|c| c.status == "True") {
+        return None;
+    }
+    let named = |container: Option<String>, kind, restarts, words| Trouble {
+        pod: ObjectRef::from(pod),
+        container,
+        kind,
+        restarts,
+        words,
+    };
+    let statuses = ["initContainerStatuses", "containerStatuses"]
+        .iter()
+        .filter_map(|list| body.pointer(&format!("/status/{list}"))?.as_array())
+        .flatten();
+    let worst = statuses
+        .filter_map(|status| {
+            let (kind, restarts, words) = of_container(status)?;
+            let name = text(status, "/name").to_owned();
+            Some(named(Some(name), kind, restarts, words))
+        })
+        .max_by_key(|trouble| trouble.kind);
+    if let Some(trouble) = worst {
+        return Some(trouble);
+    }
+    let scheduled = super::kstatus::condition(body, "PodScheduled");
+    if let Some(not) = scheduled.filter(|c| c.status == "False") {
+        let words = joined(not.reason, not.message);
+        return Some(named(None, Kind::Unscheduled, 0, words));
+    }
+    let words = match ready {
+        Some(ready) if !ready.message.is_empty() => ready.message.to_owned(),
+        _ => match text(body, "/status/phase") {
+            "" => "nobody has looked at it yet".to_owned(),
+            phase => format!("its phase is {phase}"),
+        },
+    };
+    Some(named(None, Kind::NotReady, 0, words))
+}
+
+/// Kind, restarts and words of a container that is not well.
+fn of_container(status: &Value) -> Option<(Kind, i64, String)> {
+    let restarts = status.pointer("/restartCount").and_then(Value::as_i64);
+    let restarts = restarts.unwrap_or(0);
+    let waiting = status.pointer("/state/waiting");
+    if let Some(waiting) = waiting {
+        let reason = text(waiting, "/reason");
+        let mut words = joined(reason, text(waiting, "/message"));
+        let kind = match reason {
+            "InvalidImageName" | "ErrImageNeverPull" => Kind::Name,
+            "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+                Kind::Pull
+            }
+            "CrashLoopBackOff" => {
+                if let Some(ended) = status.pointer("/lastState/terminated") {
+                    words = format!("{}; {words}", exit(ended));
+                }
+                Kind::Crash
+            }
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                Kind::Config
+            }
+            // Starting, or waiting for an init container.
+            _ => return None,
+        };
+        return Some((kind, restarts, words));
+    }
+    let ended = status.pointer("/state/terminated")?;
+    let code = ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
+    (code != 0).then(|| (Kind::Crash, restarts, exit(ended)))
+}
+
+/// How a container ended.
+fn exit(ended: &Value) -> String {
+    let code = ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
+    let words = match text(ended, "/reason") {
+        "" | "Error" => format!("it ended with exit code {code}"),
+        reason => format!("it ended with exit code {code} ({reason})"),
+    };
+    match text(ended, "/message").trim() {
+        "" => words,
+        message => format!("{words}: {message}"),
+    }
+}
+
+impl Kube {
+    /// The end of the log of a container that does not run: of the attempt
+    /// before when this one has said nothing. Empty when it cannot be had.
+    pub(super) async fn last_lines(&self, trouble: &Trouble) -> String {
+        let Some(container) = &trouble.container else {
+            return String::new();
+        };
+        for previous in [true, false] {
+            let params = LogParams {
+                container: Some(container.clone()),
+                previous,
+                tail_lines: Some(LOG_LINES),
+                limit_bytes: Some(4096),
+                ..LogParams::default()
+            };
+            let namespace = trouble.pod.namespace.clone().unwrap_or_default();
+            let what = format!("read the log of {}", trouble.pod);
+            let log = self
+                .call(&what, async |client| {
+                    let pods: Api<Pod> = Api::namespaced(client, &namespace);
+                    pods.logs(&trouble.pod.name, &params).await
+                })
+                .await;
+            let lines = log.map(|log| shortened(&log)).unwrap_or_default();
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        String::new()
+    }
+
+    /// The last warning about an object; empty when there is none.
+    pub(super) async fn last_event(&self, object: &ObjectRef) -> Result<String, K8sError> {
+        let what = format!("list the events of {object}");
+        let template = ObjectRef {
+            api_version: "v1".to_owned(),
+            kind: "Event".to_owned(),
+            namespace: object.namespace.clone(),
+            name: String::new(),
+        };
+        let api = self.api(&template).await?;
+        let fields = format!(
+            "involvedObject.kind={},involvedObject.name={},type=Warning",
+            object.kind, object.name
+        );
+        let params = ListParams::default().fields(&fields).limit(100);
+        let found = self
+            .call(&what, async |client| api(client).list(&params).await)
+            .await?;
+        let last = found.items.iter().map(|event| &event.data).max_by_key(|e| {
+            let time = text(e, "/lastTimestamp");
+            let time = if time.is_empty() {
+                text(e, "/eventTime")
+            } else {
+                time
+            };
+            time.to_owned()
+        });
+        Ok(last.map_or_else(String::new, |event| {
+            joined(text(event, "/reason"), text(event, "/message"))
+        }))
+    }
+}
+
+/// The last lines of a log on one line, none of them endless.
+fn shortened(log: &str) -> String {
+    let lines: Vec<String> = log
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| line.chars().take(LOG_WIDTH).collect())
+        .collect();
+    let from = lines.len().saturating_sub(3);
+    lines.get(from..).unwrap_or_default().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(status: &Value) -> Manifest {
+        Manifest::new(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "p", "namespace": "n"}, "status": status
+        }))
+        .unwrap()
+    }
+
+    fn told(status: &Value) -> Option<(String, Kind)> {
+        of_pod(&pod(status)).map(|trouble| (trouble.told(), trouble.kind))
+    }
+
+    #[test]
+    fn the_worst_container_is_named_with_its_state() {
+        let status = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "daprd", "state": {"waiting": {"reason": "ContainerCreating"}}},
+            {"name": "app", "restartCount": 2,
+             "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}},
+             "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}},
+        ]});
+        let (words, kind) = told(&status).unwrap();
+        assert_eq!(kind, Kind::Crash);
+        assert_eq!(
+            words,
+            "container app of Pod n/p: it ended with exit code 3; CrashLoopBackOff: back-off 20s"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_well_is_no_trouble() {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        for status in [
+            json!({"phase": "Running", "conditions": ready}),
+            json!({"phase": "Succeeded"}),
+        ] {
+            assert_eq!(told(&status), None);
+        }
+    }
+
+    #[test]
+    fn patience_depends_on_the_kind_of_trouble() {
+        let waiting = |reason: &str, restarts: i64| {
+            let state = json!({"waiting": {"reason": reason}});
+            let status = json!({"name": "c", "state": state, "restartCount": restarts});
+            of_pod(&pod(&json!({"containerStatuses": [status]}))).unwrap()
+        };
+        let now = Duration::ZERO;
+        let later = Duration::from_secs(40);
+        let much_later = Duration::from_mins(5);
+        for (reason, restarts, wanted) in [
+            ("InvalidImageName", 0, [true, true, true]),
+            ("ErrImagePull", 0, [false, true, true]),
+            ("CreateContainerConfigError", 0, [false, false, true]),
+            ("CrashLoopBackOff", 1, [false, false, false]),
+            ("CrashLoopBackOff", 3, [true, true, true]),
+        ] {
+            let trouble = waiting(reason, restarts);
+            let got = [now, later, much_later].map(|age| trouble.is_hopeless(age));
+            assert_eq!(got, wanted, "{reason} {restarts}");
+        }
+        let unscheduled = json!({"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
+        ]});
+        let trouble = of_pod(&pod(&unscheduled)).unwrap();
+        assert_eq!(trouble.told(), "Pod n/p: Unschedulable: 0/2 nodes");
+        assert!(!trouble.is_hopeless(later) && trouble.is_hopeless(much_later));
+    }
+
+    #[test]
+    fn a_log_is_cut_to_its_last_lines() {
+        assert_eq!(shortened("a\n\nb\nc\nd\n"), "b | c | d");
+        assert_eq!(shortened(&"x".repeat(500)).len(), LOG_WIDTH);
+        assert_eq!(shortened(""), "");
+    }
+}

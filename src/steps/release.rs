@@ -1,0 +1,336 @@
+//! Helm releases as steps: Dapr, the ingress controller, Kafka's operator, and
+//! the app itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::access::Access;
+use super::charts::{self, ChartFrom};
+use super::cx::Cx;
+use super::owned::tags_step;
+use crate::helm::chart::Chart;
+use crate::helm::value;
+use crate::helm::values::{Layers, from_json};
+use crate::k8s::Kube;
+use crate::manifest::Edit;
+use crate::names::StepId;
+use crate::plan::{
+    Action, Change, Class, FieldChange, Handle, Inputs, Planned, Step, StepCx, StepError,
+};
+use crate::release::{
+    Options, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall, Waiting,
+};
+
+/// The label of a record that says whose release it is.
+const OWNER: &str = "todoctl";
+/// A release may wait as long for its objects.
+const READY_WITHIN: Duration = Duration::from_mins(10);
+/// A rollback has its own time.
+const BACK_WITHIN: Duration = Duration::from_mins(5);
+
+/// What a step's release is made of.
+pub(super) struct Spec {
+    /// The step's identity, `phase/name`.
+    pub(super) id: &'static str,
+    /// What it is called for people.
+    pub(super) title: String,
+    /// Name of the release.
+    pub(super) name: String,
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// Its chart.
+    pub(super) chart: ChartFrom,
+    /// The values that the profile comes to.
+    pub(super) values: Value,
+    /// Files of values that the user adds.
+    pub(super) files: Vec<String>,
+    /// What is changed after rendering.
+    pub(super) transforms: Vec<Arc<dyn Transform>>,
+    /// Whether several deployments may use it: then one that is there already
+    /// is used as it is, and stays.
+    pub(super) shared: bool,
+    /// Whether a failure goes back to the revision before.
+    pub(super) reverts: bool,
+}
+
+/// A release as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReleaseLive {
+    /// Name of the release.
+    pub release: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The newest revision.
+    pub revision: u64,
+    /// Name and version of its chart.
+    pub chart: String,
+    /// What has become of the newest revision.
+    pub status: String,
+    /// Whether this deployment made it.
+    ours: bool,
+    /// In what it differs from what it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    differs: Vec<FieldChange>,
+}
+
+/// Installs and upgrades a release.
+pub(super) struct ReleaseStep {
+    pub(super) spec: Spec,
+    pub(super) access: Handle<Access>,
+    pub(super) after: Vec<StepId>,
+}
+
+impl ReleaseStep {
+    async fn releases(&self, cx: &StepCx<Cx>) -> Result<(Kube, Releases), StepError> {
+        let access = cx.input(&self.access)?;
+        let kube = cx.cx.cluster.get(cx, &access).await?;
+        let releases = Releases::new(kube.clone(), &self.spec.namespace);
+        Ok((kube, releases))
+    }
+
+    async fn request(&self, cx: &StepCx<Cx>) -> Result<Request, StepError> {
+        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.clock).await?;
+        let layers = Layers {
+            files: self.spec.files.iter().map(Into::into).collect(),
+            documents: match from_json(&self.spec.values) {
+                value::Value::Map(map) => vec![map],
+                _ => Vec::new(),
+            },
+            ..Layers::default()
+        };
+        let deployment = cx.cx.deployment.to_string();
+        Ok(Request {
+            name: self.spec.name.clone(),
+            chart,
+            values: layers,
+            options: Options {
+                wait: Some(Waiting::within(READY_WITHIN)),
+                rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
+                create_namespace: true,
+                labels: [(OWNER.to_owned(), deployment)].into(),
+                transforms: self.spec.transforms.clone(),
+                ..Options::default()
+            },
+        })
+    }
+
+    fn live(&self, cx: &Cx, record: &Record) -> ReleaseLive {
+        ReleaseLive {
+            release: self.spec.name.clone(),
+            namespace: self.spec.namespace.clone(),
+            revision: record.revision(),
+            chart: format!("{}-{}", record.chart_name(), record.chart_version()),
+            status: record.status().to_string(),
+            ours: record.label(OWNER) == Some(cx.deployment.as_str()),
+            differs: Vec::new(),
+        }
+    }
+
+    /// What differs between a release that is deployed and what it should be.
+    async fn differences(
+        &self,
+        releases: &Releases,
+        request: &Request,
+        history: &[Record],
+    ) -> Result<Vec<FieldChange>, StepError> {
+        let Some(manifest) = releases.preview(request).await? else {
+            return Ok(Vec::new());
+        };
+        let deployed = history
+            .iter()
+            .rev()
+            .find(|r| r.status() == Status::Deployed);
+        let before = deployed.map_or("", |record| record.manifest());
+        let mut changes: Vec<FieldChange> = crate::release::differences(before, &manifest)
+            .into_iter()
+            .map(|change| FieldChange {
+                path: change.path,
+                before: change.before.map(Planned::Value),
+                after: change.after.map(Planned::Value),
+            })
+            .collect();
+        if let Some(change) = chart_change(deployed, &request.chart) {
+            changes.insert(0, change);
+        }
+        if changes.is_empty() {
+            let last = history.last().map_or("absent", |r| r.status().as_str());
+            let live = if last == "deployed" {
+                "changed by somebody else"
+            } else {
+                last
+            };
+            changes.push(FieldChange {
+                path: "release".to_owned(),
+                before: Some(Planned::Value(live.into())),
+                after: Some(Planned::Value("deployed".into())),
+            });
+        }
+        Ok(changes)
+    }
+}
+
+/// Passes progress on.
+fn tell(cx: &StepCx<Cx>) -> impl Fn(&str) + Send + Sync + use<> {
+    let report = cx.report.clone();
+    move |text| report(text, None)
+}
+
+fn chart_change(deployed: Option<&Record>, chart: &Chart) -> Option<FieldChange> {
+    let wanted = format!("{}-{}", chart.name(), chart.metadata.version);
+    let had = deployed.map(|r| format!("{}-{}", r.chart_name(), r.chart_version()));
+    (had.as_ref() != Some(&wanted)).then(|| FieldChange {
+        path: "chart".to_owned(),
+        before: had.map(|had| Planned::Value(had.into())),
+        after: Some(Planned::Value(wanted.into())),
+    })
+}
+
+impl Step<Cx> for ReleaseStep {
+    type Live = ReleaseLive;
+
+    fn id(&self) -> StepId {
+        tags_step(self.spec.id)
+    }
+
+    fn title(&self) -> String {
+        self.spec.title.clone()
+    }
+
+    fn needs(&self) -> Vec<StepId> {
+        let mut needs = vec![self.access.id().clone()];
+        needs.extend(self.after.iter().cloned());
+        needs
+    }
+
+    fn system(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn quiet_limit(&self) -> Duration {
+        READY_WITHIN + Duration::from_mins(1)
+    }
+
+    fn keeps(&self, live: &ReleaseLive) -> bool {
+        !live.ours
+    }
+
+    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ReleaseLive>, StepError> {
+        if cx.known(&self.access).is_none() {
+            return Ok(None);
+        }
+        let look = async {
+            let (_, releases) = self.releases(cx).await?;
+            let history = releases.history(&self.spec.name).await?;
+            Ok::<_, StepError>((releases, history))
+        };
+        let (releases, history) = match look.await {
+            // What a cluster holds that cannot be reached goes with it.
+            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => return Ok(None),
+            other => other?,
+        };
+        let Some(last) = history.last() else {
+            return Ok(None);
+        };
+        let mut live = self.live(&cx.cx, last);
+        if !live.ours && !self.spec.shared {
+            let text = format!(
+                "release {} of namespace {} is not of deployment `{}`",
+                live.release, live.namespace, cx.cx.deployment
+            );
+            return Err(StepError::new(Class::Conflict, text)
+                .with_hint("choose another `app.release` or `app.namespace` in the profile"));
+        }
+        if live.ours && !cx.cx.teardown {
+            let request = self.request(cx).await?;
+            live.differs = self.differences(&releases, &request, &history).await?;
+        }
+        Ok(Some(live))
+    }
+
+    fn plan(&self, _: &Cx, _: &Inputs, live: Option<&ReleaseLive>) -> Change {
+        match live {
+            None => Change::create(&serde_json::json!({
+                "release": self.spec.name,
+                "namespace": self.spec.namespace,
+                "chart": self.spec.chart.to_string(),
+            })),
+            Some(live) if live.differs.is_empty() => Change::none(),
+            Some(live) => Change {
+                action: Action::Update,
+                fields: live.differs.clone(),
+                reason: Some(format!(
+                    "revision {} becomes {}",
+                    live.revision,
+                    live.revision + 1
+                )),
+            },
+        }
+    }
+
+    async fn apply(
+        &self,
+        cx: &StepCx<Cx>,
+        _: Option<ReleaseLive>,
+    ) -> Result<ReleaseLive, StepError> {
+        let (_, releases) = self.releases(cx).await?;
+        let request = self.request(cx).await?;
+        let outcome = releases.install_or_upgrade(&request, &tell(cx)).await?;
+        let history = releases.history(&self.spec.name).await?;
+        let record = history.iter().find(|r| r.revision() == outcome.revision);
+        let record = record.ok_or_else(|| StepError::bug("a release has no record"))?;
+        Ok(self.live(&cx.cx, record))
+    }
+
+    async fn destroy(&self, cx: &StepCx<Cx>, _: ReleaseLive) -> Result<(), StepError> {
+        let (_, releases) = self.releases(cx).await?;
+        releases
+            .uninstall(&self.spec.name, &Uninstall::default(), &tell(cx))
+            .await?;
+        Ok(())
+    }
+}
+
+impl Transform for Edit {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn apply(&self, object: &mut Value) -> bool {
+        self.apply(object)
+    }
+}
+
+/// The edits of a chart, as releases take them.
+pub(super) fn transforms(edits: Vec<Edit>) -> Vec<Arc<dyn Transform>> {
+    edits
+        .into_iter()
+        .map(|edit| Arc::new(edit) as Arc<dyn Transform>)
+        .collect()
+}
+
+impl From<ReleaseError> for StepError {
+    fn from(error: ReleaseError) -> Self {
+        let class = match error.kube() {
+            Some(kube) => super::fault::class_of(kube),
+            None => match &error {
+                ReleaseError::NotOwned { .. } | ReleaseError::Raced { .. } => Class::Conflict,
+                ReleaseError::Task => Class::Bug,
+                _ => Class::Invalid,
+            },
+        };
+        let hint = error.hint();
+        let step = Self::new(class, error.to_string());
+        let step = match hint {
+            Some(hint) => step.with_hint(hint),
+            None => step,
+        };
+        match std::error::Error::source(&error) {
+            Some(source) => step.caused_by(source.to_string()),
+            None => step,
+        }
+    }
+}
