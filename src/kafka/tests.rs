@@ -146,7 +146,7 @@ fn versions() -> [Act; 2] {
         (PRODUCE, 3, 3),
         (FETCH, 4, 4),
         (LIST_OFFSETS, 1, 1),
-        (METADATA, 1, 1),
+        (METADATA, 4, 4),
         (HANDSHAKE, 1, 1),
         (VERSIONS, 0, 0),
         (AUTHENTICATE, 0, 0),
@@ -167,8 +167,16 @@ fn connection(acts: impl IntoIterator<Item = Act>) -> Vec<Act> {
 
 /// One broker, one topic of one partition, with these error codes.
 fn described(topic: i16, partition: i16, leader: i32) -> Vec<u8> {
-    let body = Body::default().i32(1).i32(1).text("one").i32(9092).i16(-1);
-    let body = body.i32(1).i32(1).i16(topic).text("t").i8(0).i32(1);
+    let body = Body::default().i32(0).i32(1).i32(1).text("one").i32(9092);
+    let body = body
+        .i16(-1)
+        .text("c")
+        .i32(1)
+        .i32(1)
+        .i16(topic)
+        .text("t")
+        .i8(0)
+        .i32(1);
     let body = body.i16(partition).i32(0).i32(leader);
     body.i32(1).i32(1).i32(1).i32(1).0
 }
