@@ -40,9 +40,9 @@ macro_rules! apis {
     };
 }
 
-// What is older than Kafka 0.11 is left out. Where a new version is held back: later ones name topics by identifiers (Fetch,
-// Produce, DeleteTopics), or ask for several things at once (FindCoordinator,
-// OffsetFetch).
+// What is older than Kafka 0.11 is left out. Where a new version is held back,
+// later ones name topics by identifiers (Fetch, Produce, DeleteTopics), or ask
+// for several things at once (FindCoordinator, OffsetFetch).
 apis! {
     18 ApiVersionsRequest => ApiVersionsResponse, 0 to 3, "ApiVersions";
     37 CreatePartitionsRequest => CreatePartitionsResponse, 0 to 3, "CreatePartitions";
