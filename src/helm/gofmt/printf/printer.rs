@@ -392,10 +392,7 @@ impl Printer<'_> {
             b"map"
         });
         self.out.push(if sharp { b'{' } else { b'[' });
-        let entries = value
-            .as_map()
-            .map(Map::entries)
-            .unwrap_or_default();
+        let entries = value.as_map().map(Map::entries).unwrap_or_default();
         for (i, (key, item)) in entries.iter().enumerate() {
             if i > 0 {
                 self.out.extend_from_slice(if sharp { b", " } else { b" " });
