@@ -5,11 +5,15 @@
 //! place to write its log, the pod's network, and the API server as its
 //! service account.
 
+pub mod brokers;
 pub mod dapr;
+pub mod daprd;
 pub mod follow;
 pub mod generic;
 pub mod ids;
 pub mod logger;
+pub mod nginx;
+pub mod strimzi;
 #[cfg(test)]
 mod testing;
 pub mod todo;
@@ -37,6 +41,10 @@ pub fn program(image: &str) -> Arc<dyn Program> {
         "dapr/injector" | "daprio/injector" => Arc::new(dapr::Injector),
         "dapr/placement" | "daprio/placement" => Arc::new(dapr::Placement),
         "dapr/scheduler" | "daprio/scheduler" => Arc::new(dapr::Scheduler),
+        "dapr/daprd" | "daprio/daprd" => Arc::new(daprd::Daprd),
+        "nginx/nginx-ingress" | "nginx-ingress" => Arc::new(nginx::Nginx),
+        "strimzi/operator" => Arc::new(strimzi::Operator),
+        "strimzi/kafka" => Arc::new(strimzi::KafkaNode),
         _ if name.contains("todo-frontend") => Arc::new(todo::Frontend),
         _ if name.contains("todo-backend") => Arc::new(todo::Backend),
         _ => Arc::new(generic::Generic),

@@ -3,14 +3,18 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::super::http::{Reply, Request, read, wire};
 use super::super::podnet::Binding;
 use super::Process;
+use crate::clock::Clock;
+
+/// How long a closing port waits for those who are on the way, in real time.
+const LATE: Duration = Duration::from_millis(30);
 
 /// A server on one of the pod's ports. The port closes when it is dropped, and
 /// so do its connections.
@@ -54,15 +62,29 @@ impl Server {
         F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Reply> + Send + 'static,
     {
+        let whole = move |request| {
+            let handler = handler.clone();
+            async move {
+                let reply = match read(request).await {
+                    Ok(request) => handler(request).await,
+                    Err(status) => Reply::empty(status),
+                };
+                wire(reply)
+            }
+        };
+        self.run_streaming(stop, whole).await;
+    }
+
+    /// The same for a handler that takes and gives bodies as they come.
+    pub async fn run_streaming<F, Fut, B>(self, stop: CancellationToken, handler: F)
+    where
+        F: Fn(http::Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = http::Response<B>> + Send + 'static,
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let mut connections = JoinSet::new();
-        loop {
-            let socket = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-            };
-            // A failed accept is the client's problem, or passes.
-            let Ok((socket, _)) = socket else { continue };
+        let serve = |connections: &mut JoinSet<()>, socket: TcpStream| {
             let _ = socket.set_nodelay(true);
             let (tls, handler, stop) = (self.tls.clone(), handler.clone(), stop.clone());
             connections.spawn(async move {
@@ -75,27 +97,53 @@ impl Server {
                     None => connection(socket, handler, stop).await,
                 }
             });
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => {
+                    // A failed accept is the client's problem, or passes.
+                    if let Ok((socket, _)) = accepted {
+                        serve(&mut connections, socket);
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+            }
         }
-        drop((self.listener, self.binding));
+        drop(self.binding);
+        // Who connected before the port was closed is served, too.
+        let clock = Clock::default();
+        let late = clock.sleep(LATE);
+        tokio::pin!(late);
+        loop {
+            tokio::select! {
+                _ = late.as_mut() => break,
+                accepted = self.listener.accept() => {
+                    if let Ok((socket, _)) = accepted {
+                        serve(&mut connections, socket);
+                    }
+                }
+            }
+        }
+        drop(self.listener);
         while connections.join_next().await.is_some() {}
     }
 }
 
-async fn connection<S, F, Fut>(stream: S, handler: F, stop: CancellationToken)
+async fn connection<S, F, Fut, B>(stream: S, handler: F, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Reply> + Send + 'static,
+    F: Fn(http::Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = http::Response<B>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let started = Arc::new(AtomicBool::new(false));
+    let seen = started.clone();
     let service = service_fn(move |request| {
         let handler = handler.clone();
-        async move {
-            let reply = match read(request).await {
-                Ok(request) => handler(request).await,
-                Err(status) => Reply::empty(status),
-            };
-            Ok::<_, Infallible>(wire(reply))
-        }
+        seen.store(true, Ordering::Relaxed);
+        async move { Ok::<_, Infallible>(handler(request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
@@ -103,8 +151,17 @@ where
     tokio::pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => return,
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => {}
     }
+    if !started.load(Ordering::Relaxed) {
+        // Its first request may be on the way.
+        let clock = Clock::default();
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            _ = clock.sleep(LATE) => {}
+        }
+    }
+    serving.as_mut().graceful_shutdown();
     // Errors are dropped connections.
     let _ = serving.await;
 }

@@ -1,0 +1,370 @@
+//! Publishing: `/v1.0/publish`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::super::super::http::{Reply, Request};
+use super::super::ids::Trace;
+use super::api::request_metadata;
+use super::bus::{BusError, Message};
+use super::components::Component;
+use super::config::Tracing;
+use super::envelope::{self, Context};
+use super::errors::Rich;
+use super::resiliency::{Direction, Policy};
+use super::runtime::Sidecar;
+
+/// How often the Kafka client itself tries, and how far apart.
+const PRODUCER_RETRIES: u32 = 5;
+const PRODUCER_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is to be published.
+struct Wanted<'a> {
+    pubsub: &'a str,
+    topic: &'a str,
+    content_type: &'a str,
+    metadata: Vec<(String, String)>,
+    body: &'a [u8],
+}
+
+fn refusal(status: StatusCode, code: &str, reason: &str, message: String, pubsub: &str) -> Reply {
+    Rich {
+        status,
+        code,
+        reason,
+        message,
+        resource: Some(("pubsub", pubsub)),
+        metadata: Value::Null,
+    }
+    .reply()
+}
+
+/// `POST /v1.0/publish/{pubsub}/{topic}`.
+pub(super) async fn one(sidecar: &Sidecar, request: &Request, pubsub: &str, topic: &str) -> Reply {
+    let component = match check(sidecar, pubsub, topic) {
+        Ok(component) => component,
+        Err(reply) => return reply,
+    };
+    let (traceparent, ours) = trace(sidecar, request.header("traceparent"));
+    let wanted = Wanted {
+        pubsub,
+        topic,
+        content_type: request.header("content-type").unwrap_or_default(),
+        metadata: request_metadata(request),
+        body: &request.body,
+    };
+    let tracestate = request.header("tracestate").unwrap_or_default();
+    let reply = match message(sidecar, &wanted, &traceparent, tracestate) {
+        Ok(message) => send(sidecar, &component, &wanted, message).await,
+        Err(reply) => return reply,
+    };
+    let reply = match reply {
+        Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
+        Err(error) => refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ERR_PUBSUB_PUBLISH_MESSAGE",
+            "DAPR_PUBSUB_PUBLISH_MESSAGE",
+            format!("error when publishing to topic {topic} in pubsub {pubsub}: {error}"),
+            pubsub,
+        ),
+    };
+    if ours {
+        reply.with("traceparent", &traceparent)
+    } else {
+        reply
+    }
+}
+
+/// Whether the app may publish there.
+fn check(sidecar: &Sidecar, pubsub: &str, topic: &str) -> Result<Arc<Component>, Reply> {
+    let not_found = StatusCode::NOT_FOUND;
+    if pubsub.is_empty() {
+        let message = "pubsub name is empty".to_owned();
+        return Err(refusal(
+            not_found,
+            "ERR_PUBSUB_EMPTY",
+            "DAPR_PUBSUB_NAME_EMPTY",
+            message,
+            pubsub,
+        ));
+    }
+    if topic.is_empty() {
+        let message = format!("topic is empty in pubsub {pubsub}");
+        let reason = "DAPR_PUBSUB_TOPIC_NAME_EMPTY";
+        return Err(refusal(
+            not_found,
+            "ERR_TOPIC_NAME_EMPTY",
+            reason,
+            message,
+            pubsub,
+        ));
+    }
+    let component = sidecar
+        .component(pubsub)
+        .filter(|found| found.bus().is_some());
+    let Some(component) = component else {
+        let message = format!("pubsub {pubsub} is not found");
+        let reason = "DAPR_PUBSUB_NOT_FOUND";
+        return Err(refusal(
+            not_found,
+            "ERR_PUBSUB_NOT_FOUND",
+            reason,
+            message,
+            pubsub,
+        ));
+    };
+    let app = &sidecar.options.app_id;
+    if !component.allows_topic("publishingScopes", app, topic) {
+        let message = format!("topic {topic} is not allowed for app id {app}");
+        let reason = "DAPR_PUBSUB_FORBIDDEN";
+        return Err(refusal(
+            StatusCode::FORBIDDEN,
+            "ERR_PUBSUB_FORBIDDEN",
+            reason,
+            message,
+            pubsub,
+        ));
+    }
+    Ok(component)
+}
+
+/// The trace context of what is published, and whether a span was made for it.
+fn trace(sidecar: &Sidecar, told: Option<&str>) -> (String, bool) {
+    match sidecar.config.tracing() {
+        Tracing::Off => (String::new(), false),
+        Tracing::Untouched => {
+            let valid = told.filter(|text| Trace::parse(text).is_some());
+            (valid.unwrap_or_default().to_owned(), false)
+        }
+        Tracing::On(sampled) => {
+            let parent = told.and_then(Trace::parse);
+            let mut span = parent.as_ref().map_or_else(Trace::start, Trace::child);
+            if parent.is_none() {
+                span.flags = if sampled { "01" } else { "00" }.to_owned();
+            }
+            (span.header(), true)
+        }
+    }
+}
+
+/// The record as it goes to the broker.
+fn message(
+    sidecar: &Sidecar,
+    wanted: &Wanted<'_>,
+    traceparent: &str,
+    tracestate: &str,
+) -> Result<Message, Reply> {
+    let told = |name: &str| {
+        let pair = wanted
+            .metadata
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        pair.map(|(_, value)| value.as_str())
+    };
+    let raw = match told("rawPayload").map(str::parse::<bool>) {
+        Some(Err(_)) => {
+            let text = told("rawPayload").unwrap_or_default();
+            return Err(refusal(
+                StatusCode::BAD_REQUEST,
+                "ERR_PUBSUB_REQUEST_METADATA",
+                "DAPR_PUBSUB_METADATA_DESERIALIZATION",
+                format!(
+                    "failed deserializing metadata. Error: rawPayload value must be a valid \
+                     boolean: actual is '{text}'"
+                ),
+                wanted.pubsub,
+            ));
+        }
+        Some(Ok(raw)) => raw,
+        None => false,
+    };
+    let context = Context {
+        app_id: &sidecar.options.app_id,
+        pubsub: wanted.pubsub,
+        topic: wanted.topic,
+        content_type: wanted.content_type,
+        traceparent,
+        tracestate,
+        metadata: &wanted.metadata,
+        now: sidecar.process.world.clock.now(),
+    };
+    let value = match raw {
+        true => wanted.body.to_vec(),
+        false if envelope::is_cloud_event(wanted.content_type) => {
+            let Some(event) = envelope::complete(&context, wanted.body) else {
+                return Err(refusal(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "ERR_PUBSUB_CLOUD_EVENTS_SER",
+                    "DAPR_PUBSUB_CLOUD_EVENT_CREATION",
+                    "cannot create cloudevent".to_owned(),
+                    wanted.pubsub,
+                ));
+            };
+            event.to_string().into_bytes()
+        }
+        false => envelope::wrap(&context, wanted.body)
+            .to_string()
+            .into_bytes(),
+    };
+    let key = told("partitionKey").or(told("__key"));
+    let headers = wanted.metadata.iter();
+    Ok(Message {
+        key: key.map(|key| key.as_bytes().to_vec()),
+        value,
+        headers: headers
+            .map(|(k, v)| (k.clone(), v.clone().into_bytes()))
+            .collect(),
+        ..Message::default()
+    })
+}
+
+/// Writes the record, as often as the client and the policy allow.
+async fn send(
+    sidecar: &Sidecar,
+    component: &Component,
+    wanted: &Wanted<'_>,
+    message: Message,
+) -> Result<(), BusError> {
+    let started = sidecar.process.world.clock.elapsed();
+    let partition = wanted
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "partitionNumber");
+    let partition = partition.and_then(|(_, value)| value.parse().ok());
+    let policy = Policy::of(sidecar, &component.name, Direction::Outbound);
+    let done = policy
+        .run(
+            sidecar,
+            |error: &BusError| error.passes,
+            || produce(sidecar, component, wanted.topic, partition, &message),
+        )
+        .await;
+    let took = sidecar
+        .process
+        .world
+        .clock
+        .elapsed()
+        .saturating_sub(started);
+    let (name, topic) = (&component.name, wanted.topic);
+    sidecar.metrics.published(name, topic, done.is_ok(), took);
+    done
+}
+
+/// One try of the component, with the producer's own retries.
+async fn produce(
+    sidecar: &Sidecar,
+    component: &Component,
+    topic: &str,
+    partition: Option<i32>,
+    message: &Message,
+) -> Result<(), BusError> {
+    let log = sidecar
+        .log
+        .scope("dapr.contrib")
+        .with("component", component.title());
+    let Some(bus) = component.bus() else {
+        return Ok(());
+    };
+    log.debug(&format!("Publishing on topic {topic}"));
+    let mut tries = 0;
+    loop {
+        match bus.publish(topic, partition, message.clone()).await {
+            Ok((partition, offset)) => {
+                log.debug(&format!("Partition: {partition}, offset: {offset}"));
+                return Ok(());
+            }
+            Err(error) if error.passes && tries < PRODUCER_RETRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
+        if sidecar
+            .process
+            .world
+            .clock
+            .sleep(PRODUCER_PAUSE)
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Publishes what could not be delivered to the dead letter topic.
+pub(super) async fn dead_letter(
+    sidecar: &Sidecar,
+    component: &Component,
+    topic: &str,
+    message: Message,
+) -> Result<(), BusError> {
+    produce(sidecar, component, topic, None, &message).await
+}
+
+/// `POST /v1.0/publish/bulk/{pubsub}/{topic}`.
+pub(super) async fn bulk(sidecar: &Sidecar, request: &Request, pubsub: &str, topic: &str) -> Reply {
+    let component = match check(sidecar, pubsub, topic) {
+        Ok(component) => component,
+        Err(reply) => return reply,
+    };
+    let malformed = |reason: &str, why: &str| {
+        let status = StatusCode::BAD_REQUEST;
+        refusal(
+            status,
+            "ERR_PUBSUB_EVENTS_SER",
+            reason,
+            why.to_owned(),
+            pubsub,
+        )
+    };
+    let Ok(entries) = serde_json::from_slice::<Vec<Value>>(&request.body) else {
+        return malformed(
+            "DAPR_PUBSUB_UNMARSHAL_EVENTS",
+            "error when unmarshaling the request",
+        );
+    };
+    let mut ids = std::collections::BTreeSet::new();
+    let unique = entries.iter().all(|entry| {
+        let id = entry["entryId"].as_str().unwrap_or_default();
+        !id.is_empty() && ids.insert(id)
+    });
+    if !unique {
+        let why = "error: entryId is duplicated or not present for entry";
+        return malformed("DAPR_PUBSUB_MARSHAL_EVENTS", why);
+    }
+    let mut failed = Vec::new();
+    for entry in &entries {
+        let content_type = entry["contentType"].as_str().unwrap_or_default();
+        let body = match &entry["event"] {
+            Value::String(text) if !content_type.contains("json") => text.clone(),
+            other => other.to_string(),
+        };
+        let mut metadata = request_metadata(request);
+        for (name, value) in entry["metadata"].as_object().into_iter().flatten() {
+            metadata.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
+        }
+        let wanted = Wanted {
+            pubsub,
+            topic,
+            content_type,
+            metadata,
+            body: body.as_bytes(),
+        };
+        let (traceparent, _) = trace(sidecar, request.header("traceparent"));
+        let done = match message(sidecar, &wanted, &traceparent, "") {
+            Ok(message) => send(sidecar, &component, &wanted, message)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(_) => Err("cannot create cloudevent".to_owned()),
+        };
+        if let Err(why) = done {
+            failed.push(json!({"entryId": entry["entryId"], "error": why}));
+        }
+    }
+    if failed.is_empty() {
+        return Reply::empty(StatusCode::NO_CONTENT);
+    }
+    let body = json!({"failedEntries": failed, "errorCode": "ERR_PUBSUB_PUBLISH_MESSAGE"});
+    Reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+}
