@@ -8,9 +8,10 @@
     reason = "a program for the terminal, which has nobody to hand an error to"
 )]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ fn main() {
     rows.extend(nothing_to_do(dir.path()));
     stop(dir.path());
     rows.push(critical_path());
+    rows.extend(charts(dir.path()));
     println!("{:<44} {:>16}   target", "what", "measured");
     for Row {
         what,
@@ -58,26 +60,144 @@ fn start(dir: &Path) -> Row {
     }
 }
 
-/// The most memory that `todoctl version` takes. It is looked at while the
-/// command waits to write into a full pipe, which is the last that it does.
+/// The most memory that `todoctl version` takes.
 fn memory(dir: &Path) -> Option<Row> {
+    let mib = peak_memory(command(dir, &["version"]))?;
+    Some(Row {
+        what: "peak memory of `todoctl version`",
+        found: format!("{mib:.1} MiB"),
+        target: "10 MiB",
+    })
+}
+
+/// The most memory that a command takes, in MiB. It is looked at while the
+/// command waits to write into a full pipe, which is the last that it does.
+fn peak_memory(mut command: Command) -> Option<f64> {
     let (reader, mut writer) = std::io::pipe().ok()?;
     writer.write_all(&vec![0; 65536]).ok()?;
-    let mut command = command(dir, &["version"]);
     let mut child = command.stdout(writer).spawn().ok()?;
     // Closes this process's end of the pipe.
     drop(command);
-    pause(Duration::from_millis(200));
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok();
+    let field = |file: &str, name: &str| -> Option<String> {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", child.id())).ok()?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1).map(str::to_owned)
+    };
+    let mut before = None;
+    for _ in 0..300 {
+        pause(Duration::from_millis(200));
+        // It sleeps, and nothing has moved since the last look.
+        let now = (field("status", "VmHWM"), field("status", "voluntary"));
+        if before.as_ref() == Some(&now) && field("status", "State").as_deref() == Some("S") {
+            break;
+        }
+        before = Some(now);
+    }
+    let kib: f64 = before?.0?.parse().ok()?;
     drop(reader);
+    // Nobody reads what it says, so it may well fail.
     child.wait().ok()?;
-    let line = status?.lines().find(|l| l.starts_with("VmHWM"))?.to_owned();
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(Row {
-        what: "peak memory of `todoctl version`",
-        found: format!("{:.1} MiB", kib / 1024.0),
-        target: "10 MiB",
-    })
+    Some(kib / 1024.0)
+}
+
+/// Rendering charts, beside `helm template` in the same run. `HELM` names the
+/// helm executable; `CHARTS` further charts, for instance Dapr's, as a list of
+/// paths like `PATH`'s.
+fn charts(dir: &Path) -> Vec<Row> {
+    let Some(helm) = helm() else {
+        println!("no helm found (HELM, target/interop): charts are not compared");
+        return Vec::new();
+    };
+    let mut groups = vec![("the template corpus", corpus())];
+    groups.retain(|(_, charts)| !charts.is_empty());
+    if let Some(list) = std::env::var_os("CHARTS") {
+        let further: Vec<PathBuf> = std::env::split_paths(&list).collect();
+        groups.push(("the charts of CHARTS", further));
+    }
+    let mut rows = Vec::new();
+    for (what, charts) in groups {
+        let ours = Cost::of(&charts, |chart| {
+            let mut render = command(dir, &["render", "--chart"]);
+            render.arg(chart);
+            render
+        });
+        let theirs = Cost::of(&charts, |chart| {
+            let mut template = Command::new(&helm);
+            template.args(["template", "release-name"]).arg(chart);
+            template.env_clear().env("HOME", dir).stdin(Stdio::null());
+            template
+        });
+        println!("{what}: todoctl {ours:?}, helm {theirs:?}");
+        rows.push(Row {
+            what: "CPU time of rendering, helm's being 1",
+            found: format!("{:.3} ({what})", ours.cpu / theirs.cpu),
+            target: "0.1",
+        });
+        rows.push(Row {
+            what: "peak memory of rendering, helm's being 1",
+            found: format!("{:.3} ({what})", ours.memory / theirs.memory),
+            target: "0.2",
+        });
+    }
+    rows
+}
+
+fn helm() -> Option<OsString> {
+    if let Some(helm) = std::env::var_os("HELM") {
+        return Some(helm);
+    }
+    // Where tests/interop/run keeps them; the newest of helm 4.
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/bin");
+    let names = fs::read_dir(kept).ok()?.flatten().map(|entry| entry.path());
+    let is_4 = |path: &PathBuf| path.to_string_lossy().contains("/helm-v4");
+    names.filter(is_4).max().map(PathBuf::into_os_string)
+}
+
+/// The corpus as charts that helm renders, which tests/interop/run makes.
+fn corpus() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/corpus-v4");
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut charts: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    charts.sort();
+    charts
+}
+
+/// What rendering a list of charts one after the other takes.
+#[derive(Debug)]
+struct Cost {
+    /// Seconds of processor time for each chart.
+    cpu: f64,
+    /// The most memory that any of them took, in MiB.
+    memory: f64,
+}
+
+impl Cost {
+    fn of(charts: &[PathBuf], command: impl Fn(&Path) -> Command) -> Self {
+        const TIMES: usize = 5;
+        let before = children_seconds();
+        for chart in charts.iter().cycle().take(charts.len() * TIMES) {
+            let mut command = command(chart);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().expect("the command starts");
+        }
+        let cpu = (children_seconds() - before) / (charts.len() * TIMES) as f64;
+        let memory = charts
+            .iter()
+            .filter_map(|chart| peak_memory(command(chart)));
+        Self {
+            cpu,
+            memory: memory.fold(0.0, f64::max),
+        }
+    }
+}
+
+/// The processor time of all processes that have been waited for. The kernel
+/// adds it up in nanoseconds and tells it in hundredths of a second.
+fn children_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// A whole `up` on the default fast clock.

@@ -35,6 +35,7 @@ pub mod render;
 // their charts, which know no steps.
 pub mod charts;
 pub mod engine;
+pub mod images;
 pub mod journal;
 pub mod plan;
 pub mod release;

@@ -96,10 +96,16 @@ pub enum Command {
     Status,
     /// Show the logs of all replicas and sidecars, in order of time
     Logs(super::logs::LogsArgs),
+    /// Show the revisions of the app's release, or of another
+    History(super::history::HistoryArgs),
+    /// Go back to a revision of the app's release, or of another
+    Rollback(super::history::RollbackArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
     Token(TokenArgs),
+    /// Set, list and rotate the app's secrets
+    Secrets(super::secrets::SecretsArgs),
     /// Run the embedded rehearsal world on its own
     Sandbox(super::sandbox::SandboxArgs),
     /// Print the manifests of the profile, or what a chart renders to
@@ -122,7 +128,7 @@ pub enum Command {
 }
 
 /// Arguments of `up`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct UpArgs {
     /// Apply exactly this saved plan, or refuse when the world has moved
     #[arg(value_name = "PLAN")]
@@ -255,6 +261,7 @@ impl Command {
     pub fn streams(&self) -> bool {
         matches!(self, Self::Up(args) if !args.dry_run)
             || matches!(self, Self::Down(_) | Self::Logs(_))
+            || matches!(self, Self::Secrets(args) if args.rotates())
     }
 }
 

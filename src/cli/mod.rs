@@ -5,16 +5,19 @@ mod chart;
 mod down;
 mod error;
 mod exit;
+mod history;
 mod kubeconfig;
 mod logs;
 mod plan;
 mod profile;
 mod sandbox;
+mod secrets;
 mod session;
 mod settings;
 mod status;
 mod summary;
 mod up;
+mod vault;
 
 pub use args::Cli;
 pub use exit::Exit;
@@ -96,8 +99,11 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Down(args) => Box::pin(down::run(settings, &args, cancel)).await,
         Command::Status => Box::pin(status::run(settings, cancel)).await,
         Command::Logs(args) => Box::pin(logs::run(settings, &args, cancel)).await,
+        Command::History(args) => Box::pin(history::history(settings, &args, cancel)).await,
+        Command::Rollback(args) => Box::pin(history::rollback(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
+        Command::Secrets(args) => Box::pin(secrets::run(settings, args, cancel)).await,
         Command::Render(args) => Box::pin(chart::render(settings, args, cancel)).await,
         Command::Why(args) => Box::pin(chart::why(settings, args, cancel)).await,
         Command::Sandbox(args) => Box::pin(sandbox::command(settings, args)).await,

@@ -86,8 +86,8 @@ pub struct RenderArgs {
     /// The repository that --chart NAME is looked up in
     #[arg(long, value_name = "URL")]
     pub repo: Option<String>,
-    /// Whether templates may ask the profile's cluster: `server` gives them its
-    /// versions and what `lookup` finds
+    /// Whether templates may ask the profile's cluster for its versions and for
+    /// what `lookup` finds
     #[arg(long, value_name = "WHERE", default_value = "client")]
     pub dry_run: DryRun,
 }

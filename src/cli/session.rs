@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{CliError, Result};
 use super::exit::Exit;
 use super::settings::Settings;
+use super::vault::Vault;
 use crate::clock::Clock;
 use crate::engine::{Engine, InspectError, Limits};
 use crate::files;
@@ -220,32 +221,94 @@ impl Session {
     }
 }
 
-/// Reads and checks the profile.
+/// Reads and checks the profile. What `secrets set` keeps goes before the
+/// profile's own sources, and the command line before both.
 pub(super) fn load(settings: &Settings) -> Result<Loaded> {
-    Ok(profile::load(&settings.profile, &settings.sets)?)
+    let loaded = profile::load(&settings.profile, &settings.sets)?;
+    let vault = vault(settings, &loaded)?;
+    let kept: Vec<String> = vault
+        .names()
+        .filter(|name| loaded.profile.secrets.keys().any(|n| n.as_str() == *name))
+        .map(|name| format!("secrets.{name}.value={}", stored(name)))
+        .collect();
+    if kept.is_empty() {
+        return Ok(loaded);
+    }
+    let sets: Vec<String> = kept.into_iter().chain(settings.sets.clone()).collect();
+    Ok(profile::load(&settings.profile, &sets)?)
+}
+
+/// The reference to a value that `secrets set` keeps.
+pub(super) fn stored(name: &str) -> String {
+    format!("${{secret:{name}}}")
+}
+
+fn vault(settings: &Settings, loaded: &Loaded) -> Result<Vault> {
+    let dir = settings.deployment_dir(&loaded.profile.deployment)?;
+    super::secrets::open(&dir)
 }
 
 /// Looks up the profile's references. A teardown needs no secrets.
 pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) -> Result<Profile> {
-    let sources = Lookup(settings);
+    let sources = Lookup {
+        settings,
+        vault: vault(settings, loaded)?,
+    };
     Ok(match purpose {
         Purpose::Build => loaded.resolve(&sources)?,
         Purpose::TearDown => loaded.resolve_without_secrets(&sources)?,
     })
 }
 
-struct Lookup<'a>(&'a Settings);
+/// The same, with a mark in the place of whatever cannot be looked up.
+pub(super) fn resolve_what_is_there(settings: &Settings, loaded: &Loaded) -> Result<Profile> {
+    let sources = Lenient(Lookup {
+        settings,
+        vault: vault(settings, loaded)?,
+    });
+    Ok(loaded.resolve(&sources)?)
+}
+
+/// What stands for a reference that leads nowhere. Nobody has it as a secret:
+/// it cannot be typed.
+const MISSING: &str = "\u{1}missing\u{1}";
+
+/// Whether [`resolve_what_is_there`] found no value, or only a part of it.
+pub(super) fn is_missing(value: &Secret) -> bool {
+    value.expose().contains(MISSING)
+}
+
+struct Lookup<'a> {
+    settings: &'a Settings,
+    vault: Vault,
+}
 
 impl Sources for Lookup<'_> {
     fn env(&self, name: &str) -> Option<String> {
-        self.0.env(name).map(str::to_owned)
+        self.settings.env(name).map(str::to_owned)
     }
 
     fn file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }
 
-    fn secret(&self, _: &str) -> Option<Secret> {
-        None
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.vault.get(name).cloned()
+    }
+}
+
+struct Lenient<'a>(Lookup<'a>);
+
+impl Sources for Lenient<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        Some(self.0.env(name).unwrap_or_else(|| MISSING.to_owned()))
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        Ok(self.0.file(path).unwrap_or_else(|_| MISSING.to_owned()))
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        Some(self.0.secret(name).unwrap_or_else(|| Secret::new(MISSING)))
     }
 }

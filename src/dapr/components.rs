@@ -13,6 +13,8 @@ use super::fields::{CATEGORIES, TYPES, Type};
 use crate::finding::{Finding, Findings};
 use crate::manifest::Manifest;
 use crate::names::nearest;
+use crate::profile::{KafkaProvider, Profile};
+use crate::render;
 
 /// The API group of Dapr's resources.
 const GROUP: &str = "dapr.io";
@@ -44,6 +46,29 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// What a profile says is there. Its Kubernetes secrets are added by
+    /// [`with_secrets`](Self::with_secrets).
+    pub fn of(profile: &Profile) -> Self {
+        let services = profile.app.services.iter();
+        let app_ids = services.filter_map(|s| Some(s.dapr.as_ref()?.app_id.to_string()));
+        let mut secrets = BTreeMap::new();
+        if profile.kafka.provider == KafkaProvider::Strimzi {
+            let keys = |keys: &[&str]| keys.iter().map(|k| (*k).to_owned()).collect();
+            let user = profile.kafka.strimzi.user.to_string();
+            secrets.insert(user, keys(&["password", "sasl.jaas.config"]));
+            secrets.insert(render::kafka::ca_secret(profile), keys(&["ca.crt"]));
+        }
+        Self {
+            secrets,
+            app_ids: app_ids.collect(),
+            topics: profile
+                .topics()
+                .iter()
+                .map(|t| t.name.to_string())
+                .collect(),
+        }
+    }
+
     /// Adds the secrets among some manifests, with their keys.
     pub fn with_secrets(mut self, manifests: &[Manifest]) -> Self {
         for secret in manifests.iter().filter(|m| m.kind() == "Secret") {
@@ -56,6 +81,49 @@ impl Surroundings {
         }
         self
     }
+}
+
+/// Every Dapr resource of a deployment: the rendered ones and those of the
+/// user's files, each with its path. Errors anywhere are findings; warnings
+/// come with the result.
+pub fn checked(
+    profile: &Profile,
+    inputs: &render::Inputs,
+    files: &[(String, String)],
+) -> Result<(Vec<Manifest>, Findings), Findings> {
+    let failed = |error: &dyn std::error::Error| {
+        Findings::from(Finding::error(format!(
+            "cannot render the components: {error}"
+        )))
+    };
+    let mut all = render::dapr_resources(profile, inputs).map_err(|e| failed(&e))?;
+    let secrets = render::secrets(profile, inputs).map_err(|e| failed(&e))?;
+    for (path, text) in files {
+        for manifest in read(text, path)? {
+            all.push(manifest.owned_by(profile.deployment.as_str()));
+        }
+    }
+    let around = Surroundings::of(profile).with_secrets(&secrets);
+    let warnings = check(&all, &around).into_result()?;
+    Ok((all, warnings))
+}
+
+/// The resources in a file of the user's.
+fn read(text: &str, path: &str) -> Result<Vec<Manifest>, Finding> {
+    let documents: Vec<Value> = crate::yaml::documents(text, path)?;
+    documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .map(|document| {
+            let manifest = Manifest::new(document)
+                .map_err(|error| Finding::error(format!("{path}: {error}")))?;
+            if manifest.group() == GROUP {
+                return Ok(manifest);
+            }
+            let summary = format!("{path}: {manifest} is no resource of Dapr's");
+            Err(Finding::error(summary).hint("`dapr.files` is for components and the like"))
+        })
+        .collect()
 }
 
 /// Everything that is wrong with the Dapr resources among some manifests.
@@ -695,6 +763,70 @@ mod tests {
                 "Resiliency `r` is for the component `kafka`, which is not there (did you mean `kafka-pubsub`?)",
                 "Resiliency `r` uses the retry `publsh`, which it does not define (did you mean `publish`?)",
             ]
+        );
+    }
+
+    fn resolved(sets: &[&str]) -> Profile {
+        struct Nothing;
+        impl crate::profile::Sources for Nothing {
+            fn env(&self, _: &str) -> Option<String> {
+                None
+            }
+            fn file(&self, _: &std::path::Path) -> std::io::Result<String> {
+                Err(std::io::ErrorKind::NotFound.into())
+            }
+            fn secret(&self, _: &str) -> Option<crate::secret::Secret> {
+                None
+            }
+        }
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let loaded = crate::profile::load("sandbox", &sets).unwrap();
+        loaded.resolve(&Nothing).unwrap()
+    }
+
+    #[test]
+    fn what_todoctl_renders_passes_its_own_checks() {
+        for sets in [
+            vec![],
+            vec!["kafka.auth.mechanism=scram-sha-512", "kafka.tls=true"],
+            vec![
+                "kafka.provider=external",
+                "kafka.brokers=[b.example:9092]",
+                "kafka.tls=true",
+                "kafka.auth={mechanism: scram-sha-256, username: u, password: pw-pw-pw}",
+                "dapr.subscriptions=[{topic: reminders, app_id: backend, route: /r}]",
+            ],
+        ] {
+            let (all, warnings) =
+                checked(&resolved(&sets), &render::Inputs::default(), &[]).unwrap();
+            assert!(all.len() >= 5);
+            assert_eq!(warnings.len(), 0, "{sets:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_the_user_are_checked_like_our_own() {
+        let file = |text: &str| {
+            let files = [("extra.yaml".to_owned(), text.to_owned())];
+            checked(&resolved(&[]), &render::Inputs::default(), &files)
+                .map_err(|findings| findings.into_iter().map(|f| f.summary).collect::<Vec<_>>())
+        };
+        let head = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: extra}\n";
+        let good = format!(
+            "{head}spec: {{type: bindings.cron, version: v1, metadata: [{{name: schedule, value: '@daily'}}]}}\n"
+        );
+        let (all, warnings) = file(&good).unwrap();
+        assert!(all.iter().any(|m| m.name() == "extra"));
+        assert_eq!(warnings.len(), 1);
+        let bad = format!("{head}spec: {{type: scheduler.jobs, version: v1, metadata: []}}\n");
+        assert_eq!(
+            file(&bad).unwrap_err(),
+            ["Component `extra` has the invented type `scheduler.jobs`"]
+        );
+        let foreign = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n";
+        assert_eq!(
+            file(foreign).unwrap_err(),
+            ["extra.yaml: Pod p is no resource of Dapr's"]
         );
     }
 

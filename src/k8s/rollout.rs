@@ -16,10 +16,12 @@ use super::kstatus::{Readiness, Rules, assess};
 use super::object::ObjectRef;
 use super::trouble::{self, Kind, Trouble};
 use super::{K8sError, Kube};
-use crate::clock::WaitError;
+use crate::clock::{Backoff, WaitError};
 use crate::manifest::Manifest;
 
-/// The pause between two looks.
+/// The pauses between looks: short at first, as definitions and small things
+/// are ready at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Who hears what a long operation sees.
@@ -125,6 +127,7 @@ impl Kube {
             .collect();
         let total = left.len();
         let mut memory = Memory::default();
+        let mut pauses = Backoff::new(FIRST_PAUSE, 2.0, PAUSE);
         loop {
             let pending = self.look(&left, rules).await?;
             if pending.is_empty() {
@@ -137,7 +140,10 @@ impl Kube {
                 progress(&seen);
                 memory.told.clone_from(&seen);
             }
-            match deadline.pause::<K8sError>(seen, PAUSE).await {
+            match deadline
+                .pause::<K8sError>(seen, pauses.next(&self.clock))
+                .await
+            {
                 Ok(()) => {}
                 Err(WaitError::TimedOut { waited, last }) => {
                     return Err(K8sError::NotReady {
@@ -398,5 +404,119 @@ fn what(left: &[ObjectRef]) -> String {
         [only] => only.to_string(),
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
         [] => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::{Script, json_status, ok};
+    use super::*;
+    use serde_json::json;
+    use std::cell::RefCell;
+
+    const KINDS: &[(&str, &str, &str, &str, &str)] = &[
+        ("apps", "v1", "Deployment", "deployments", "Namespaced"),
+        ("apps", "v1", "ReplicaSet", "replicasets", "Namespaced"),
+        ("", "v1", "Pod", "pods", "Namespaced"),
+        ("", "v1", "Event", "events", "Namespaced"),
+    ];
+    const DEPLOYMENTS: &str = "GET /apis/apps/v1/namespaces/n/deployments";
+
+    fn deployment(name: &str, available: i64) -> Value {
+        json!({
+            "metadata": {"name": name, "namespace": "n", "uid": name, "generation": 1,
+                         "annotations": {"deployment.kubernetes.io/revision": "2"}},
+            "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1,
+                       "availableReplicas": available, "readyReplicas": available}
+        })
+    }
+
+    fn set(name: &str, of: &str, revision: &str) -> Value {
+        json!({"metadata": {"name": name, "namespace": "n", "uid": name,
+               "annotations": {"deployment.kubernetes.io/revision": revision},
+               "ownerReferences": [{"uid": of}]}})
+    }
+
+    fn pod(name: &str, of: &str, reason: &str, restarts: i64) -> Value {
+        json!({"metadata": {"name": name, "namespace": "n", "uid": name,
+                            "ownerReferences": [{"uid": of}]},
+               "status": {"phase": "Running", "containerStatuses": [
+                   {"name": "app", "restartCount": restarts, "state": {"waiting": {"reason": reason}},
+                    "lastState": {"terminated": {"exitCode": 7}}}]}})
+    }
+
+    fn list(items: &[Value]) -> (u16, Value) {
+        ok(&json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))
+    }
+
+    fn objects() -> Vec<ObjectRef> {
+        let deployment = |name| ObjectRef::namespaced("apps/v1", "Deployment", "n", name);
+        let settings = ObjectRef::namespaced("v1", "ConfigMap", "n", "settings");
+        vec![deployment("a"), deployment("b"), settings]
+    }
+
+    async fn wait(script: Script) -> (Result<(), K8sError>, Vec<String>) {
+        let (kube, script) = script.kube();
+        let told = RefCell::new(Vec::new());
+        let options = WaitOptions::within(Duration::from_mins(10));
+        let say = |text: &str| told.borrow_mut().push(text.to_owned());
+        let result = kube.wait_ready(&objects(), &options, &say).await;
+        assert_eq!(script.left(), 0, "requests that did not come");
+        (result, told.into_inner())
+    }
+
+    #[tokio::test]
+    async fn many_objects_take_one_list_a_look() {
+        let script = Script::new()
+            .discovery(KINDS)
+            .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
+            .answer("GET /api/v1/namespaces/n/pods", list(&[]))
+            .answer("GET /apis/apps/v1/namespaces/n/replicasets", list(&[]))
+            .answer("GET /apis/apps/v1/namespaces/n/deployments/b", {
+                let mut ready = deployment("b", 1);
+                ready["apiVersion"] = json!("apps/v1");
+                ready["kind"] = json!("Deployment");
+                ok(&ready)
+            });
+        let (result, told) = wait(script).await;
+        result.unwrap();
+        assert_eq!(
+            told,
+            ["1 of 2 ready; Deployment n/b: 0 of 1 pods are available"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_crash_loop_ends_the_wait_with_the_end_of_the_log() {
+        let script = Script::new()
+            .discovery(KINDS)
+            .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
+            .answer(
+                "GET /api/v1/namespaces/n/pods",
+                list(&[
+                    // One of the revision before: it is going anyway.
+                    pod("old", "set-1", "CrashLoopBackOff", 50),
+                    pod("new", "set-2", "CrashLoopBackOff", 3),
+                ]),
+            )
+            .answer(
+                "GET /apis/apps/v1/namespaces/n/replicasets",
+                list(&[set("set-1", "b", "1"), set("set-2", "b", "2")]),
+            )
+            .answer(
+                "GET /api/v1/namespaces/n/pods/new/log",
+                json_status(404, "NotFound", "no such log"),
+            )
+            .answer(
+                "GET /api/v1/namespaces/n/pods/new/log",
+                (200, json!("boom")),
+            );
+        let (result, _) = wait(script).await;
+        let error = result.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Deployment n/b cannot become ready: container app of Pod n/new: it ended with exit \
+             code 7; CrashLoopBackOff; its log ends: \"boom\""
+        );
     }
 }

@@ -98,6 +98,11 @@ impl Script {
             .answer("GET /api", list(true))
     }
 
+    /// How many requests have yet to come.
+    pub(crate) fn left(&self) -> usize {
+        self.answers.lock().unwrap().len()
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

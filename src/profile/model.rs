@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::chart_source::{ChartPlace, ChartSource};
+use super::chart_source::ChartSource;
 use super::cloud::Cloud;
 use super::platform::{Dapr, IngressController, Strimzi};
 use super::secret_text::SecretText;
@@ -486,26 +486,6 @@ impl Profile {
         let dapr = self.dapr.files.iter_mut().enumerate();
         let dapr = dapr.map(|(i, file)| (format!("dapr.files[{i}]"), file));
         values.chain(dapr).collect()
-    }
-
-    /// Where a chart of the profile is looked for: at `endpoints.charts`, if
-    /// there is one. Charts on this machine stay where they are.
-    pub fn chart_place(&self, source: &ChartSource) -> ChartSource {
-        let (Some(charts), Ok(place)) = (&self.endpoints.charts, source.place()) else {
-            return source.clone();
-        };
-        let name = match place {
-            ChartPlace::Repo { name, .. } | ChartPlace::Oci { name, .. } => name.to_owned(),
-            ChartPlace::Path(_) => return source.clone(),
-        };
-        ChartSource {
-            repo: Some(charts.clone()),
-            oci: None,
-            path: None,
-            name: Some(name),
-            version: source.version.clone(),
-            digest: source.digest.clone(),
-        }
     }
 
     /// The topics that the deployment needs: the profile's, and those that

@@ -217,7 +217,7 @@ impl Default for Strimzi {
             brokers: 1,
             storage_gb: None,
             resources: Resources {
-                cpu: "200m".to_owned(),
+                cpu: "150m".to_owned(),
                 memory: "1Gi".to_owned(),
             },
         }

@@ -312,6 +312,13 @@ impl Rules<'_> {
                 "write `scram-sha-512`, or `none`",
             );
         }
+        if kafka.auth.username.is_some() || kafka.auth.password.is_some() {
+            self.error(
+                "kafka.auth",
+                "Strimzi makes the user and its password itself".to_owned(),
+                "remove `username` and `password`; `kafka.strimzi.user` names the user",
+            );
+        }
         let path = "kafka.strimzi.resources";
         self.quantities(path, &kafka.strimzi.resources);
     }

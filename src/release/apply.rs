@@ -12,8 +12,10 @@ use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::error::ReleaseError;
+use super::fieldpath;
 use super::objects::{self, Identity, identity};
 use super::store::MANAGER;
+use crate::clock::{Backoff, WaitError};
 use crate::helm::kinds;
 use crate::k8s::{
     ApplyOptions, DeleteOptions, K8sError, Kube, ObjectRef, Progress, Rules, WaitOptions,
@@ -149,7 +151,7 @@ pub(super) async fn apply(
         let mut work: Vec<Work<'_>> = Vec::new();
         for object in &now {
             let marked = objects::owned((*object).clone(), owner.name, owner.namespace)?;
-            work.push(Box::pin(apply_one(kube, marked, options)));
+            work.push(Box::pin(apply_one(kube, marked, options, progress)));
         }
         all(work).await?;
         let definitions = now
@@ -165,9 +167,46 @@ async fn apply_one(
     kube: &Kube,
     object: Manifest,
     options: ApplyOptions,
+    progress: Progress<'_>,
 ) -> Result<(), ReleaseError> {
-    kube.apply_as(&object, MANAGER, options).await?;
+    yielding(kube, object, options, progress).await?;
     Ok(())
+}
+
+/// Applies an object as helm. Fields that other managers have taken over
+/// since are left to them, and that is told: an autoscaler's replicas must not
+/// stop a release. What cannot be left out is an error.
+pub(super) async fn yielding(
+    kube: &Kube,
+    mut object: Manifest,
+    options: ApplyOptions,
+    progress: Progress<'_>,
+) -> Result<Manifest, ReleaseError> {
+    loop {
+        let error = match kube.apply_as(&object, MANAGER, options).await {
+            Err(error @ K8sError::FieldConflict { .. }) => error,
+            other => return Ok(other?),
+        };
+        let K8sError::FieldConflict { fields, .. } = &error else {
+            return Err(error.into());
+        };
+        let mut body = object.body().clone();
+        let mut left = false;
+        for conflict in fields {
+            if fieldpath::remove(&mut body, &conflict.field) {
+                left = true;
+                progress(&format!(
+                    "leaving `{}` of {object} to {}, which has set it",
+                    conflict.field, conflict.manager
+                ));
+            }
+        }
+        // Each round leaves at least one field out, so there is an end.
+        object = match Manifest::new(body) {
+            Ok(rest) if left => rest,
+            _ => return Err(error.into()),
+        };
+    }
 }
 
 async fn delete_one(
@@ -214,7 +253,8 @@ pub(super) async fn apply_definitions(
     let mut work: Vec<Work<'_>> = Vec::new();
     for definition in definitions {
         kube.learn(definition).await;
-        work.push(Box::pin(apply_one(kube, definition.clone(), options)));
+        let object = definition.clone();
+        work.push(Box::pin(apply_one(kube, object, options, progress)));
     }
     all(work).await?;
     let refs: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
@@ -304,6 +344,7 @@ pub(super) async fn wait_gone(
     progress: Progress<'_>,
 ) -> Result<(), ReleaseError> {
     let deadline = kube.clock().deadline(limit);
+    let mut pauses = Backoff::new(Duration::from_millis(200), 2.0, Duration::from_secs(2));
     loop {
         let live = kube.live_of(&objects).await?;
         objects.retain(|object| live.contains_key(object));
@@ -314,17 +355,17 @@ pub(super) async fn wait_gone(
         progress(&seen);
         let what = "the release's objects to go".to_owned();
         match deadline
-            .pause::<K8sError>(seen, Duration::from_secs(1))
+            .pause::<K8sError>(seen, pauses.next(kube.clock()))
             .await
         {
             Ok(()) => {}
-            Err(crate::clock::WaitError::TimedOut { waited, last }) => {
+            Err(WaitError::TimedOut { waited, last }) => {
                 return Err(K8sError::NotReady { what, waited, last }.into());
             }
-            Err(crate::clock::WaitError::Cancelled(cancelled)) => {
+            Err(WaitError::Cancelled(cancelled)) => {
                 return Err(K8sError::Cancelled(cancelled).into());
             }
-            Err(crate::clock::WaitError::Failed(error)) => return Err(error.into()),
+            Err(WaitError::Failed(error)) => return Err(error.into()),
         }
     }
 }

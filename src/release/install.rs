@@ -1,5 +1,6 @@
 //! Installing and upgrading: one operation that does what is due.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{self, Applying, Owner};
@@ -10,6 +11,7 @@ use super::render::{Content, Numbered, definitions};
 use super::store::{MANAGER, check_labels};
 use super::{Options, Outcome, Releases, Request, Waiting, base};
 use crate::helm::manifest::HookEvent;
+use crate::helm::object::Capabilities;
 use crate::k8s::{ApplyOptions, K8sError, ObjectRef, Progress, Rules, diff};
 use crate::manifest::Manifest;
 
@@ -60,15 +62,9 @@ impl Releases {
         };
         let mut content = self.render(request, &capabilities, next).await?;
         if let Some(deployed) = past.deployed() {
-            let same = content.is_of(deployed) || {
-                // A chart may print its revision, which differs by itself.
-                let as_before = Numbered {
-                    revision: deployed.revision(),
-                    is_upgrade: deployed.revision() > 1,
-                };
-                let again = self.render(request, &capabilities, as_before).await?;
-                again.is_of(deployed)
-            };
+            let same = self
+                .is_same(request, &content, deployed, &capabilities)
+                .await?;
             if same && self.is_live(deployed).await? {
                 return Ok(Outcome {
                     revision: deployed.revision(),
@@ -112,12 +108,34 @@ impl Releases {
         let content = self.render(request, &capabilities, next).await?;
         let deployed = last.filter(|r| r.status() == Status::Deployed);
         if let Some(deployed) = deployed
-            && content.is_of(deployed)
+            && self
+                .is_same(request, &content, deployed, &capabilities)
+                .await?
             && self.is_live(deployed).await?
         {
             return Ok(None);
         }
         Ok(Some(content.manifest))
+    }
+
+    /// Whether a deployed revision has the content that the request comes to.
+    async fn is_same(
+        &self,
+        request: &Request,
+        content: &Content,
+        deployed: &Record,
+        capabilities: &Arc<Capabilities>,
+    ) -> Result<bool, ReleaseError> {
+        if content.is_of(deployed) {
+            return Ok(true);
+        }
+        // A chart may print its revision, which differs by itself.
+        let as_before = Numbered {
+            revision: deployed.revision(),
+            is_upgrade: deployed.revision() > 1,
+        };
+        let again = self.render(request, capabilities, as_before).await?;
+        Ok(again.is_of(deployed))
     }
 
     /// Reads the history, and puts right what a dead process left.
@@ -193,11 +211,12 @@ impl Releases {
             if diff::owned(found, &marked).is_empty() {
                 continue;
             }
-            let options = ApplyOptions {
-                force: true,
+            // What another manager has taken over is left to it.
+            let trial = ApplyOptions {
+                force: false,
                 dry_run: true,
             };
-            let after = self.kube.apply_as(&marked, MANAGER, options).await?;
+            let after = apply::yielding(&self.kube, marked, trial, &|_| {}).await?;
             if !diff::between(found, &after).is_empty() {
                 return Ok(false);
             }

@@ -32,6 +32,7 @@ mod chart;
 mod cluster;
 mod diff;
 mod error;
+mod fieldpath;
 mod hooks;
 mod install;
 mod objects;
@@ -115,7 +116,8 @@ pub struct Options {
     pub rollback_on_failure: Option<Duration>,
     /// Take over objects that exist and belong to no release or to another.
     pub take_ownership: bool,
-    /// Take fields over from other managers.
+    /// Take fields over from other managers. Otherwise they are left to those
+    /// that have set them, and that is told.
     pub force_conflicts: bool,
     /// Make the namespace where it is missing.
     pub create_namespace: bool,

@@ -252,6 +252,28 @@ impl Record {
         number.and_then(Value::as_u64).filter(|n| *n > 0)
     }
 
+    /// The images of the revision's workloads, in order and once each.
+    pub fn images(&self) -> Vec<String> {
+        let mut images = Vec::new();
+        for object in super::objects::parse(self.manifest(), "").unwrap_or_default() {
+            let spec = match object.kind() {
+                "Pod" => "/spec",
+                "CronJob" => "/spec/jobTemplate/spec/template/spec",
+                _ => "/spec/template/spec",
+            };
+            for list in ["initContainers", "containers"] {
+                let found = object.body().pointer(&format!("{spec}/{list}"));
+                for container in found.and_then(Value::as_array).into_iter().flatten() {
+                    let image = container.get("image").and_then(Value::as_str);
+                    images.extend(image.map(str::to_owned));
+                }
+            }
+        }
+        images.sort();
+        images.dedup();
+        images
+    }
+
     /// The hooks.
     pub fn hooks(&self) -> Vec<Hook> {
         let hooks = self.body.get("hooks").and_then(Value::as_array);

@@ -11,7 +11,7 @@ use super::objects;
 use super::record::{Record, go_numbers};
 use super::{Releases, Request, Transform, chart};
 use crate::helm::chart::CrdFile;
-use crate::helm::manifest::{Hook, section};
+use crate::helm::manifest::{Generation, Hook, section, split};
 use crate::helm::object::Capabilities;
 use crate::helm::render::{RenderOptions, Rendered, render};
 use crate::helm::value::Value as HelmValue;
@@ -45,16 +45,27 @@ impl Content {
             value.and_then(Value::as_str).unwrap_or_default()
         };
         let hooks = record.hooks();
-        self.manifest == record.manifest()
+        same_documents(&self.manifest, record.manifest())
             && self.config == record.config()
             && text("name") == record.chart_name()
             && text("version") == record.chart_version()
             && text("appVersion") == record.app_version()
             && self.hooks.len() == hooks.len()
             && self.hooks.iter().zip(&hooks).all(|(a, b)| {
-                (&a.path, &a.manifest, &a.events) == (&b.path, &b.manifest, &b.events)
+                let same = (&a.path, &a.events) == (&b.path, &b.events);
+                same && a.manifest.trim() == b.manifest.trim()
             })
     }
+}
+
+/// Whether two manifests hold the same documents. White space around them
+/// differs between the generations of helm.
+fn same_documents(a: &str, b: &str) -> bool {
+    let documents = |text| {
+        let pieces = split(text, Generation::Current);
+        pieces.into_iter().map(str::trim).collect::<Vec<_>>()
+    };
+    a == b || documents(a) == documents(b)
 }
 
 impl Releases {
@@ -159,4 +170,53 @@ pub(super) fn definitions(files: &[CrdFile]) -> Result<Vec<Manifest>, ReleaseErr
         all.extend(objects::parse(&text, &file.name)?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn manifests_are_compared_without_the_space_around_documents() {
+        let helm3 = "---\n# Source: a\nk: 1\n---\n# Source: b\nk: 2\n";
+        let helm4 = "---\n# Source: a\nk: 1\n\n---\n# Source: b\nk: 2\n\n";
+        assert!(same_documents(helm3, helm4));
+        assert!(!same_documents(helm3, &helm4.replace('2', "3")));
+        assert!(!same_documents(
+            helm3,
+            &helm3.replace("---\n# Source: b\nk: 2\n", "")
+        ));
+    }
+
+    struct Label;
+
+    impl Transform for Label {
+        fn name(&self) -> &str {
+            "a label"
+        }
+
+        fn apply(&self, object: &mut Value) -> bool {
+            let is_service = object["kind"] == "Service";
+            if is_service {
+                object["metadata"]["labels"] = json!({"on": "yes"});
+            }
+            is_service
+        }
+    }
+
+    #[test]
+    fn transformations_change_what_they_change_and_say_so() {
+        let transforms: Vec<Arc<dyn Transform>> = vec![Arc::new(Label)];
+        let mut log = Vec::new();
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n";
+        assert_eq!(changed(map, &transforms, &mut log).unwrap(), None);
+        let service =
+            "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n";
+        let text = changed(service, &transforms, &mut log).unwrap().unwrap();
+        assert_eq!(log, ["a label: Service s"]);
+        // A text that looks like a boolean stays a text.
+        assert!(text.contains("\"on\": \"yes\""), "{text}");
+        assert!(text.contains("port: 80"), "{text}");
+    }
 }

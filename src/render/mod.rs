@@ -6,11 +6,13 @@
 //! [`secrets`] builds their manifests in code.
 
 pub mod app;
+mod dapr;
 mod engine;
+pub mod ingress;
+pub mod kafka;
+pub mod overlay;
 mod secrets;
 pub mod templates;
-
-use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -47,21 +49,13 @@ pub struct KafkaLogin {
     pub password: Secret,
 }
 
-/// Every manifest of the platform that holds no secret, in the order of
-/// creation: the namespace, the Dapr components, and what lets the app read
-/// its own secrets.
+/// Every manifest of the platform that holds no secret and needs no more than
+/// the Component definition, in the order of creation: the namespace, the Dapr
+/// components, and what lets the app read its own secrets.
 pub fn manifests(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, RenderError> {
     let engine = Engine::new()?;
     let namespace = profile.app.namespace.as_str();
     let mut out = engine.manifests("namespace", &NamespaceContext { namespace })?;
-    let names = &profile.dapr.components;
-    let scopes: BTreeSet<&str> = profile
-        .app
-        .services
-        .iter()
-        .filter_map(|service| service.dapr.as_ref())
-        .map(|dapr| dapr.app_id.as_str())
-        .collect();
     out.extend(engine.manifests(
         "dapr/secret-reader",
         &SecretContext {
@@ -69,25 +63,25 @@ pub fn manifests(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, Re
             secret: APP_SECRETS,
         },
     )?);
-    let component = |name| ComponentContext {
-        name,
-        namespace,
-        scopes: &scopes,
-    };
-    out.extend(engine.manifests(
-        "dapr/secretstore-kubernetes",
-        &component(names.secrets.as_str()),
-    )?);
-    out.extend(engine.manifests(
-        "dapr/state-postgresql",
-        &StateContext {
-            component: component(names.state.as_str()),
-            secret: DAPR_STATE,
-        },
-    )?);
-    let pubsub = kafka(profile, inputs, component(names.pubsub.as_str()))?;
-    out.extend(engine.manifests("dapr/pubsub-kafka", &pubsub)?);
+    out.extend(dapr::components(&engine, profile, inputs)?);
     Ok(owned(out, profile))
+}
+
+/// The app's Dapr resources: components, the sidecars' configuration,
+/// resiliency and subscriptions.
+pub fn dapr_resources(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, RenderError> {
+    let engine = Engine::new()?;
+    let mut out = dapr::components(&engine, profile, inputs)?;
+    out.extend(dapr::settings(&engine, profile)?);
+    Ok(owned(out, profile))
+}
+
+/// Kafka itself, for the Strimzi operator; nothing for other providers.
+pub fn kafka_resources(profile: &Profile) -> Result<Vec<Manifest>, RenderError> {
+    if profile.kafka.provider != KafkaProvider::Strimzi {
+        return Ok(Vec::new());
+    }
+    Ok(owned(kafka::resources(&Engine::new()?, profile)?, profile))
 }
 
 /// The Component resource definition, for a cluster without Dapr.
@@ -120,74 +114,6 @@ struct SecretContext<'a> {
     secret: &'a str,
 }
 
-#[derive(Serialize)]
-struct ComponentContext<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    scopes: &'a BTreeSet<&'a str>,
-}
-
-#[derive(Serialize)]
-struct StateContext<'a> {
-    #[serde(flatten)]
-    component: ComponentContext<'a>,
-    secret: &'a str,
-}
-
-#[derive(Serialize)]
-struct KafkaContext<'a> {
-    #[serde(flatten)]
-    component: ComponentContext<'a>,
-    brokers: Vec<String>,
-    auth_type: &'static str,
-    disable_tls: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<LoginContext>,
-}
-
-#[derive(Serialize)]
-struct LoginContext {
-    secret: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mechanism: Option<&'static str>,
-}
-
-fn kafka<'a>(
-    profile: &Profile,
-    inputs: &Inputs,
-    component: ComponentContext<'a>,
-) -> Result<KafkaContext<'a>, RenderError> {
-    let mechanism = mechanism(profile, inputs);
-    let login = (mechanism != SaslMechanism::None).then_some(LoginContext {
-        secret: KAFKA_CREDENTIALS,
-        mechanism: dapr_mechanism(mechanism),
-    });
-    Ok(KafkaContext {
-        component,
-        brokers: brokers(profile, inputs)?,
-        auth_type: if login.is_some() { "password" } else { "none" },
-        disable_tls: !profile.kafka.tls && profile.kafka.provider != KafkaProvider::RedpandaCloud,
-        login,
-    })
-}
-
-fn mechanism(profile: &Profile, inputs: &Inputs) -> SaslMechanism {
-    inputs
-        .kafka_login
-        .as_ref()
-        .map_or(profile.kafka.auth.mechanism, |login| login.mechanism)
-}
-
-/// Dapr knows SCRAM by other names than Kafka, and takes every text that it
-/// does not know for PLAIN.
-fn dapr_mechanism(mechanism: SaslMechanism) -> Option<&'static str> {
-    match mechanism {
-        SaslMechanism::ScramSha256 => Some("SHA-256"),
-        SaslMechanism::ScramSha512 => Some("SHA-512"),
-        SaslMechanism::None | SaslMechanism::Plain => None,
-    }
-}
-
 fn brokers(profile: &Profile, inputs: &Inputs) -> Result<Vec<String>, RenderError> {
     let given = [&inputs.brokers, &profile.kafka.brokers]
         .into_iter()
@@ -196,10 +122,7 @@ fn brokers(profile: &Profile, inputs: &Inputs) -> Result<Vec<String>, RenderErro
         (Some(brokers), _) => Ok(brokers.clone()),
         // Strimzi names the bootstrap service after its Kafka resource, and
         // that one is named after the deployment.
-        (None, KafkaProvider::Strimzi) => Ok(vec![format!(
-            "{}-kafka-bootstrap.{}.svc:9092",
-            profile.deployment, profile.app.namespace
-        )]),
+        (None, KafkaProvider::Strimzi) => Ok(vec![kafka::bootstrap(profile)]),
         (None, _) => Err(RenderError::NoBrokers),
     }
 }
@@ -241,6 +164,36 @@ mod tests {
             .find(|m| m.name() == "kafka-pubsub")
             .unwrap();
         insta::assert_snapshot!(printed(std::slice::from_ref(pubsub)));
+    }
+
+    #[test]
+    fn the_settings_of_the_sandbox() {
+        let profile = profile(&[
+            "dapr.subscriptions=[{topic: task-events, app_id: backend, route: /events}]",
+        ]);
+        let all = dapr_resources(&profile, &Inputs::default()).unwrap();
+        let settings: Vec<_> = all
+            .into_iter()
+            .filter(|m| m.kind() != "Component")
+            .collect();
+        insta::assert_snapshot!(printed(&settings));
+    }
+
+    #[test]
+    fn strimzis_user_needs_no_password_of_ours() {
+        let profile = profile(&["kafka.auth.mechanism=scram-sha-512", "kafka.tls=true"]);
+        let all = dapr_resources(&profile, &Inputs::default()).unwrap();
+        let pubsub = all.iter().find(|m| m.name() == "kafka-pubsub").unwrap();
+        let text = printed(std::slice::from_ref(pubsub));
+        for part in [
+            "value: todo-app",
+            "todo-cluster-ca-cert",
+            ":9093",
+            "value: SHA-512",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(!text.contains(KAFKA_CREDENTIALS), "{text}");
     }
 
     #[test]

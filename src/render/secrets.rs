@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde_json::json;
 
-use super::{Inputs, Manifest, RenderError, mechanism, owned};
+use super::dapr::{mechanism, strimzi_user};
+use super::{Inputs, Manifest, RenderError, owned};
 use crate::profile::{Profile, SaslMechanism, SecretText};
 use crate::secret::Secret;
 
@@ -75,7 +76,8 @@ fn kafka_login(
     profile: &Profile,
     inputs: &Inputs,
 ) -> Result<Option<BTreeMap<&'static str, Secret>>, RenderError> {
-    if mechanism(profile, inputs) == SaslMechanism::None {
+    if mechanism(profile, inputs) == SaslMechanism::None || strimzi_user(profile, inputs).is_some()
+    {
         return Ok(None);
     }
     let auth = &profile.kafka.auth;

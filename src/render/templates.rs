@@ -1,31 +1,25 @@
 //! The embedded templates.
 
+macro_rules! templates {
+    ($($name:literal,)*) => {
+        &[$(($name, include_str!(concat!("../../templates/", $name, ".yaml.hbs")))),*]
+    };
+}
+
 /// Name and text of each template: the files of `templates/`, without `.yaml.hbs`.
-pub const TEMPLATES: &[(&str, &str)] = &[
-    (
-        "dapr/component-crd",
-        include_str!("../../templates/dapr/component-crd.yaml.hbs"),
-    ),
-    (
-        "dapr/pubsub-kafka",
-        include_str!("../../templates/dapr/pubsub-kafka.yaml.hbs"),
-    ),
-    (
-        "dapr/secret-reader",
-        include_str!("../../templates/dapr/secret-reader.yaml.hbs"),
-    ),
-    (
-        "dapr/secretstore-kubernetes",
-        include_str!("../../templates/dapr/secretstore-kubernetes.yaml.hbs"),
-    ),
-    (
-        "dapr/state-postgresql",
-        include_str!("../../templates/dapr/state-postgresql.yaml.hbs"),
-    ),
-    (
-        "namespace",
-        include_str!("../../templates/namespace.yaml.hbs"),
-    ),
+pub const TEMPLATES: &[(&str, &str)] = templates![
+    "dapr/component-crd",
+    "dapr/configuration",
+    "dapr/pubsub-kafka",
+    "dapr/resiliency",
+    "dapr/secret-reader",
+    "dapr/secretstore-kubernetes",
+    "dapr/state-postgresql",
+    "dapr/subscription",
+    "kafka/cluster",
+    "kafka/topic",
+    "kafka/user",
+    "namespace",
 ];
 
 #[cfg(test)]
@@ -37,14 +31,11 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            // The app's chart has a table of its own.
-            if path.is_dir() && name == "todo-app" {
-                continue;
-            }
             if path.is_dir() {
                 files(&path, &format!("{prefix}{name}/"), out);
-            } else {
-                out.push(format!("{prefix}{}", name.trim_end_matches(".yaml.hbs")));
+            } else if let Some(name) = name.strip_suffix(".yaml.hbs") {
+                // Charts have tables of their own.
+                out.push(format!("{prefix}{name}"));
             }
         }
     }

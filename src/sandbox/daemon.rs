@@ -5,7 +5,6 @@
 //! that know them stay right over a restart.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,17 +14,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::authority;
 use super::charts::Charts;
 use super::faults::Fault;
 use super::http::{self as server, Handler, Reply, Request};
+use super::kafka::fleet::{self, Fleet, listen};
 use super::kube::Clusters;
 use super::oci::account::{self, Account};
 use super::oci::{Kind, Oci, animate};
+use super::redpanda::Cloud;
 use super::world::{World, hex};
 use crate::clock::Clock;
 use crate::files::{self, Access, Lock};
-
-const PORTS: &str = "sandbox/ports";
 
 /// Where a running sandbox is: the content of `sandbox.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct Sandbox {
     /// The chart repository's address; empty for an older sandbox.
     #[serde(default)]
     pub charts_endpoint: String,
+    /// The base URL of Redpanda Cloud's control plane and token issuer; empty
+    /// for an older sandbox. How to get in is in `redpanda.json`.
+    #[serde(default)]
+    pub redpanda_endpoint: String,
     /// The base URL of the control interface.
     pub control_endpoint: String,
     /// What the control interface asks for as bearer token.
@@ -129,6 +133,8 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let oci_listener = listen(&world, "oci").await?;
     let control_listener = listen(&world, "control").await?;
     let charts_listener = listen(&world, "charts").await?;
+    let fleet = Fleet::open(&world).await?;
+    let (_, redpanda) = Cloud::open(&world, &fleet, stop).await?;
     let tokens = Arc::new(animate::Tokens::new(world.clone()));
     let clusters = Clusters::new(world.clone(), tokens);
     clusters.start_all().await?;
@@ -139,6 +145,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
         version: options.version,
         oci_endpoint: base_url(&oci_listener)?,
         charts_endpoint: base_url(&charts_listener)?,
+        redpanda_endpoint: redpanda.endpoint,
         control_endpoint: base_url(&control_listener)?,
         control_token: random_token()?,
         oci_config: account::config_path(&dir),
@@ -150,6 +157,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     let control = Arc::new(Control {
         world: world.clone(),
         clusters: clusters.clone(),
+        fleet,
         sandbox: sandbox.clone(),
         stop: stop.clone(),
     });
@@ -183,22 +191,6 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
     wait_for_end(stop).await?;
     stop.cancel();
     Ok(())
-}
-
-/// Binds the port that this listener had before, or a new one.
-async fn listen(world: &World, name: &str) -> io::Result<TcpListener> {
-    let before = world.store.get(PORTS, name);
-    let port = before.and_then(|row| u16::try_from(row.value.as_u64()?).ok());
-    let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listener = match bind(port.unwrap_or(0)).await {
-        Ok(listener) => listener,
-        Err(_) => bind(0).await?,
-    };
-    let now = listener.local_addr()?.port();
-    if port != Some(now) {
-        world.store.put(PORTS, name, json!(now));
-    }
-    Ok(listener)
 }
 
 fn base_url(listener: &TcpListener) -> io::Result<String> {
@@ -239,10 +231,26 @@ async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
     }
 }
 
+/// A broker as the control interface is asked for it.
+#[derive(Deserialize)]
+struct WantedBroker {
+    #[serde(flatten)]
+    broker: fleet::Wanted,
+    #[serde(default)]
+    users: Vec<WantedUser>,
+}
+
+#[derive(Deserialize)]
+struct WantedUser {
+    name: String,
+    password: String,
+}
+
 /// The control interface: what `todoctl sandbox` talks to.
 struct Control {
     world: Arc<World>,
     clusters: Arc<Clusters>,
+    fleet: Arc<Fleet>,
     sandbox: Sandbox,
     stop: CancellationToken,
 }
@@ -273,6 +281,7 @@ impl Handler for Control {
                 let cleared = self.world.faults.clear();
                 Reply::json(StatusCode::OK, &json!({ "cleared": cleared }))
             }
+            ("POST", "/kafka") => self.add_broker(&request).await,
             ("POST", "/reset") => match self.reset() {
                 Ok(()) => Reply::json(StatusCode::OK, &json!({"reset": true})),
                 Err(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
@@ -307,6 +316,7 @@ impl Control {
             "clockRate": self.sandbox.clock_rate,
             "ociEndpoint": self.sandbox.oci_endpoint,
             "chartsEndpoint": self.sandbox.charts_endpoint,
+            "redpandaEndpoint": self.sandbox.redpanda_endpoint,
             "controlEndpoint": self.sandbox.control_endpoint,
             "ociConfig": self.sandbox.oci_config,
             "stateDir": self.sandbox.state_dir,
@@ -337,14 +347,36 @@ impl Control {
         }
     }
 
+    /// Starts a broker outside the cluster, or finds it, and sets its users.
+    async fn add_broker(&self, request: &Request) -> Reply {
+        let wanted = match serde_json::from_slice::<WantedBroker>(&request.body) {
+            Ok(wanted) => wanted,
+            Err(why) => return problem(StatusCode::BAD_REQUEST, &why.to_string()),
+        };
+        let (broker, addresses) = match self.fleet.add(wanted.broker).await {
+            Ok(found) => found,
+            Err(why) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
+        };
+        for user in &wanted.users {
+            let mechanisms = &broker.options.mechanisms;
+            broker.users.set(&user.name, &user.password, mechanisms);
+        }
+        let ca = &self.fleet.authority().file;
+        Reply::json(StatusCode::OK, &json!({"addresses": addresses, "ca": ca}))
+    }
+
     /// Everything goes but the account, the ports and the world's age.
     fn reset(&self) -> io::Result<()> {
+        for name in self.fleet.names() {
+            self.fleet.remove(&name);
+        }
         for (id, _) in self.world.store.list("oci/endpoints", "").0 {
             self.clusters.remove(&id);
         }
         let kept = [
             "sandbox/ports",
             "sandbox/world",
+            authority::TABLE,
             "oci/account",
             account::KEYS,
         ];

@@ -19,5 +19,6 @@ pub mod oci;
 pub mod plan;
 pub mod podnet;
 pub mod programs;
+pub mod redpanda;
 pub mod store;
 pub mod world;

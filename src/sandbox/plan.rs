@@ -3,16 +3,16 @@
 
 use super::client::FAST;
 use super::faults::{Fault, Faults, parse_duration};
-use super::oci;
+use super::{kafka, oci, redpanda};
 
 /// The systems that can misbehave; `*` is all of them.
-const SYSTEMS: [&str; 3] = ["oci", "kube", "*"];
+const SYSTEMS: [&str; 5] = ["oci", "kube", "kafka", "redpanda", "*"];
 
 /// Why a fault makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No such system.
-    #[error("there is no system '{0}'; systems are oci, kube, and * for both")]
+    #[error("there is no system '{0}'; systems are oci, kube, kafka, redpanda, and * for all")]
     System(String),
     /// No such kind.
     #[error("{system} has no fault '{kind}'; it has {known}")]
@@ -41,12 +41,16 @@ pub enum FaultError {
 
 /// The kinds of faults of a system, with what their arguments mean.
 pub fn kinds(system: &str) -> Vec<(&'static str, &'static str)> {
-    let own: &[_] = if system == "oci" {
-        &oci::FAULT_KINDS
-    } else {
-        &[]
+    let own: &[_] = match system {
+        "oci" => &oci::FAULT_KINDS,
+        "kafka" => &kafka::FAULT_KINDS,
+        "redpanda" => &redpanda::FAULT_KINDS,
+        _ => &[],
     };
-    Faults::KINDS.iter().chain(own).copied().collect()
+    // Kafka's protocol has no statuses.
+    let all = Faults::KINDS.iter().chain(own).copied();
+    all.filter(|(kind, _)| system != "kafka" || *kind != "status")
+        .collect()
 }
 
 /// Checks a fault and makes it.
@@ -100,6 +104,9 @@ fn fits(kind: &str, arg: &str) -> bool {
         },
         "limit" => arg.split_once([' ', '=']).is_some_and(|(_, n)| number(n)),
         "pages" => arg.is_empty() || number(arg),
+        "topic-missing" | "leaderless" | "lose-record" | "double-record" | "late-record" => {
+            !arg.contains(char::is_whitespace)
+        }
         _ => arg.is_empty(),
     }
 }
@@ -174,6 +181,10 @@ pub fn help() -> String {
     text.extend(Faults::KINDS.iter().map(row));
     text += "Faults of oci:\n";
     text.extend(oci::FAULT_KINDS.iter().map(row));
+    text += "Faults of kafka:\n";
+    text.extend(kafka::FAULT_KINDS.iter().map(row));
+    text += "Faults of redpanda:\n";
+    text.extend(redpanda::FAULT_KINDS.iter().map(row));
     text + "Other commands: fault list, fault clear"
 }
 
@@ -191,6 +202,10 @@ mod tests {
             ("oci", "out-of-capacity", ""),
             ("oci", "work-request", "slow 2.5"),
             ("oci", "limit", "cluster-count 0"),
+            ("kafka", "away", "20s"),
+            ("kafka", "leaderless", "task-events/1"),
+            ("kafka", "lose-record", ""),
+            ("redpanda", "trial-ended", ""),
         ] {
             assert!(
                 check(system, Some(kind), arg).is_ok(),
@@ -206,6 +221,8 @@ mod tests {
             ("oci", "limit", "cluster-count"),
             ("oci", "drop", "20s"),
             ("kube", "quota", ""),
+            ("kafka", "status", "429"),
+            ("kafka", "leaderless", "task events"),
             ("moon", "drop", ""),
         ] {
             assert!(

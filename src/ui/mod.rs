@@ -181,6 +181,19 @@ impl Ui {
         let _ = err.write_all(b"\n");
     }
 
+    /// Asks for a secret, which is not shown as it is typed. Off a terminal it
+    /// is the whole standard input.
+    pub fn ask_secret(&self, question: &str) -> io::Result<String> {
+        let terminal = console::Term::stderr();
+        if io::stdin().is_terminal() && terminal.is_term() {
+            terminal.write_str(question)?;
+            return terminal.read_secure_line();
+        }
+        let mut text = String::new();
+        io::Read::read_to_string(&mut io::stdin().lock(), &mut text)?;
+        Ok(text)
+    }
+
     /// Asks a question that only `yes` agrees to.
     pub fn confirm(&self, question: &str) -> Answer {
         if self.options.yes {

@@ -22,6 +22,7 @@ mod output;
 mod plan;
 mod profile_errors;
 mod release;
+mod rotate;
 mod secrets;
 mod seed;
 mod support;

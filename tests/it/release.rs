@@ -660,3 +660,96 @@ fn forty_objects_take_sixty_requests() {
         requests.len()
     );
 }
+
+/// One operation on the cluster of a kubeconfig, as `RELEASE_REQUEST` says it
+/// in JSON; its outcome goes to stdout. `tests/interop/releases.py` drives it,
+/// beside the helm command line.
+#[test]
+#[ignore = "it is driven by tests/interop/releases.py"]
+fn driver() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how the script hands over its request"
+    )]
+    let asked = std::env::var("RELEASE_REQUEST").expect("RELEASE_REQUEST holds the request");
+    let asked: Value = serde_json::from_str(&asked).unwrap();
+    let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let connect = Connect {
+        kubeconfig: todoctl::k8s::Kubeconfig::File(text("kubeconfig").into()),
+        context: None,
+        token: None,
+        clock: Clock::default(),
+        patience: todoctl::k8s::Patience::default(),
+    };
+    let kube = runtime.block_on(connect.connect()).unwrap();
+    let releases = Releases::new(kube, &text("namespace"));
+    let name = text("name");
+    let flag = |key: &str| asked[key].as_bool().unwrap_or(false);
+    let options = Options {
+        wait: flag("wait").then(|| todoctl::release::Waiting::within(Duration::from_mins(1))),
+        create_namespace: flag("createNamespace"),
+        take_ownership: flag("takeOwnership"),
+        ..Options::default()
+    };
+    let say = |line: &str| println!("PROGRESS {line}");
+    let started = crate::support::now();
+    let outcome = match text("operation").as_str() {
+        "install" => {
+            let sets = asked["set"].as_array().cloned().unwrap_or_default();
+            let request = Request {
+                name,
+                chart: Chart::load(std::path::Path::new(&text("chart"))).unwrap(),
+                values: Layers {
+                    set: sets
+                        .iter()
+                        .map(|s| s.as_str().unwrap().to_owned())
+                        .collect(),
+                    ..Layers::default()
+                },
+                options,
+            };
+            runtime
+                .block_on(releases.install_or_upgrade(&request, &say))
+                .map(|done| json!({"revision": done.revision, "changed": done.changed}))
+        }
+        "rollback" => runtime
+            .block_on(releases.rollback(&name, asked["revision"].as_u64(), &options, &say))
+            .map(|done| json!({"revision": done.revision, "changed": done.changed})),
+        "uninstall" => {
+            let how = Uninstall {
+                keep_history: flag("keepHistory"),
+                ..Uninstall::default()
+            };
+            runtime
+                .block_on(releases.uninstall(&name, &how, &say))
+                .map(|done| json!({"changed": done}))
+        }
+        "history" => runtime.block_on(releases.history(&name)).map(|all| {
+            let rows = all.iter().map(|r| {
+                json!({"revision": r.revision(), "status": r.status().as_str(),
+                       "description": r.description(), "chart": r.chart_version()})
+            });
+            Value::Array(rows.collect())
+        }),
+        other => panic!("no operation {other:?}"),
+    };
+    let took = started.elapsed().as_millis();
+    let answer = match outcome {
+        Ok(done) => json!({"ok": done, "ms": took}),
+        Err(error) => {
+            let mut causes = vec![error.to_string()];
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                causes.push(cause.to_string());
+                source = cause.source();
+            }
+            json!({"error": causes, "ms": took})
+        }
+    };
+    println!("ANSWER {answer}");
+}

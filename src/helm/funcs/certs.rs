@@ -1,8 +1,8 @@
 //! Certificates and private keys.
 //!
 //! Keys are PEM as Go writes them: RSA in PKCS #1, P-256 in SEC 1, Ed25519 in
-//! PKCS #8. RSA keys come from the `rsa` crate, which only makes keys here;
-//! signatures are ring's.
+//! PKCS #8. The `rsa` crate completes and encodes RSA keys; signatures are
+//! ring's.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use rcgen::{
     SerialNumber,
 };
 use ring::signature::KeyPair as _;
+use rsa::BigUint;
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
 
 use super::crypto::SLOW;
 use super::der::{self, Reader};
-use super::{Args, FnError, Function, Param, Returned, encoding, plain};
+use super::{Args, FnError, Function, Param, Returned, encoding, plain, primes};
 use crate::helm::engine::Run;
 use crate::helm::object::{Certificate, Object};
 use crate::helm::value::Value;
@@ -58,34 +59,12 @@ fn pem_text(tag: &str, der: Vec<u8>) -> String {
     )
 }
 
-/// The engine's random source, for the crate that makes RSA keys.
-struct Source<'r, 'e>(&'r Run<'e>);
-
-impl rsa::rand_core::RngCore for Source<'_, '_> {
-    fn next_u32(&mut self) -> u32 {
-        rsa::rand_core::impls::next_u32_via_fill(self)
-    }
-
-    fn next_u64(&mut self) -> u64 {
-        rsa::rand_core::impls::next_u64_via_fill(self)
-    }
-
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.random(dest);
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
-        self.0.random(dest);
-        Ok(())
-    }
-}
-
-impl rsa::rand_core::CryptoRng for Source<'_, '_> {}
-
-/// Makes an RSA key as PKCS #1 PEM.
-fn rsa_key(run: &mut Run<'_>, bits: usize) -> Result<String, FnError> {
+/// Makes an RSA key of `2 * 64 * L` bits as PKCS #1 PEM.
+fn rsa_key<const L: usize>(run: &mut Run<'_>) -> Result<String, FnError> {
     run.work(SLOW)?;
-    let key = rsa::RsaPrivateKey::new(&mut Source(run), bits)
+    let random = |buffer: &mut [u8]| run.random(buffer);
+    let prime = || BigUint::from_bytes_be(&primes::prime::<L>(random));
+    let key = rsa::RsaPrivateKey::from_p_q(prime(), prime(), primes::EXPONENT.into())
         .map_err(|error| failed("error generating rsa key", error))?;
     let der = key
         .to_pkcs1_der()
@@ -93,13 +72,18 @@ fn rsa_key(run: &mut Run<'_>, bits: usize) -> Result<String, FnError> {
     Ok(pem_text("RSA PRIVATE KEY", der.as_bytes().to_vec()))
 }
 
+/// The number of words in each prime of a key of 2048 bits.
+const RSA_2048: usize = 16;
+/// Likewise of 4096 bits.
+const RSA_4096: usize = 32;
+
 fn gen_private_key(run: &mut Run<'_>, values: Vec<Value>) -> Returned {
     let kind = Args::new(values).text();
     let random = ring::rand::SystemRandom::new();
     Ok(Value::from(match kind.as_str() {
         "" | "rsa" => {
             run.work(4 * SLOW)?;
-            rsa_key(run, 4096)?
+            rsa_key::<RSA_4096>(run)?
         }
         "ecdsa" => {
             let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -248,7 +232,7 @@ fn authority(run: &mut Run<'_>, values: Vec<Value>, with_key: bool) -> Returned 
     let key = if with_key {
         args.text()
     } else {
-        rsa_key(run, 2048)?
+        rsa_key::<RSA_2048>(run)?
     };
     let mut params = base_params(run, &cn, days);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -263,7 +247,7 @@ fn self_signed(run: &mut Run<'_>, values: Vec<Value>, with_key: bool) -> Returne
     let key = if with_key {
         args.text()
     } else {
-        rsa_key(run, 2048)?
+        rsa_key::<RSA_2048>(run)?
     };
     let mut params = base_params(run, &cn, days);
     params.subject_alt_names = alternative_names(ips.items(), names.items())?;
@@ -299,7 +283,7 @@ fn signed(run: &mut Run<'_>, values: Vec<Value>, with_key: bool) -> Returned {
     let key = if with_key {
         args.text()
     } else {
-        rsa_key(run, 2048)?
+        rsa_key::<RSA_2048>(run)?
     };
     let block = pem::parse(&ca.cert).map_err(|_| FnError::text("unable to decode certificate"))?;
     let malformed = || {

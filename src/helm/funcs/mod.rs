@@ -21,6 +21,7 @@ mod maps;
 mod math;
 mod merge;
 mod paths;
+mod primes;
 mod regexes;
 mod serial;
 mod strings;

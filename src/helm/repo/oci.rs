@@ -177,6 +177,13 @@ impl<'a> Registry<'a> {
         Ok(response.body)
     }
 
+    /// Any document of the repository, such as `manifests/TAG`; whatever it
+    /// redirects to is followed.
+    pub async fn document(&self, rest: &str, accept: &str) -> Result<Response, RepoError> {
+        let url = self.url(rest)?;
+        self.get(&url, &header(ACCEPT, accept), MAX_DOCUMENT).await
+    }
+
     /// An exact version needs no list of tags.
     async fn version(&self, range: &str) -> Result<String, RepoError> {
         if semver::Version::parse(range).is_ok() {

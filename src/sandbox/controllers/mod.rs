@@ -5,25 +5,38 @@
 //! Periods are the world's time. Nothing polls: a controller looks at an
 //! object when it, or what it owns, changes.
 
+pub mod accounts;
+pub mod autoscaler;
+pub mod budgets;
+pub mod claims;
+pub mod cron;
+pub mod cronjob;
+pub mod daemonset;
 pub mod deployment;
+pub mod endpoints;
 pub mod events;
+pub mod job;
 pub mod labels;
 pub mod pods;
+pub mod proxy;
 pub mod queue;
 pub mod replicaset;
 pub mod resources;
+pub mod revisions;
 pub mod rollout;
 pub mod scheduler;
+pub mod statefulset;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use self::claims::Disks;
 use self::events::Recorder;
 use super::api::Api;
 use super::cache::{Cache, Client, News};
@@ -43,10 +56,21 @@ pub struct Plane {
     pub client: Client,
     /// The pods' network.
     pub net: Arc<PodNet>,
+    /// Where block volumes come from, once the cloud is there.
+    pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
     /// Takes events.
     pub events: Recorder,
     /// Ends everything.
     pub stop: CancellationToken,
+}
+
+/// What a cluster stands on.
+#[derive(Debug, Default)]
+pub struct Ground {
+    /// The pods' network.
+    pub net: Arc<PodNet>,
+    /// Where block volumes come from, once the cloud is there.
+    pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
 }
 
 impl Plane {
@@ -56,6 +80,7 @@ impl Plane {
         world: Arc<World>,
         cluster: &str,
         api: Api,
+        ground: Ground,
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let cache = Arc::new(Cache::default());
@@ -64,7 +89,8 @@ impl Plane {
             events: Recorder::start(api.clone(), world.clock.clone(), stop),
             cluster: cluster.to_owned(),
             client: Client { api, cache },
-            net: Arc::new(PodNet::default()),
+            net: ground.net,
+            disks: ground.disks,
             stop: stop.clone(),
             world,
         })
@@ -129,10 +155,23 @@ pub(crate) fn count(object: &Value, pointer: &str, default: i64) -> i64 {
 
 /// Runs all controllers of a plane.
 pub fn run(plane: &Arc<Plane>) {
-    let all: [(&'static str, Arc<dyn queue::Controller>); 3] = [
-        ("replicasets", Arc::new(replicaset::ReplicaSets::new(plane))),
-        ("scheduler", Arc::new(scheduler::Scheduler::new(plane))),
+    let all: [(&'static str, Arc<dyn queue::Controller>); 13] = [
+        ("accounts", Arc::new(accounts::Accounts::new(plane))),
         ("deployments", Arc::new(deployment::Deployments::new(plane))),
+        ("replicasets", Arc::new(replicaset::ReplicaSets::new(plane))),
+        (
+            "statefulsets",
+            Arc::new(statefulset::StatefulSets::new(plane)),
+        ),
+        ("daemonsets", Arc::new(daemonset::DaemonSets::new(plane))),
+        ("jobs", Arc::new(job::Jobs::new(plane))),
+        ("cronjobs", Arc::new(cronjob::CronJobs::new(plane))),
+        ("autoscalers", Arc::new(autoscaler::Autoscalers::new(plane))),
+        ("claims", Arc::new(claims::Claims::new(plane))),
+        ("budgets", Arc::new(budgets::Budgets::new(plane))),
+        ("endpoints", Arc::new(endpoints::Endpoints::new(plane))),
+        ("proxy", Arc::new(proxy::Proxy::new(plane))),
+        ("scheduler", Arc::new(scheduler::Scheduler::new(plane))),
     ];
     for (name, controller) in all {
         let plane = plane.clone();

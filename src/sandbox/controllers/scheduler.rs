@@ -339,6 +339,16 @@ pub(super) fn chooses(pod: &Value, node: &Value) -> bool {
         .is_none_or(|required| any_term(required, node))
 }
 
+/// Whether a pod bears the taints of a node, as a pod of a DaemonSet has to.
+pub(super) fn is_bearable(pod: &Value, node: &Value) -> bool {
+    // A node that is not ready gets its pods; they start when it is.
+    items(node, "/spec/taints").iter().all(|taint| {
+        text(taint, "/effect") == "PreferNoSchedule"
+            || text(taint, "/key") == "node.kubernetes.io/not-ready"
+            || tolerates(pod, taint)
+    })
+}
+
 fn any_term(required: &Value, node: &Value) -> bool {
     let labels = node.pointer("/metadata/labels").unwrap_or(&Value::Null);
     let fields = json!({"metadata.name": text(node, "/metadata/name")});

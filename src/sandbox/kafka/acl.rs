@@ -1,6 +1,5 @@
-//! Who may do what. While a broker has no rules, everybody may do everything
-//! (`allow.everyone.if.no.acl.found`); with the first rule only what a rule
-//! allows, and nothing that one denies. Specified in "Kafka documentation",
+//! Who may do what: only what a rule allows, and nothing that one denies.
+//! Whether a broker without rules allows everything is the broker's business. Specified in "Kafka documentation",
 //! section 7.4 "Authorization and ACLs".
 
 use std::sync::Arc;
@@ -214,11 +213,14 @@ impl Acls {
         doomed
     }
 
-    /// Whether somebody may do something with a resource.
+    /// Whether there are no rules at all.
+    pub fn is_empty(&self) -> bool {
+        self.store.first(&self.table).is_none()
+    }
+
+    /// Whether a rule lets somebody do something with a resource, and none
+    /// forbids it.
     pub fn allow(&self, who: Asker<'_>, wanted: Operation, on: Resource, name: &str) -> bool {
-        if self.store.first(&self.table).is_none() {
-            return true;
-        }
         let principal = format!("User:{}", who.user);
         let rules = self.list(&Filter::default());
         let mine = || {
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_shuts_out_what_none_allows() {
+    fn only_what_a_rule_allows_and_none_denies_may_be_done() {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(dir.path()).unwrap());
         let acls = Acls::new(store, "acls".into());
@@ -263,7 +265,7 @@ mod tests {
             };
             acls.allow(who, op, Resource::Topic, name)
         };
-        assert!(may("anybody", Operation::Write, "task-events"));
+        assert!(acls.is_empty() && !may("todo", Operation::Write, "task-events"));
         acls.add(&rule("task-", Pattern::Prefixed, Operation::Read, true));
         assert!(may("todo", Operation::Read, "task-events"));
         assert!(

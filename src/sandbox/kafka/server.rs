@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,8 @@ use super::wire::{Reader, Writer};
 
 /// Larger requests close the connection, as with Kafka.
 const LARGEST: usize = 100 * 1024 * 1024;
+/// How long a refused client may take to close the connection.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Buffers are not kept larger than this between requests.
 const KEPT: usize = 4 * 1024 * 1024;
 
@@ -44,6 +47,8 @@ impl Broker {
         stop: CancellationToken,
     ) {
         let listener = Arc::new(listener);
+        let at = socket.local_addr().ok();
+        let _listed = at.map(|at| self.world.brokers.list(at, &self));
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
@@ -122,6 +127,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             stream.flush().await?;
         }
         if then == Then::Close {
+            // Some clients do not read what comes together with the end, so
+            // they are left the time to close first.
+            tokio::select! {
+                _ = stream.read_u8() => {}
+                _ = broker.real.sleep(PATIENCE) => {}
+            }
             return stream.shutdown().await;
         }
         out.bytes.shrink_to(KEPT);

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,8 @@ use super::cluster::Cluster;
 use super::server::Server;
 use super::tls::Certificates;
 use crate::sandbox::api::Api;
-use crate::sandbox::controllers::{self, Plane};
+use crate::sandbox::controllers::claims::Disks;
+use crate::sandbox::controllers::{self, Ground, Plane};
 use crate::sandbox::http::{Handler, Reply, Request};
 use crate::sandbox::kubelet::Kubelets;
 
@@ -42,6 +43,7 @@ impl Handler for Components {
 /// at `address`.
 pub fn start(
     cluster: &Arc<Cluster>,
+    disks: Arc<OnceLock<Arc<dyn Disks>>>,
     address: SocketAddr,
     certificates: &Certificates,
     stop: &CancellationToken,
@@ -49,7 +51,11 @@ pub fn start(
     let base = url::Url::parse(&format!("https://{address}")).map_err(io::Error::other)?;
     let token = cluster.component_token.expose().to_owned();
     let api = Api::trusting(&certificates.ca_pem, base, token).map_err(io::Error::other)?;
-    let plane = Plane::start(cluster.world.clone(), &cluster.ocid, api, stop);
+    let ground = Ground {
+        net: cluster.net.clone(),
+        disks,
+    };
+    let plane = Plane::start(cluster.world.clone(), &cluster.ocid, api, ground, stop);
     controllers::run(&plane);
     let kubelets = Kubelets::start(&plane);
     // A cluster is started once.

@@ -53,7 +53,7 @@ pub mod write;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -63,6 +63,7 @@ use self::animate::Components;
 use self::cluster::Cluster;
 use self::server::Server;
 use self::tls::Certificates;
+use super::controllers::claims::Disks;
 use super::podnet::PodNet;
 use super::world::World;
 
@@ -153,6 +154,8 @@ pub struct Clusters {
     world: Arc<World>,
     auth: Arc<dyn Authenticator>,
     running: Mutex<HashMap<String, Running>>,
+    /// Where the clusters' block volumes come from, once the cloud is there.
+    pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
     /// Held while a cluster starts, so that it starts once.
     starting: tokio::sync::Mutex<()>,
 }
@@ -171,6 +174,7 @@ impl Clusters {
             world,
             auth,
             running: Mutex::default(),
+            disks: Arc::default(),
             starting: tokio::sync::Mutex::default(),
         })
     }
@@ -216,7 +220,13 @@ impl Clusters {
         let stop = CancellationToken::new();
         bootstrap::start(&cluster, &stop);
         let components = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        animate::start(&cluster, components.local_addr()?, &certificates, &stop)?;
+        animate::start(
+            &cluster,
+            self.disks.clone(),
+            components.local_addr()?,
+            &certificates,
+            &stop,
+        )?;
         tokio::spawn(super::http::serve(
             components,
             Some(certificates.acceptor()?),

@@ -3,6 +3,7 @@
 mod defaulting;
 mod define;
 mod prune;
+mod rules;
 mod validate;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use define::{
     check as check_definition, prepare as prepare_definition, start as start_definition,
 };
 pub use prune::prune;
+pub use rules::Rules;
 pub use validate::validate;
 
 /// Keeps a definition until its objects are gone.
@@ -41,6 +43,8 @@ pub struct Custom {
     pub selectable: Vec<String>,
     /// The `scale` subresource, as written.
     pub scale: Option<Value>,
+    /// The rules in CEL.
+    pub rules: Arc<Rules>,
 }
 
 const GROUP: &str = "apiextensions.k8s.io";
@@ -128,6 +132,7 @@ fn resources(definition: &Value) -> Vec<Arc<Resource>> {
                         .map(|f| text(f, "/jsonPath").trim_start_matches('.').to_owned())
                         .collect(),
                     scale,
+                    rules: Arc::default(),
                 })),
                 storage_group: group.to_owned(),
                 storage_version: storage.to_owned(),

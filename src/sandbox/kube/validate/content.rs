@@ -57,6 +57,12 @@ pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>)
     if size > LIMIT {
         out.push(Cause::too_long("", LIMIT));
     }
+    for (key, _) in entries(new, "data") {
+        if entries(new, "binaryData").any(|(other, _)| other == key) {
+            let detail = "duplicate of key present in binaryData";
+            out.push(Cause::invalid(format!("data[{key}]"), &json!(key), detail));
+        }
+    }
     immutable(old, new, &["data", "binaryData"], out);
 }
 
@@ -68,32 +74,7 @@ pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
     if size > LIMIT {
         out.push(Cause::too_long("data", LIMIT));
     }
-    let required: &[&str] = match text(new, "/type") {
-        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
-        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
-        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
-        _ => &[],
-    };
-    for key in required {
-        if !entries(new, "data").any(|(k, _)| k == key) {
-            out.push(Cause::required(format!("data[{key}]"), ""));
-        }
-    }
-    if let Some(config) = new
-        .pointer("/data/.dockerconfigjson")
-        .and_then(Value::as_str)
-        && text(new, "/type") == "kubernetes.io/dockerconfigjson"
-        && !STANDARD
-            .decode(config)
-            .is_ok_and(|b| serde_json::from_slice::<Value>(&b).is_ok())
-    {
-        let message = "Invalid value: \"<secret contents redacted>\": invalid character".to_owned();
-        out.push(Cause::new(
-            "FieldValueInvalid",
-            message,
-            "data[.dockerconfigjson]",
-        ));
-    }
+    kind_of_secret(new, out);
     if let Some(old) = old
         && old.get("type") != new.get("type")
     {
@@ -102,18 +83,55 @@ pub(super) fn secret(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
     immutable(old, new, &["data"], out);
 }
 
-pub(super) fn binding(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
-    if text(new, "/roleRef/name").is_empty() {
-        out.push(Cause::required("roleRef.name", ""));
+/// What secrets of the known types hold.
+fn kind_of_secret(new: &Value, out: &mut Vec<Cause>) {
+    let kind = text(new, "/type");
+    let has = |key: &str| entries(new, "data").any(|(k, _)| k == key);
+    let required: &[&str] = match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            &["username", "password"]
+        }
+        _ => &[],
+    };
+    for key in required {
+        let empty = kind == "kubernetes.io/ssh-auth" && new["data"][*key] == "";
+        if !has(key) || empty {
+            out.push(Cause::required(format!("data[{key}]"), ""));
+        }
     }
-    if let Some(old) = old
-        && old.get("roleRef") != new.get("roleRef")
-    {
-        out.push(Cause::invalid(
-            "roleRef",
-            &new["roleRef"],
-            "cannot change roleRef",
+    let account = "kubernetes.io/service-account.name";
+    let annotations = new.pointer("/metadata/annotations");
+    let named = annotations.and_then(|a| a.get(account)).is_some();
+    if kind == "kubernetes.io/service-account-token" && !named {
+        out.push(Cause::required(
+            format!("metadata.annotations[{account}]"),
+            "",
         ));
+    }
+    let json_key = match kind {
+        "kubernetes.io/dockerconfigjson" => ".dockerconfigjson",
+        "kubernetes.io/dockercfg" => ".dockercfg",
+        _ => return,
+    };
+    let Some(config) = new["data"][json_key].as_str() else {
+        return;
+    };
+    let bytes = STANDARD.decode(config).unwrap_or_default();
+    if serde_json::from_slice::<Value>(&bytes).is_err() {
+        let why = match bytes.first() {
+            None => "unexpected end of JSON input".to_owned(),
+            Some(first) => format!(
+                "invalid character '{}' looking for beginning of value",
+                char::from(*first)
+            ),
+        };
+        let message = format!("Invalid value: \"<secret contents redacted>\": {why}");
+        let field = format!("data[{json_key}]");
+        out.push(Cause::new("FieldValueInvalid", message, field));
     }
 }
 

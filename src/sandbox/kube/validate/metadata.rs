@@ -20,13 +20,13 @@ pub(super) fn check(resource: &Resource, object: &Value, out: &mut Vec<Cause>) {
         out.push(Cause::invalid("metadata.name", &json!(name), &wrong));
     }
     labels(object, "/metadata", "metadata", out);
+    super::pod::finalizers(object, out);
     references(object, out);
 }
 
 fn name_rule(resource: &Resource) -> fn(&str) -> Option<String> {
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "namespaces") => names::label,
-        ("", "services") => names::label_1035,
+        ("", "namespaces" | "services") => names::undotted,
         ("rbac.authorization.k8s.io", _) => names::path_segment,
         _ => names::subdomain,
     }
@@ -67,10 +67,10 @@ fn references(object: &Value, out: &mut Vec<Cause>) {
     let list = object
         .pointer("/metadata/ownerReferences")
         .and_then(Value::as_array);
-    for (index, reference) in list.into_iter().flatten().enumerate() {
+    for reference in list.into_iter().flatten() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if text(reference, &format!("/{field}")).is_empty() {
-                let place = format!("metadata.ownerReferences[{index}].{field}");
+                let place = format!("metadata.ownerReferences.{field}");
                 let detail = format!(
                     "{} must not be empty",
                     if field == "apiVersion" {

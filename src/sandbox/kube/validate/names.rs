@@ -86,6 +86,51 @@ pub fn qualified(key: &str) -> Option<String> {
     (!word(name)).then(|| KEY_NAME.to_owned())
 }
 
+/// Everything that is wrong with such a key.
+pub fn all_of_qualified(key: &str) -> Vec<String> {
+    let mut wrong: Vec<_> = qualified(key).into_iter().collect();
+    if key.is_empty() {
+        wrong.push(KEY_NAME.to_owned());
+    }
+    wrong
+}
+
+/// What is wrong with the name of a port.
+pub fn port(text: &str) -> Vec<&'static str> {
+    let mut wrong = Vec::new();
+    if text.len() > 15 {
+        wrong.push("must be no more than 15 characters");
+    }
+    if !text.chars().all(|c| lower(c) || c == '-') {
+        wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+    } else if !text.contains(|c: char| c.is_ascii_lowercase()) {
+        wrong.push("must contain at least one letter (a-z)");
+    }
+    if text.contains("--") {
+        wrong.push("must not contain consecutive hyphens");
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        wrong.push("must not begin or end with a hyphen");
+    }
+    wrong
+}
+
+/// What is wrong with a host that begins with a wildcard.
+pub fn wildcard(text: &str) -> Option<String> {
+    let fits = text
+        .strip_prefix("*.")
+        .is_some_and(|rest| rest.split('.').all(is_label));
+    (!fits).then(|| "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".to_owned())
+}
+
+/// What is wrong with the name of a namespace or service, which is a label.
+pub fn undotted(text: &str) -> Option<String> {
+    if text.contains('.') {
+        return Some("must not contain dots".to_owned());
+    }
+    label(text)
+}
+
 /// What is wrong with the value of a label.
 pub fn label_value(text: &str) -> Option<String> {
     if text.len() > 63 {

@@ -1,8 +1,9 @@
-//! Pods, and what makes them.
+//! Deployments, stateful sets, daemon sets and replica sets.
 
 use serde_json::{Value, json};
 
-use super::{content, metadata, names};
+use super::at::{At, is_selector, selector as check_selector};
+use super::{metadata, names, pod, policy};
 use crate::sandbox::kube::cluster::text;
 use crate::sandbox::kube::status::Cause;
 
@@ -20,27 +21,17 @@ pub(super) fn check(plural: &str, old: Option<&Value>, new: &Value, out: &mut Ve
             detail,
         ));
     }
-    let selector = new.pointer("/spec/selector").filter(|s| !s.is_null());
-    let labels = new.pointer("/spec/template/metadata/labels");
-    let is_empty = selector.is_some_and(|s| s.as_object().is_none_or(serde_json::Map::is_empty));
-    match selector {
-        None => out.push(Cause::required("spec.selector", "")),
-        Some(selector) if is_empty => {
-            let detail = format!("empty selector is invalid for {}", singular(plural));
-            out.push(Cause::invalid("spec.selector", selector, &detail));
-        }
-        Some(_) => {}
+    let at = At::new(&new["spec"], "spec");
+    selected(plural, &at, out);
+    match plural {
+        "deployments" => deployment(&at, out),
+        "statefulsets" => stateful_set(&at, out),
+        "daemonsets" => at.at_least("revisionHistoryLimit", 0, out),
+        _ => {}
     }
-    if !selector.is_some_and(|s| !is_empty && selects(s, labels)) {
-        let labels = labels.cloned().unwrap_or_default();
-        let detail = "`selector` does not match template `labels`";
-        out.push(Cause::invalid(
-            "spec.template.metadata.labels",
-            &labels,
-            detail,
-        ));
-    }
-    template(new, out);
+    at.at_least("minReadySeconds", 0, out);
+    template(plural, new, out);
+    let selector = new.pointer("/spec/selector");
     let Some(old) = old else { return };
     if old.pointer("/spec/selector") != new.pointer("/spec/selector") && plural != "statefulsets" {
         let selector = selector.cloned().unwrap_or_default();
@@ -66,6 +57,120 @@ pub(super) fn check(plural: &str, old: Option<&Value>, new: &Value, out: &mut Ve
     }
 }
 
+/// A selector is there and selects what the template makes.
+fn selected(plural: &str, at: &At<'_>, out: &mut Vec<Cause>) {
+    let labels = at.value.pointer("/template/metadata/labels");
+    let mismatch = |out: &mut Vec<Cause>| {
+        let labels = labels.cloned().unwrap_or_default();
+        let detail = "`selector` does not match template `labels`";
+        out.push(Cause::invalid(
+            "spec.template.metadata.labels",
+            &labels,
+            detail,
+        ));
+    };
+    let selector = at.field("selector");
+    if !at.has("selector") {
+        if plural != "daemonsets" {
+            out.push(at.missing("selector", ""));
+        }
+        mismatch(out);
+        return;
+    }
+    if selector
+        .value
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
+    {
+        let detail = format!("empty selector is invalid for {}", singular(plural));
+        out.push(at.invalid("selector", &detail));
+        return;
+    }
+    check_selector(&selector, out);
+    if is_selector(&selector) {
+        if !selects(selector.value, labels) {
+            mismatch(out);
+        }
+        return;
+    }
+    match plural {
+        "deployments" | "replicasets" => {
+            out.push(at.invalid("selector", "invalid label selector"));
+        }
+        "statefulsets" => out.push(Cause::new(
+            "FieldValueInvalid",
+            format!("Invalid value: {}", selector.value),
+            selector.path,
+        )),
+        _ => {}
+    }
+}
+
+fn deployment(at: &At<'_>, out: &mut Vec<Cause>) {
+    let strategy = at.field("strategy");
+    let rolling = strategy.field("rollingUpdate");
+    match strategy.text("type") {
+        "Recreate" => {
+            if strategy.has("rollingUpdate") {
+                let detail = "may not be specified when strategy `type` is 'Recreate'";
+                out.push(Cause::forbidden(rolling.path, detail));
+            }
+        }
+        "RollingUpdate" => {
+            rolling.share("maxUnavailable", out);
+            rolling.share("maxSurge", out);
+            let zero = |name: &str| matches!(rolling.field(name).value, v if v == 0 || v == "0%");
+            if zero("maxUnavailable") && zero("maxSurge") {
+                let detail = "may not be 0 when `maxSurge` is 0";
+                out.push(rolling.invalid("maxUnavailable", detail));
+            }
+        }
+        kind => {
+            let shown = json!({"Type": kind, "RollingUpdate": null});
+            let known = ["Recreate", "RollingUpdate"];
+            out.push(Cause::unsupported("spec.strategy", &shown, &known));
+        }
+    }
+    at.at_least("revisionHistoryLimit", 0, out);
+    let (limit, ready) = (
+        at.number("progressDeadlineSeconds"),
+        at.number("minReadySeconds"),
+    );
+    at.at_least("progressDeadlineSeconds", 0, out);
+    if limit.is_some_and(|limit| limit <= ready.unwrap_or_default()) {
+        let detail = "must be greater than minReadySeconds";
+        out.push(at.invalid("progressDeadlineSeconds", detail));
+    }
+}
+
+fn stateful_set(at: &At<'_>, out: &mut Vec<Cause>) {
+    if !["OrderedReady", "Parallel"].contains(&at.text("podManagementPolicy")) {
+        out.push(at.invalid(
+            "podManagementPolicy",
+            "must be 'OrderedReady' or 'Parallel'",
+        ));
+    }
+    let strategy = at.field("updateStrategy");
+    match strategy.text("type") {
+        "RollingUpdate" => strategy
+            .field("rollingUpdate")
+            .at_least("partition", 0, out),
+        "OnDelete" => {}
+        kind => {
+            let shown = json!({"Type": kind, "RollingUpdate": null});
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            out.push(Cause::invalid("spec.updateStrategy", &shown, detail));
+        }
+    }
+    at.field("ordinals").at_least("start", 0, out);
+    if !at.text("serviceName").is_empty() {
+        at.named("serviceName", names::label, out);
+    }
+    for template in at.list("volumeClaimTemplates") {
+        policy::claim_spec(&template.field("spec"), out);
+    }
+}
+
 fn singular(plural: &str) -> &'static str {
     match plural {
         "statefulsets" => "statefulset",
@@ -83,168 +188,41 @@ fn selects(selector: &Value, labels: Option<&Value>) -> bool {
         .all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
 }
 
-fn template(object: &Value, out: &mut Vec<Cause>) {
-    metadata::labels(
-        object,
-        "/spec/template/metadata",
-        "spec.template.metadata",
-        out,
-    );
-    if let Some(spec) = object.pointer("/spec/template/spec") {
-        pod_spec(spec, "spec.template.spec", out);
-        let policy = text(spec, "/restartPolicy");
-        if policy != "Always" {
-            let message = format!(
-                "Unsupported value: {}: supported values: \"Always\"",
-                json!(policy)
-            );
-            out.push(Cause::new(
-                "FieldValueNotSupported",
-                message,
-                "spec.template.spec.restartPolicy",
-            ));
-        }
-    }
-}
-
-/// Jobs.
-pub(super) fn job(new: &Value, out: &mut Vec<Cause>) {
-    let Some(spec) = new.pointer("/spec/template/spec") else {
+fn template(plural: &str, object: &Value, out: &mut Vec<Cause>) {
+    metadata::labels(object, "/spec/template/metadata", "spec.template", out);
+    let Some(spec) = object.pointer("/spec/template/spec") else {
         return;
     };
-    pod_spec(spec, "spec.template.spec", out);
-    let policy = text(spec, "/restartPolicy");
-    if policy == "Always" {
-        let detail = "valid values: \"OnFailure\", \"Never\"";
-        out.push(Cause::required("spec.template.spec.restartPolicy", detail));
-    }
-}
-
-/// Pods.
-pub(super) fn pod(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
-    if let Some(spec) = new.get("spec") {
-        pod_spec(spec, "spec", out);
-    }
-    let Some(old) = old else { return };
-    let fixed = |object: &Value| {
-        let mut spec = object.get("spec").cloned().unwrap_or_default();
-        for list in ["containers", "initContainers"] {
-            for container in spec[list].as_array_mut().into_iter().flatten() {
-                container["image"] = Value::Null;
+    let at = At::new(spec, "spec.template.spec");
+    // A stateful set's claims are volumes of its pods.
+    let mut with_claims = spec.clone();
+    let claims = object.pointer("/spec/volumeClaimTemplates");
+    for claim in claims.and_then(Value::as_array).into_iter().flatten() {
+        let volume = json!({"name": text(claim, "/metadata/name"), "emptyDir": {}});
+        match with_claims["volumes"].as_array_mut() {
+            Some(volumes) if volumes.iter().all(|v| v["name"] != volume["name"]) => {
+                volumes.push(volume);
             }
-        }
-        for field in [
-            "activeDeadlineSeconds",
-            "tolerations",
-            "terminationGracePeriodSeconds",
-            "nodeName",
-        ] {
-            spec[field] = Value::Null;
-        }
-        spec
-    };
-    if fixed(old) != fixed(new) {
-        out.push(Cause::forbidden("spec", "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
-    }
-}
-
-fn pod_spec(spec: &Value, field: &str, out: &mut Vec<Cause>) {
-    let list = |name: &str| {
-        spec.get(name)
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice)
-    };
-    let mut volumes: Vec<&str> = Vec::new();
-    for (index, volume) in list("volumes").iter().enumerate() {
-        let place = format!("{field}.volumes[{index}].name");
-        let name = text(volume, "/name");
-        named(name, &place, &volumes, out);
-        volumes.push(name);
-    }
-    if list("containers").is_empty() {
-        out.push(Cause::required(format!("{field}.containers"), ""));
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for kind in ["containers", "initContainers"] {
-        for (index, container) in list(kind).iter().enumerate() {
-            let place = format!("{field}.{kind}[{index}]");
-            let name = text(container, "/name");
-            named(name, &format!("{place}.name"), &names, out);
-            names.push(name);
-            self::container(container, &place, &volumes, out);
+            Some(_) => {}
+            None => with_claims["volumes"] = json!([volume]),
         }
     }
-}
-
-fn named(name: &str, place: &str, taken: &[&str], out: &mut Vec<Cause>) {
-    if name.is_empty() {
-        out.push(Cause::required(place, ""));
-    } else if let Some(wrong) = names::label(name) {
-        out.push(Cause::invalid(place, &json!(name), &wrong));
-    } else if taken.contains(&name) {
-        out.push(Cause::duplicate(place, &json!(name)));
+    pod::spec(&At::new(&with_claims, "spec.template.spec"), out);
+    if pod::policy(spec) != "Always" {
+        let shown = json!(pod::policy(spec));
+        out.push(Cause::unsupported(
+            at.place("restartPolicy"),
+            &shown,
+            &["Always"],
+        ));
     }
-}
-
-fn container(container: &Value, place: &str, volumes: &[&str], out: &mut Vec<Cause>) {
-    if text(container, "/image").is_empty() {
-        out.push(Cause::required(format!("{place}.image"), ""));
-    }
-    let list = |name: &str| {
-        let list = container.get(name).and_then(Value::as_array);
-        list.map_or(&[][..], Vec::as_slice)
-    };
-    for (index, port) in list("ports").iter().enumerate() {
-        let number = port
-            .get("containerPort")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let place = format!("{place}.ports[{index}].containerPort");
-        if number == 0 {
-            out.push(Cause::required(place, ""));
-        } else if !(1..=65535).contains(&number) {
-            let detail = "must be between 1 and 65535, inclusive";
-            out.push(Cause::invalid(place, &json!(number), detail));
-        }
-    }
-    for (index, env) in list("env").iter().enumerate() {
-        if text(env, "/name").is_empty() {
-            out.push(Cause::required(format!("{place}.env[{index}].name"), ""));
-        }
-    }
-    for (index, mount) in list("volumeMounts").iter().enumerate() {
-        let name = text(mount, "/name");
-        let place = format!("{place}.volumeMounts[{index}]");
-        if !volumes.contains(&name) {
-            let message = format!("Not found: {}", json!(name));
-            out.push(Cause::new(
-                "FieldValueNotFound",
-                message,
-                format!("{place}.name"),
-            ));
-        }
-        if text(mount, "/mountPath").is_empty() {
-            out.push(Cause::required(format!("{place}.mountPath"), ""));
-        }
-    }
-    let number = |name: &str, of: &str| {
-        let value = container.pointer(&format!("/resources/{of}/{name}"))?;
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        Some((content::quantity(&text)?, text))
-    };
-    for name in ["cpu", "memory"] {
-        if let (Some((limit, limit_text)), Some((request, text))) =
-            (number(name, "limits"), number(name, "requests"))
-            && request > limit
-        {
-            let detail = format!("must be less than or equal to {name} limit of {limit_text}");
-            out.push(Cause::invalid(
-                format!("{place}.resources.requests"),
-                &json!(text),
-                &detail,
-            ));
-        }
+    if at.has("activeDeadlineSeconds") {
+        let owner = match plural {
+            "statefulsets" => "StatefulSet",
+            "daemonsets" => "DaemonSet",
+            _ => "ReplicaSet",
+        };
+        let detail = format!("activeDeadlineSeconds in {owner} is not Supported");
+        out.push(Cause::forbidden(at.place("activeDeadlineSeconds"), &detail));
     }
 }

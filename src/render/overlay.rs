@@ -1,0 +1,188 @@
+//! What todoctl adds to the user's own chart: sidecars where the profile wants
+//! them and the chart has none, and the images that the profile names.
+//!
+//! The chart has the first word: an annotation that is there stays.
+
+use serde_json::{Map, Value, json};
+
+use super::DAPR_CONFIG;
+use crate::manifest::Edit;
+use crate::profile::{Profile, Service};
+
+/// Kinds with a pod template.
+const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
+
+/// Labels that say which service a workload is.
+const LABELS: [&str; 4] = [
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/name",
+    "app",
+    "component",
+];
+
+/// The changes to what the user's own chart renders, in order.
+pub fn edits(profile: &Profile) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for service in &profile.app.services {
+        let (release, of) = (profile.app.release.to_string(), service.clone());
+        edits.push(Edit::new("image of the profile", move |object| {
+            is_of(object, &of, &release) && set_image(object, &of)
+        }));
+        if service.dapr.is_none() {
+            continue;
+        }
+        let (release, of) = (profile.app.release.to_string(), service.clone());
+        edits.push(Edit::new("Dapr sidecar", move |object| {
+            is_of(object, &of, &release) && annotate(object, &of)
+        }));
+    }
+    edits
+}
+
+/// Whether an object runs a service: by its name, with or without the
+/// release's, or by a label.
+fn is_of(object: &Value, service: &Service, release: &str) -> bool {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    if !WORKLOADS.contains(&kind) {
+        return false;
+    }
+    let wanted = service.name.as_str();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let within_release = name
+        .strip_prefix(release)
+        .and_then(|rest| rest.strip_prefix('-'));
+    let ends_with =
+        within_release.is_some_and(|rest| rest == wanted || rest.ends_with(&format!("-{wanted}")));
+    let labels = &object["metadata"]["labels"];
+    name == wanted || ends_with || LABELS.iter().any(|label| labels[*label] == wanted)
+}
+
+/// Names the service's image in the container that is meant: the one of the
+/// service's name, or else the only one.
+fn set_image(object: &mut Value, service: &Service) -> bool {
+    let containers = object.pointer_mut("/spec/template/spec/containers");
+    let Some(containers) = containers.and_then(Value::as_array_mut) else {
+        return false;
+    };
+    let named = containers
+        .iter()
+        .position(|c| c["name"] == service.name.as_str());
+    let at = named.or((containers.len() == 1).then_some(0));
+    let container = at.and_then(|at| containers.get_mut(at));
+    match container {
+        Some(container) if container["image"] != service.image.as_str() => {
+            container["image"] = json!(service.image);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Adds Dapr's annotations to the pod template. On the workload itself, where
+/// they are often put, Dapr does not see them.
+fn annotate(object: &mut Value, service: &Service) -> bool {
+    let Some(dapr) = &service.dapr else {
+        return false;
+    };
+    let Some(template) = object
+        .pointer_mut("/spec/template")
+        .and_then(Value::as_object_mut)
+    else {
+        return false;
+    };
+    let metadata = template
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if !metadata["annotations"].is_object() {
+        metadata["annotations"] = Value::Object(Map::new());
+    }
+    let Some(annotations) = metadata["annotations"].as_object_mut() else {
+        return false;
+    };
+    let port = dapr.app_port.unwrap_or(service.port).to_string();
+    let wanted = [
+        ("enabled", "true"),
+        ("app-id", dapr.app_id.as_str()),
+        ("app-port", &port),
+        ("config", DAPR_CONFIG),
+        ("log-as-json", "true"),
+        ("sidecar-cpu-request", "50m"),
+        ("sidecar-memory-request", "64Mi"),
+        ("sidecar-memory-limit", "256Mi"),
+        ("sidecar-seccomp-profile-type", "RuntimeDefault"),
+        ("env", "GOMEMLIMIT=230MiB"),
+    ];
+    let mut any = false;
+    for (key, value) in wanted {
+        let key = format!("dapr.io/{key}");
+        // Dapr takes no other word than `true` for it.
+        let counts = key != "dapr.io/enabled" || annotations.get(&key) == Some(&json!("true"));
+        if !annotations.contains_key(&key) || !counts {
+            annotations.insert(key, json!(value));
+            any = true;
+        }
+    }
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+
+    fn workload(name: &str, annotations: &Value) -> Manifest {
+        Manifest::new(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "annotations": {"dapr.io/enabled": "true"}},
+            "spec": {"template": {
+                "metadata": {"annotations": annotations},
+                "spec": {"containers": [{"name": "web", "image": "old:1"}]},
+            }},
+        }))
+        .unwrap()
+    }
+
+    fn edited(manifest: Manifest) -> (Value, Vec<String>) {
+        let profile = crate::profile::load("sandbox", &[]).unwrap().profile;
+        let (out, log) = Edit::apply_all(&edits(&profile), vec![manifest]).unwrap();
+        (out[0].body()["spec"]["template"].clone(), log)
+    }
+
+    #[test]
+    fn sidecars_and_images_come_from_the_profile() {
+        let (template, log) = edited(workload("todo-app-backend", &Value::Null));
+        let annotations = &template["metadata"]["annotations"];
+        assert_eq!(annotations["dapr.io/app-id"], "backend");
+        assert_eq!(annotations["dapr.io/app-port"], "8000");
+        assert_eq!(
+            template["spec"]["containers"][0]["image"],
+            "ghcr.io/example/todo-backend:0.2.0"
+        );
+        assert_eq!(
+            log,
+            [
+                "image of the profile: Deployment todo-app-backend",
+                "Dapr sidecar: Deployment todo-app-backend"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_charts_own_annotations_stay() {
+        let own = json!({"dapr.io/enabled": "yes", "dapr.io/app-port": "9000", "x": "y"});
+        let (template, _) = edited(workload("backend", &own));
+        let annotations = &template["metadata"]["annotations"];
+        assert_eq!(annotations["dapr.io/enabled"], "true");
+        assert_eq!(annotations["dapr.io/app-port"], "9000");
+        assert_eq!(annotations["x"], "y");
+    }
+
+    #[test]
+    fn what_is_no_service_of_the_profile_is_left_alone() {
+        let (template, log) = edited(workload("todo-app-backend-cache", &json!({})));
+        assert_eq!(template["metadata"]["annotations"], json!({}));
+        assert_eq!(log, Vec::<String>::new());
+        let (template, _) = edited(workload("frontend", &json!({})));
+        assert_eq!(template["metadata"]["annotations"], json!({}));
+    }
+}
