@@ -196,5 +196,5 @@ async fn exchange(
     answer
         .headers_mut()
         .insert(header::SERVER, HeaderValue::from_static("nginx/1.29.4"));
-    Ok(answer.map(BodyExt::boxed))
+    Ok(answer.map(|body| body.boxed()))
 }
