@@ -35,3 +35,6 @@ pub use names::only_asks;
 pub use scram::Mechanism;
 pub use server::Listener;
 pub use topics::{NewTopic, TopicError};
+
+#[cfg(test)]
+mod tests;

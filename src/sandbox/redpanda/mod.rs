@@ -224,3 +224,6 @@ fn page(request: &Request, field: &str, rows: Vec<Value>) -> (StatusCode, Value)
     body.insert("next_page_token".to_owned(), next.into());
     (StatusCode::OK, body.into())
 }
+
+#[cfg(test)]
+mod tests;
