@@ -116,6 +116,7 @@ impl Cloud {
             mechanisms: vec![Mechanism::Sha256, Mechanism::Sha512],
             replicas: Some(3),
             strict: true,
+            trusted: true,
             gone_with,
             ..Wanted::named(&format!("redpanda-{id}"))
         };

@@ -23,10 +23,10 @@ struct Org {
 }
 
 impl Org {
-    async fn new() -> Self {
+    async fn new(rate: f64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        let clock = Clock::new(10_000.0, stop.clone());
+        let clock = Clock::new(rate, stop.clone());
         let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
         let fleet = Fleet::open(&world).await.unwrap();
         let (cloud, access) = Cloud::open(&world, &fleet, &stop).await.unwrap();
@@ -146,7 +146,7 @@ impl Org {
 
 #[tokio::test]
 async fn a_cluster_is_made_used_and_deleted() {
-    let org = Org::new().await;
+    let org = Org::new(500.0).await;
     let (id, ended) = org.cluster("todo").await;
     assert_eq!(ended["state"], "STATE_COMPLETED");
     let path = format!("/v1/serverless/clusters/{id}");
@@ -241,7 +241,8 @@ async fn a_cluster_is_made_used_and_deleted() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_with_its_reason() {
-    let mut org = Org::new().await;
+    // The hour of a token is a fraction of a second.
+    let mut org = Org::new(10_000.0).await;
     let reason = |body: &Value| body["details"][0]["reason"].as_str().unwrap().to_owned();
     org.fault("no-quota");
     let wanted = json!({"serverless_cluster": {
