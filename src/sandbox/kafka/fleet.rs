@@ -162,7 +162,6 @@ impl Fleet {
         ] {
             let socket = listen(&self.world, &format!("kafka/{name}/{kind}")).await?;
             let at = socket.local_addr()?;
-            let port = at.port();
             let private = tls.is_some() && !wanted.trusted;
             found.push(brokers::register(
                 at,
@@ -173,16 +172,11 @@ impl Fleet {
                     sasl,
                 },
             ));
-            let host = if tls.is_some() {
-                "localhost"
-            } else {
-                "127.0.0.1"
-            };
-            addresses.push(format!("{host}:{port}"));
+            addresses.push(at.to_string());
             let listener = Listener {
                 tls,
                 sasl,
-                advertised: (host.to_owned(), port),
+                advertised: (at.ip().to_string(), at.port()),
             };
             let stop = CancellationToken::new();
             tokio::spawn(broker.clone().serve(socket, listener, stop));
