@@ -15,24 +15,12 @@ const LONG_FILES: &[(&str, &str)] = &[
         "one format, read and written as Go's library does",
     ),
     (
-        "src/helm/gofmt/printf.rs",
-        "one function of Go's, verb by verb",
-    ),
-    (
         "src/helm/template/exec.rs",
         "one evaluator: every kind of node and pipeline",
     ),
     ("src/helm/template/parser.rs", "one grammar"),
     (
-        "src/helm/value.rs",
-        "one type, with Go's rules of equality and order",
-    ),
-    (
         "src/helm/yaml11/compose.rs",
-        "one stage of the YAML 1.1 reader",
-    ),
-    (
-        "src/helm/yaml11/scanner.rs",
         "one stage of the YAML 1.1 reader",
     ),
     (
