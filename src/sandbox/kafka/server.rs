@@ -46,6 +46,7 @@ impl Broker {
         listener: Listener,
         stop: CancellationToken,
     ) {
+        let _known = super::super::programs::brokers::announce(&socket, &self, &listener);
         let listener = Arc::new(listener);
         loop {
             let accepted = tokio::select! {

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::super::kafka::Broker;
+use tokio::net::TcpListener;
+
+use super::super::kafka::{Broker, Listener};
 
 /// A broker's listener.
 #[derive(Debug, Clone)]
@@ -44,6 +46,24 @@ impl Drop for Registration {
 pub fn register(socket: SocketAddr, entry: Entry) -> Registration {
     table().insert(socket, entry);
     Registration(socket)
+}
+
+/// The same for a listener that nobody has told of yet: everybody trusts its
+/// certificate.
+#[must_use]
+pub fn announce(
+    socket: &TcpListener,
+    broker: &Arc<Broker>,
+    listener: &Listener,
+) -> Option<Registration> {
+    let at = socket.local_addr().ok().filter(|at| find(*at).is_none())?;
+    let entry = Entry {
+        broker: broker.clone(),
+        tls: listener.tls.is_some(),
+        ca_pem: None,
+        sasl: listener.sasl,
+    };
+    Some(register(at, entry))
 }
 
 /// The broker that listens on a socket.

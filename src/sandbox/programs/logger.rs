@@ -24,11 +24,11 @@ impl Logger {
             args.iter()
                 .any(|arg| arg == flag || *arg == format!("{flag}=true"))
         };
-        let level = process.args.iter().skip_while(|arg| *arg != "--log-level");
+        let mut level = process.args.iter().skip_while(|arg| *arg != "--log-level");
         Self {
             process: process.clone(),
             json: has("--log-as-json"),
-            debug: level.skip(1).next().is_some_and(|level| level == "debug"),
+            debug: level.nth(1).is_some_and(|level| level == "debug"),
             scope,
             app_id: None,
             fields: Map::new(),

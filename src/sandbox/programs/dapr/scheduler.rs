@@ -35,15 +35,11 @@ impl Program for Scheduler {
             return Exit::OK;
         }
         let id = process.env.get("SCHEDULER_ID").unwrap_or(&process.pod);
-        let members = process
+        let mut args = process
             .args
             .iter()
             .skip_while(|arg| *arg != "--etcd-initial-cluster");
-        let members = members
-            .skip(1)
-            .next()
-            .map(String::as_str)
-            .unwrap_or_default();
+        let members = args.nth(1).map(String::as_str).unwrap_or_default();
         if !members
             .split(',')
             .any(|member| member.split('=').next() == Some(id))

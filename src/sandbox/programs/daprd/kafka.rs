@@ -236,11 +236,13 @@ impl Kafka {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let found = (host, port)
+                let unknown = || format!("dial tcp: lookup {host}: no such host");
+                let all: Vec<SocketAddr> = (host, port)
                     .to_socket_addrs()
-                    .ok()
-                    .and_then(|mut all| all.next());
-                found.ok_or_else(|| format!("dial tcp: lookup {host}: no such host"))
+                    .map_err(|_| unknown())?
+                    .collect();
+                let ours = all.iter().find(|at| brokers::find(**at).is_some());
+                ours.or(all.first()).copied().ok_or_else(unknown)
             }
             Err(error) => Err(error.to_string()),
         }

@@ -102,6 +102,8 @@ async fn operate(process: &Process) {
         });
     }
     let mut seen = topics::Seen::default();
+    let clock = &process.world.clock;
+    let again = Duration::from_secs(120).max(Duration::from_secs(2).mul_f64(clock.rate()));
     loop {
         for watched in &watching {
             reconcile(process, watched, &mut seen).await;
@@ -119,7 +121,7 @@ async fn operate(process: &Process) {
         tokio::select! {
             _ = futures::future::select_all(changes) => {}
             // What was not possible may be now.
-            more = pause(process, Duration::from_secs(30)) => if !more { return },
+            more = pause(process, again) => if !more { return },
         }
         if !pause(process, Duration::from_millis(200)).await {
             return;

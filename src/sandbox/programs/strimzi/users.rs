@@ -54,24 +54,34 @@ async fn one(
     let api = |error: ApiError| NotReady::new("KubernetesClientException", error.message());
     if kind.is_some() {
         let password = password(process, user).await.map_err(api)?;
-        entry
-            .broker
-            .users
-            .set(name, &password, &[Mechanism::Sha512]);
+        let held = entry.broker.users.credential(name, Mechanism::Sha512);
+        if !held.is_some_and(|held| held.fits(&password)) {
+            let users = &entry.broker.users;
+            users.set(name, &password, &[Mechanism::Sha512]);
+        }
     }
     let principal = format!("User:{name}");
-    entry.broker.acls.remove(&Filter {
-        principal: Some(principal.clone()),
+    let rules = user["spec"]["authorization"]["acls"].as_array();
+    let rules = rules.into_iter().flatten();
+    let wanted: Vec<Acl> = rules.flat_map(|rule| acls(rule, &principal)).collect();
+    let own = Filter {
+        principal: Some(principal),
         ..Filter::default()
-    });
-    for rule in user["spec"]["authorization"]["acls"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        for acl in acls(rule, &principal) {
-            entry.broker.acls.add(&acl);
-        }
+    };
+    let held = entry.broker.acls.list(&own);
+    for acl in wanted.iter().filter(|acl| !held.contains(acl)) {
+        entry.broker.acls.add(acl);
+    }
+    for acl in held.iter().filter(|acl| !wanted.contains(acl)) {
+        entry.broker.acls.remove(&Filter {
+            resource: Some(acl.resource),
+            name: Some(acl.name.clone()),
+            pattern: Some(acl.pattern),
+            host: Some(acl.host.clone()),
+            operation: Some(acl.operation),
+            allow: Some(acl.allow),
+            ..own.clone()
+        });
     }
     Ok(())
 }
