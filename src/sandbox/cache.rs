@@ -290,6 +290,27 @@ fn version(object: &Value) -> u64 {
         .unwrap_or_default()
 }
 
+/// A JSON merge patch (RFC 7396), applied here.
+fn merge_into(target: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Some(target) = target.as_object_mut() else {
+        return;
+    };
+    for (name, value) in fields {
+        if value.is_null() {
+            target.shift_remove(name);
+        } else {
+            merge_into(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
 /// A client whose deeds the cache knows at once.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -322,15 +343,22 @@ impl Client {
         Ok(self.cache.observe(kind, made))
     }
 
-    /// Changes an object.
+    /// Changes an object by a merge patch. The real controllers may patch pods
+    /// and nodes, but only replace most of what else they change: then it is
+    /// the known version that is changed, or a conflict.
     pub async fn merge(
         &self,
         kind: Kind,
         object: &Value,
         patch: &Value,
     ) -> Result<Arc<Value>, ApiError> {
-        let made = self.api.merge(&kind.path_of(object), patch).await?;
-        Ok(self.cache.observe(kind, made))
+        if matches!(kind, Kind::Pods | Kind::Nodes) {
+            let made = self.api.merge(&kind.path_of(object), patch).await?;
+            return Ok(self.cache.observe(kind, made));
+        }
+        let mut changed = object.clone();
+        merge_into(&mut changed, patch);
+        self.update(kind, &changed).await
     }
 
     /// Replaces an object's status, unless it is so already.
@@ -420,6 +448,16 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 3);
+    }
+
+    #[test]
+    fn a_merge_patch_sets_nests_and_removes() {
+        let mut object = json!({"a": {"b": 1, "c": 2}, "d": [1]});
+        merge_into(
+            &mut object,
+            &json!({"a": {"b": null, "e": {"f": 3, "g": null}}, "d": [2]}),
+        );
+        assert_eq!(object, json!({"a": {"c": 2, "e": {"f": 3}}, "d": [2]}));
     }
 
     #[test]

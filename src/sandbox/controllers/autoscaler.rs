@@ -131,8 +131,9 @@ impl Controller for Autoscalers {
             asked.clamp(low, high)
         };
         if wanted != asked {
-            let patch = json!({"spec": {"replicas": wanted}});
-            self.client.api.merge(&path, &patch).await?;
+            let mut changed = scale.clone();
+            changed["spec"]["replicas"] = json!(wanted);
+            self.client.api.update(&path, &changed).await?;
             let why = if wanted < asked {
                 "Current number of replicas above Spec.MaxReplicas"
             } else {

@@ -74,9 +74,10 @@ impl Claims {
             .iter()
             .filter(|name| **name != PROTECTED)
             .collect();
-        let patch = json!({"metadata": {"uid": uid(claim), "finalizers": left}});
+        let mut changed = claim.clone();
+        changed["metadata"]["finalizers"] = json!(left);
         let path = Kind::Claims.path_of(claim);
-        match self.keeper.api.merge(&path, &patch).await {
+        match self.keeper.api.update(&path, &changed).await {
             Ok(made) if left.is_empty() => self.plane.cache().forget(Kind::Claims, &made),
             Ok(made) => {
                 self.plane.cache().observe(Kind::Claims, made);

@@ -12,7 +12,8 @@ type Rule = (
 );
 
 const READ: &[&str] = &["get", "list", "watch"];
-const CHANGE: &[&str] = &["get", "list", "watch", "patch", "update"];
+const CHANGE: &[&str] = &["get", "list", "watch", "update"];
+const PATCH: &[&str] = &["get", "list", "watch", "patch", "update"];
 const OWN: &[&str] = &[
     "create", "delete", "get", "list", "patch", "update", "watch",
 ];
@@ -150,7 +151,7 @@ const CONTROLLERS: &[(&str, &[Rule])] = &[
     ),
     (
         "node-controller",
-        &[("", &["nodes"], CHANGE), ("", &["nodes/status"], WRITE)],
+        &[("", &["nodes"], PATCH), ("", &["nodes/status"], WRITE)],
     ),
     (
         "service-account-controller",
@@ -161,7 +162,7 @@ const CONTROLLERS: &[(&str, &[Rule])] = &[
 
 const SCHEDULER: &[Rule] = &[
     ("", &["nodes", "pods", "persistentvolumes"], READ),
-    ("", &["persistentvolumeclaims"], CHANGE),
+    ("", &["persistentvolumeclaims"], PATCH),
     ("", &["pods"], &["delete"]),
     ("", &["pods/binding", "bindings"], &["create"]),
     ("", &["pods/status"], WRITE),
