@@ -175,11 +175,12 @@ async fn apply_one(
 
 /// Applies an object as helm. Fields that other managers have taken over
 /// since are left to them, and that is told: an autoscaler's replicas must not
-/// stop a release. What cannot be left out is an error.
+/// stop a release. What helm itself once patched is no other manager's, and is
+/// taken. What cannot be left out is an error.
 pub(super) async fn yielding(
     kube: &Kube,
     mut object: Manifest,
-    options: ApplyOptions,
+    mut options: ApplyOptions,
     progress: Progress<'_>,
 ) -> Result<Manifest, ReleaseError> {
     loop {
@@ -190,9 +191,14 @@ pub(super) async fn yielding(
         let K8sError::FieldConflict { fields, .. } = &error else {
             return Err(error.into());
         };
+        let others: Vec<_> = fields.iter().filter(|c| c.manager != MANAGER).collect();
+        if others.is_empty() && !options.force {
+            options.force = true;
+            continue;
+        }
         let mut body = object.body().clone();
         let mut left = false;
-        for conflict in fields {
+        for conflict in others {
             if fieldpath::remove(&mut body, &conflict.field) {
                 left = true;
                 progress(&format!(
@@ -201,7 +207,7 @@ pub(super) async fn yielding(
                 ));
             }
         }
-        // Each round leaves at least one field out, so there is an end.
+        // Each round leaves a field out or forces, so there is an end.
         object = match Manifest::new(body) {
             Ok(rest) if left => rest,
             _ => return Err(error.into()),

@@ -208,7 +208,7 @@ mod tests {
     struct Label;
 
     impl Transform for Label {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "a label"
         }
 

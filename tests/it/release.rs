@@ -406,6 +406,35 @@ fn an_upgrade_that_fails_goes_back_by_itself() {
 }
 
 #[test]
+fn what_another_manager_has_set_is_left_to_it() {
+    let cluster = Cluster::new();
+    let client = cluster.client();
+    let ns = cluster.namespace();
+    client.install(&ns, &request(second())).unwrap();
+    let theirs = todoctl::manifest::Manifest::new(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": ns}, "data": {"level": "theirs"}
+    }))
+    .unwrap();
+    let options = todoctl::k8s::ApplyOptions {
+        force: true,
+        dry_run: false,
+    };
+    let set = client.kube.apply_as(&theirs, "somebody", options);
+    client.runtime.block_on(set).unwrap();
+    let level = || client.get("ConfigMap", &ns, "settings").unwrap()["data"]["level"].clone();
+
+    let mut wanted = with_level(second(), "ours");
+    assert!(client.install(&ns, &wanted).unwrap().changed);
+    assert_eq!(level(), "theirs");
+    assert!(!client.install(&ns, &wanted).unwrap().changed);
+    wanted.options.force_conflicts = true;
+    wanted.values.strings = vec!["level=forced".to_owned()];
+    assert!(client.install(&ns, &wanted).unwrap().changed);
+    assert_eq!(level(), "forced");
+}
+
+#[test]
 fn the_history_is_limited() {
     let cluster = Cluster::new();
     let client = cluster.client();
