@@ -39,14 +39,14 @@ impl Authority {
             let row = world.store.get(TABLE, key)?;
             row.value.as_str().map(str::to_owned)
         };
-        let (pem, key_pem) = match (text("certificate"), text("key")) {
-            (Some(pem), Some(key)) => (pem, key),
-            _ => {
-                let made = generate().map_err(io::Error::other)?;
-                world.store.put(TABLE, "certificate", json!(made.0));
-                world.store.put(TABLE, "key", json!(made.1));
-                made
-            }
+        let held = text("certificate").zip(text("key"));
+        let (pem, key_pem) = if let Some(held) = held {
+            held
+        } else {
+            let made = generate().map_err(io::Error::other)?;
+            world.store.put(TABLE, "certificate", json!(made.0));
+            world.store.put(TABLE, "key", json!(made.1));
+            made
         };
         let file = world.dir.join("ca.pem");
         if std::fs::read_to_string(&file).ok().as_ref() != Some(&pem) {

@@ -11,7 +11,7 @@ pub fn path(api: Api, version: i16, body: Reader<'_>) -> String {
     format!("/{}", names.join(","))
 }
 
-fn names<'a>(api: Api, version: i16, mut r: Reader<'a>) -> Result<Vec<&'a str>, Malformed> {
+fn names(api: Api, version: i16, mut r: Reader<'_>) -> Result<Vec<&str>, Malformed> {
     match api {
         Api::Produce => {
             r.nullable_string()?;

@@ -173,7 +173,7 @@ async fn a_waiting_reader_hears_of_an_append_at_once() {
     let lab = lab().await;
     let client = Client::anonymous(&lab.broker);
     let minute = Duration::from_mins(1);
-    let (read, _) = tokio::join!(client.fetch("t", 1, 0, minute), async {
+    let (read, ()) = tokio::join!(client.fetch("t", 1, 0, minute), async {
         lab.broker
             .real
             .sleep(Duration::from_millis(20))

@@ -327,6 +327,7 @@ fn open_log(folder: &Path, partition: i32) -> io::Result<Arc<Log>> {
     Log::open(&folder.join(format!("{partition}.log"))).map(Arc::new)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn storage(error: io::Error) -> TopicError {
     TopicError {
         code: Code::KafkaStorage,

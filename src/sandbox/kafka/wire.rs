@@ -299,7 +299,7 @@ mod tests {
         assert!(Reader::new(&[0, 1, 0xff]).string().is_err());
         assert_eq!(Reader::new(&[0xff; 4]).nullable_bytes(), Ok(None));
         let huge = [0x7f, 0xff, 0xff, 0xff, 0];
-        assert!(Reader::new(&huge).array(|r| r.i8()).is_err());
+        assert!(Reader::new(&huge).array(Reader::i8).is_err());
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 //! groups, clusters with their operations, and each cluster's own API for
 //! users, rules and topics. Behind every cluster stands a broker of the world.
 //!
-//! Specified by the OpenAPI files of the control plane and data plane, both
+//! Specified by the `OpenAPI` files of the control plane and data plane, both
 //! v1, read in 2026. The organisation has one service account, on trial.
 
 pub mod control;

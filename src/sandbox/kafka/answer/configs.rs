@@ -14,9 +14,9 @@ const OF_TOPIC: i8 = 1;
 const OF_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
 
-struct Value {
+struct Setting {
     name: String,
-    value: String,
+    text: String,
     source: i8,
 }
 
@@ -41,14 +41,14 @@ pub fn describe(call: &mut Call<'_>, session: &Session) -> Result<(), Malformed>
         let version = call.version;
         call.out.array(shown, |out, value| {
             out.string(&value.name);
-            out.nullable_string(Some(&value.value));
+            out.nullable_string(Some(&value.text));
             out.bool(kind == BROKER);
             out.i8(value.source);
             out.bool(false);
             out.count(0);
             if version >= 3 {
                 // 2 is STRING, 5 is LONG.
-                let number = value.value.parse::<i64>().is_ok();
+                let number = value.text.parse::<i64>().is_ok();
                 out.i8(if number { 5 } else { 2 });
                 out.nullable_string(None);
             }
@@ -57,7 +57,7 @@ pub fn describe(call: &mut Call<'_>, session: &Session) -> Result<(), Malformed>
     Ok(())
 }
 
-fn values(call: &Call<'_>, session: &Session, kind: i8, name: &str) -> Result<Vec<Value>, Code> {
+fn values(call: &Call<'_>, session: &Session, kind: i8, name: &str) -> Result<Vec<Setting>, Code> {
     match kind {
         TOPIC => {
             if !call.may(session, Operation::DescribeConfigs, Resource::Topic, name) {
@@ -65,9 +65,9 @@ fn values(call: &Call<'_>, session: &Session, kind: i8, name: &str) -> Result<Ve
             }
             let topic = call.broker.topics.get(name);
             let topic = topic.ok_or(Code::UnknownTopicOrPartition)?;
-            let value = |(key, _): &(&str, &str)| Value {
+            let value = |(key, _): &(&str, &str)| Setting {
                 name: (*key).to_owned(),
-                value: topic.config(key).to_owned(),
+                text: topic.config(key).to_owned(),
                 source: match topic.configs.contains_key(*key) {
                     true => OF_TOPIC,
                     false => DEFAULT,
@@ -86,9 +86,9 @@ fn values(call: &Call<'_>, session: &Session, kind: i8, name: &str) -> Result<Ve
                 ("default.replication.factor", "1".to_owned()),
                 ("num.partitions", "1".to_owned()),
             ];
-            let value = |(name, value): (&str, String)| Value {
+            let value = |(name, value): (&str, String)| Setting {
                 name: name.to_owned(),
-                value,
+                text: value,
                 source: OF_BROKER,
             };
             Ok(pairs.into_iter().map(value).collect())

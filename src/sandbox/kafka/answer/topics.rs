@@ -19,17 +19,14 @@ pub fn metadata(call: &mut Call<'_>, session: &Session) -> Result<(), Malformed>
     // In version 0 an empty list asks for all.
     let asked = asked.filter(|names| call.version > 0 || !names.is_empty());
     let creates = call.version < 4 || call.body.bool()?;
-    let topics: Vec<(String, Result<Arc<Topic>, Code>)> = match asked {
-        Some(names) => {
-            let found = |name: &str| (name.to_owned(), look_up(call, session, name, creates));
-            names.into_iter().map(found).collect()
-        }
-        None => {
-            let all = call.broker.topics.all().into_iter();
-            all.map(|t| (t.name.clone(), look_up(call, session, &t.name, false)))
-                .filter(|(_, found)| *found.as_ref().err().unwrap_or(&Code::None) == Code::None)
-                .collect()
-        }
+    let topics: Vec<(String, Result<Arc<Topic>, Code>)> = if let Some(names) = asked {
+        let found = |name: &str| (name.to_owned(), look_up(call, session, name, creates));
+        names.into_iter().map(found).collect()
+    } else {
+        let all = call.broker.topics.all().into_iter();
+        all.map(|t| (t.name.clone(), look_up(call, session, &t.name, false)))
+            .filter(|(_, found)| found.is_ok())
+            .collect()
     };
     let broker = call.broker;
     let node = broker.options.node_id;

@@ -260,7 +260,7 @@ impl Group {
         leader: &str,
         given: Vec<(String, Vec<u8>)>,
         now: Duration,
-    ) -> Synced {
+    ) -> Vec<u8> {
         for (id, assignment) in given {
             if let Some(member) = self.members.get_mut(&id) {
                 member.assignment = assignment;
@@ -274,7 +274,7 @@ impl Group {
             }
         }
         let own = self.members.get(leader);
-        Ok(own.map(|m| m.assignment.clone()).unwrap_or_default())
+        own.map(|m| m.assignment.clone()).unwrap_or_default()
     }
 
     pub(super) fn remove(&mut self, ids: &[String], now: Duration) {

@@ -218,7 +218,7 @@ impl Groups {
         match group.state {
             State::Empty | State::Preparing { .. } => Later::Now(Err(Code::RebalanceInProgress)),
             State::Completing if group.leader == who.member => {
-                Later::Now(group.assign(who.member, assignments, now))
+                Later::Now(Ok(group.assign(who.member, assignments, now)))
             }
             State::Completing => {
                 let (tell, wait) = oneshot::channel();
@@ -459,7 +459,7 @@ mod tests {
         }
     }
 
-    fn who<'a>(joined: &'a Joined) -> Who<'a> {
+    fn who(joined: &Joined) -> Who<'_> {
         Who {
             group: "todo",
             generation: joined.generation,
