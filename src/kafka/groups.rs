@@ -200,3 +200,28 @@ impl Client {
 fn group_id(name: &str) -> GroupId {
     GroupId(StrBytes::from_string(name.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_what_is_still_there() {
+        for (committed, earliest, latest, behind) in [
+            (Some(3), 0, 10, 7),
+            (Some(3), 5, 10, 5),
+            (None, 5, 10, 5),
+            (Some(10), 0, 10, 0),
+            (Some(12), 0, 10, 0),
+        ] {
+            let lag = Lag {
+                topic: "t".to_owned(),
+                partition: 0,
+                committed,
+                earliest,
+                latest,
+            };
+            assert_eq!(lag.behind(), behind, "{lag:?}");
+        }
+    }
+}
