@@ -44,8 +44,11 @@ pub struct Lag {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The offset that the group will read next.
-    pub committed: i64,
+    /// The offset that the group will read next; none where it has not read
+    /// anything of a partition yet.
+    pub committed: Option<i64>,
+    /// The first offset that is still there.
+    pub earliest: i64,
     /// The offset that the next event will have.
     pub latest: i64,
 }
@@ -53,7 +56,8 @@ pub struct Lag {
 impl Lag {
     /// How many events the group has yet to read.
     pub fn behind(&self) -> i64 {
-        (self.latest - self.committed).max(0)
+        let next = self.committed.unwrap_or(self.earliest);
+        (self.latest - next.max(self.earliest)).max(0)
     }
 }
 
@@ -132,7 +136,7 @@ impl Client {
         Ok(group)
     }
 
-    /// How far a group is in every partition that it has read from.
+    /// How far a group is in every partition of the topics that it reads.
     pub async fn lag(&self, group: &str) -> Result<Vec<Lag>, Error> {
         let mut attempts = self.attempts();
         let committed = loop {
@@ -150,15 +154,15 @@ impl Client {
                 Err(Error::TopicMissing { .. }) => continue,
                 Err(error) => return Err(error),
             };
+            let earliest = self.offsets(&[topic], At::Earliest).await?;
             for (partition, latest) in latest {
-                if let Some(committed) = committed.get(&partition) {
-                    lags.push(Lag {
-                        topic: partition.0,
-                        partition: partition.1,
-                        committed: *committed,
-                        latest,
-                    });
-                }
+                lags.push(Lag {
+                    committed: committed.get(&partition).copied(),
+                    earliest: earliest.get(&partition).copied().unwrap_or_default(),
+                    topic: partition.0,
+                    partition: partition.1,
+                    latest,
+                });
             }
         }
         Ok(lags)
@@ -195,4 +199,29 @@ impl Client {
 
 fn group_id(name: &str) -> GroupId {
     GroupId(StrBytes::from_string(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_what_is_still_there() {
+        for (committed, earliest, latest, behind) in [
+            (Some(3), 0, 10, 7),
+            (Some(3), 5, 10, 5),
+            (None, 5, 10, 5),
+            (Some(10), 0, 10, 0),
+            (Some(12), 0, 10, 0),
+        ] {
+            let lag = Lag {
+                topic: "t".to_owned(),
+                partition: 0,
+                committed,
+                earliest,
+                latest,
+            };
+            assert_eq!(lag.behind(), behind, "{lag:?}");
+        }
+    }
 }
