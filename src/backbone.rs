@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::kafka::{Address, AddressError, Connector, KafkaAccess, Mechanism, Sasl, Tcp};
 use crate::net::Trust;
 use crate::profile::{KafkaProvider, Profile, SaslMechanism};
+use crate::redpanda;
 
 /// What the provider told about its brokers once they existed. Every field
 /// comes before what the profile says.
@@ -23,6 +24,23 @@ pub struct Told {
     pub sasl: Option<Sasl>,
     /// The way to a broker: [`Tcp`], or a port-forward.
     pub connector: Arc<dyn Connector>,
+}
+
+impl Told {
+    /// What a serverless cluster of Redpanda Cloud tells: public addresses, and
+    /// certificates that everybody trusts.
+    pub fn by_redpanda(
+        cluster: &redpanda::Cluster,
+        sasl: Option<Sasl>,
+    ) -> Result<Self, BackboneError> {
+        let brokers: Result<Vec<Address>, _> = cluster.brokers.iter().map(|b| b.parse()).collect();
+        Ok(Self {
+            brokers: brokers?,
+            tls: Some(Trust::System),
+            sasl,
+            connector: Arc::new(Tcp),
+        })
+    }
 }
 
 /// Why there is no way to Kafka.
@@ -113,7 +131,10 @@ mod tests {
     fn the_others_have_to_tell() {
         let profile = Profile::default();
         let error = brokers(&profile, None).unwrap_err();
-        assert_eq!(error.to_string(), "the brokers of Strimzi are not known yet");
+        assert_eq!(
+            error.to_string(),
+            "the brokers of Strimzi are not known yet"
+        );
         let told = Told {
             brokers: vec![Address::new("kafka", 9093)],
             tls: None,

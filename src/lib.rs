@@ -31,8 +31,9 @@ pub mod helm;
 pub mod profile;
 pub mod render;
 
-// Floors 4 and 5: the step engine, which knows no cloud, and releases with
-// their charts, which know no steps.
+// Floors 4 and 5: the way to Kafka, the step engine, which knows no cloud, and
+// releases with their charts, which know no steps.
+pub mod backbone;
 pub mod charts;
 pub mod engine;
 pub mod images;

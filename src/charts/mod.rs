@@ -18,7 +18,7 @@ use crate::helm::repo::load::{self, LoadError};
 use crate::helm::repo::{Fetch as _, Puller, Request, Wanted};
 use crate::helm::values::schema::{self, Fetched};
 use crate::net::TrustError;
-use crate::profile::{ChartPlace, ChartSource};
+use crate::profile::{ChartDigest, ChartPlace, ChartSource};
 
 pub use live::{ClusterLookup, LiveError, capabilities, render};
 
@@ -44,7 +44,7 @@ pub async fn load(source: &ChartSource, puller: &Puller) -> Result<Chart, Source
         .place()
         .map_err(|fault| SourceError::Source(fault.summary))?;
     let version = source.version.clone().unwrap_or_default();
-    let digest = source.digest.as_ref().map(|digest| digest.as_str());
+    let digest = source.digest.as_ref().map(ChartDigest::as_str);
     let (repository, name) = match place {
         ChartPlace::Path(path) => return Ok(load::from_path(Path::new(path), &version, digest)?),
         ChartPlace::Repo { url, name } => (url, name),
@@ -74,13 +74,12 @@ pub async fn fetch_schemas(chart: &Chart, clock: &Clock) -> Result<Fetched, Trus
             continue;
         }
         tried += 1;
-        match fetch_schema(&http, &address).await {
-            Some(schema) => {
-                wanted.extend(schema::addresses_in(&schema));
-                fetched.insert(address, schema);
-            }
-            None => tracing::warn!(address, "cannot fetch a schema; it is taken as satisfied"),
-        }
+        let Some(schema) = fetch_schema(&http, &address).await else {
+            tracing::warn!(address, "cannot fetch a schema; it is taken as satisfied");
+            continue;
+        };
+        wanted.extend(schema::addresses_in(&schema));
+        fetched.insert(address, schema);
     }
     Ok(fetched)
 }

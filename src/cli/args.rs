@@ -108,6 +108,8 @@ pub enum Command {
     Secrets(super::secrets::SecretsArgs),
     /// Run the embedded rehearsal world on its own
     Sandbox(super::sandbox::SandboxArgs),
+    /// Watch, publish and survey events, by plain Kafka
+    Events(super::events::EventsArgs),
     /// Print the manifests of the profile, or what a chart renders to
     Render(super::render::RenderArgs),
     /// Show which values line and template line made a field
@@ -262,6 +264,12 @@ impl Command {
         matches!(self, Self::Up(args) if !args.dry_run)
             || matches!(self, Self::Down(_) | Self::Logs(_))
             || matches!(self, Self::Secrets(args) if args.rotates())
+            || self.follows()
+    }
+
+    /// Whether being interrupted is how the command ends.
+    pub fn follows(&self) -> bool {
+        matches!(self, Self::Events(args) if args.follows())
     }
 }
 

@@ -82,7 +82,10 @@ impl From<kafka::Error> for CliError {
             return Self::new(Exit::Interrupted, "interrupted");
         }
         let hint = error.hint();
-        let this = Self::failed("Kafka does not do it").caused_by(&error);
+        let mut this = Self::failed(error.to_string());
+        if let Some(cause) = std::error::Error::source(&error) {
+            this = this.caused_by(cause);
+        }
         match hint {
             Some(hint) => this.hint(hint),
             None => this,
@@ -96,6 +99,8 @@ impl From<BackboneError> for CliError {
             BackboneError::Untold(_) => "run `todoctl up` first",
             _ => "check the section `kafka` of the profile",
         };
-        Self::usage("there is no way to Kafka").caused_by(&error).hint(hint)
+        Self::usage("there is no way to Kafka")
+            .caused_by(&error)
+            .hint(hint)
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod chart;
 mod down;
 mod error;
+mod events;
 mod exit;
 mod history;
 mod kubeconfig;
@@ -83,11 +84,12 @@ fn with_runtime(settings: &Settings, command: Command) -> Result {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed("cannot start").caused_by(&error))?;
+    let follows = command.follows();
     runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::select! {
             result = run(settings, command, cancel.clone()) => result,
-            () = interrupted(settings, &cancel) => Ok(Exit::Interrupted),
+            () = interrupted(settings, &cancel, follows) => Ok(Exit::Interrupted),
         }
     })
 }
@@ -103,6 +105,7 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Rollback(args) => Box::pin(history::rollback(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
+        Command::Events(args) => Box::pin(events::run(settings, &args, cancel)).await,
         Command::Secrets(args) => Box::pin(secrets::run(settings, args, cancel)).await,
         Command::Render(args) => Box::pin(chart::render(settings, args, cancel)).await,
         Command::Why(args) => Box::pin(chart::why(settings, args, cancel)).await,
@@ -112,13 +115,16 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
 }
 
 /// The first signal asks the run to reach a safe point; the second ends it on
-/// the spot, with the journal intact.
-async fn interrupted(settings: &Settings, cancel: &CancellationToken) {
+/// the spot, with the journal intact. A command that `follows` something has
+/// nothing to say about it: this is how it ends.
+async fn interrupted(settings: &Settings, cancel: &CancellationToken, follows: bool) {
     signal().await;
     cancel.cancel();
-    settings
-        .ui
-        .stderr("interrupted: waiting for a safe point (once more to stop at once)");
+    if !follows {
+        settings
+            .ui
+            .stderr("interrupted: waiting for a safe point (once more to stop at once)");
+    }
     signal().await;
 }
 

@@ -55,7 +55,7 @@ struct StartArgs {
 #[derive(Debug, Args)]
 #[command(after_help = plan::help())]
 struct FaultArgs {
-    /// oci, kube or '*'; or list, or clear
+    /// oci, kube, kafka, redpanda or '*'; or list, or clear
     system: String,
     /// What happens
     kind: Option<String>,

@@ -260,6 +260,19 @@ pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) ->
     })
 }
 
+/// The same for a command that needs the secrets of one section only.
+pub(super) fn resolve_section(
+    settings: &Settings,
+    loaded: &Loaded,
+    section: &str,
+) -> Result<Profile> {
+    let sources = Lookup {
+        settings,
+        vault: vault(settings, loaded)?,
+    };
+    Ok(loaded.resolve_section(&sources, section)?)
+}
+
 /// The same, with a mark in the place of whatever cannot be looked up.
 pub(super) fn resolve_what_is_there(settings: &Settings, loaded: &Loaded) -> Result<Profile> {
     let sources = Lenient(Lookup {

@@ -303,7 +303,8 @@ mod tests {
             producer_epoch: -1,
             timestamp_type: TimestampType::Creation,
             offset,
-            sequence: -1,
+            // Counts along with the offset, so that one batch holds them.
+            sequence: i32::try_from(offset).unwrap() - 10,
             timestamp: 1_700_000_000_000 + offset,
             key: (offset % 2 == 0).then(|| Bytes::from("key")),
             value: Some(Bytes::from(value.to_owned())),

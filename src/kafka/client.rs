@@ -135,6 +135,8 @@ impl Attempts<'_> {
 
 impl Client {
     /// A client of that Kafka. Fails only when the authorities cannot be used.
+    ///
+    /// Brokers live in real time: a fast clock needs a floor for its limits.
     pub fn new(access: KafkaAccess, clock: Clock) -> Result<Self, Error> {
         Ok(Self {
             shared: Arc::new(Shared::new(access, clock)?),
@@ -374,8 +376,8 @@ impl Client {
         }
     }
 
-    /// The broker that changes topics. Since KRaft every broker passes such
-    /// requests on, so without a known one any will do.
+    /// The broker that changes topics. Brokers of today
+    /// pass such requests on, so where none is known any will do.
     pub(super) async fn controller(&self, deadline: &Deadline) -> Result<To, Error> {
         let (cluster, _) = self.look(Some(&[]), deadline).await?;
         let known = cluster

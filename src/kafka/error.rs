@@ -186,9 +186,9 @@ pub enum Error {
     },
     /// Produced, but whether it was stored is not known.
     #[error("the connection was lost before the broker confirmed: the event may be stored or not")]
-    Unconfirmed(#[source] Box<Error>),
+    Unconfirmed(#[source] Box<Self>),
     /// Any other refusal.
-    #[error("the broker answered {code} to {about}{}", said_text(.said))]
+    #[error("the broker answered {code} to {about}{}", said_text(said.as_deref()))]
     Broker {
         /// The error.
         code: ResponseError,
@@ -246,8 +246,8 @@ fn range_text(earliest: i64, latest: i64) -> String {
     format!("{earliest} to {}", latest - 1)
 }
 
-fn said_text(said: &Option<String>) -> String {
-    match said.as_deref() {
+fn said_text(said: Option<&str>) -> String {
+    match said {
         Some(said) if !said.is_empty() => format!(": {said}"),
         _ => String::new(),
     }

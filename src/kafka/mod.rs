@@ -40,3 +40,6 @@ pub use offsets::{At, Offsets};
 pub use produce::{NewRecord, Stored};
 pub use scan::{Chunk, Scan, ScanPlan};
 pub use topics::{Difference, Setting, Standing, TopicSpec};
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,8 @@ impl Client {
         }
         let mut stored = Vec::with_capacity(records.len());
         for (partition, indices) in chosen {
-            let batch = self.encode(indices.iter().filter_map(|i| records.get(*i)))?;
+            let now = self.shared.clock.now().as_millisecond();
+            let batch = encode(indices.iter().filter_map(|i| records.get(*i)), now)?;
             let base = loop {
                 let sent = self.produce_once(topic, partition, &batch, &attempts.deadline);
                 match sent.await {
@@ -110,22 +111,6 @@ impl Client {
             #[expect(clippy::cast_possible_truncation, reason = "below the count")]
             None => (self.shared.clock.jitter() * f64::from(count)) as i32,
         }
-    }
-
-    fn encode<'a>(&self, records: impl Iterator<Item = &'a NewRecord>) -> Result<Bytes, Error> {
-        let now = self.shared.clock.now().as_millisecond();
-        let records: Vec<Record> = records
-            .enumerate()
-            .map(|(i, record)| whole(record, i64::try_from(i).unwrap_or_default(), now))
-            .collect();
-        let options = RecordEncodeOptions {
-            version: 2,
-            compression: Compression::None,
-        };
-        let mut bytes = BytesMut::new();
-        RecordBatchEncoder::encode(&mut bytes, &records, &options)
-            .map_err(|error| coded(ResponseError::InvalidRecord, error.to_string(), None))?;
-        Ok(bytes.freeze())
     }
 
     async fn produce_once(
@@ -198,7 +183,26 @@ fn leader(topics: &[Topic], topic: &str, partition: i32) -> Result<i32, Error> {
     })
 }
 
-fn whole(record: &NewRecord, offset: i64, timestamp: i64) -> Record {
+/// One batch: Kafka takes no more than one for a partition in a request.
+fn encode<'a>(
+    records: impl Iterator<Item = &'a NewRecord>,
+    timestamp: i64,
+) -> Result<Bytes, Error> {
+    let records: Vec<Record> = (0..)
+        .zip(records)
+        .map(|(i, r)| whole(r, i, timestamp))
+        .collect();
+    let options = RecordEncodeOptions {
+        version: 2,
+        compression: Compression::None,
+    };
+    let mut bytes = BytesMut::new();
+    RecordBatchEncoder::encode(&mut bytes, &records, &options)
+        .map_err(|error| coded(ResponseError::InvalidRecord, error.to_string(), None))?;
+    Ok(bytes.freeze())
+}
+
+fn whole(record: &NewRecord, place: i32, timestamp: i64) -> Record {
     let headers = record.headers.iter();
     Record {
         transactional: false,
@@ -208,8 +212,9 @@ fn whole(record: &NewRecord, offset: i64, timestamp: i64) -> Record {
         producer_id: NO_PRODUCER_ID,
         producer_epoch: NO_PRODUCER_EPOCH,
         timestamp_type: TimestampType::Creation,
-        offset,
-        sequence: NO_SEQUENCE,
+        offset: i64::from(place),
+        // The codec begins another batch where this does not count along.
+        sequence: NO_SEQUENCE.wrapping_add(place),
         timestamp,
         key: record.key.clone(),
         value: Some(record.value.clone()),
@@ -232,6 +237,20 @@ fn partition_of_key(key: &[u8], count: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_of_one_partition_are_one_batch() {
+        let record = |i: i32| NewRecord {
+            key: Some(Bytes::from(i.to_string())),
+            ..NewRecord::default()
+        };
+        let records: Vec<NewRecord> = (0..50).map(record).collect();
+        let bytes = encode(records.iter(), 0).unwrap();
+        let batches: Vec<_> = super::super::batch::Batches::new(bytes).collect();
+        assert_eq!(batches.len(), 1);
+        let unpacked = batches[0].clone().unwrap().unpack().unwrap();
+        assert_eq!(unpacked.records().count(), 50);
+    }
 
     #[test]
     fn keys_choose_their_partition_by_fnv() {

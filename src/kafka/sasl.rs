@@ -41,11 +41,11 @@ pub(super) async fn authenticate(
     let first = send(connection, sasl, scram.first(), deadline).await?;
     let (last, proven) = scram
         .answer(&first)
-        .map_err(|error| explain(connection, sasl, error))?;
+        .map_err(|error| explain(connection, sasl, &error))?;
     let end = send(connection, sasl, last, deadline).await?;
     proven
         .check(&end)
-        .map_err(|error| explain(connection, sasl, error))
+        .map_err(|error| explain(connection, sasl, &error))
 }
 
 async fn handshake(
@@ -120,7 +120,7 @@ fn denied(connection: &Connection, sasl: &Sasl) -> Error {
     }
 }
 
-fn explain(connection: &Connection, sasl: &Sasl, error: ScramError) -> Error {
+fn explain(connection: &Connection, sasl: &Sasl, error: &ScramError) -> Error {
     match error {
         ScramError::Refused(_) => denied(connection, sasl),
         ScramError::Impostor => Error::Impostor {

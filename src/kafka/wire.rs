@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) access: KafkaAccess,
     pub(super) tls: Option<TlsConnector>,
     pub(super) clock: Clock,
+    served: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -45,7 +47,12 @@ impl Shared {
             Some(trust) => Some(TlsConnector::from(Arc::new(trust.client_config()?))),
             None => None,
         };
-        Ok(Self { access, tls, clock })
+        Ok(Self {
+            access,
+            tls,
+            clock,
+            served: Arc::default(),
+        })
     }
 }
 
@@ -53,8 +60,8 @@ impl Shared {
 pub(super) struct Connection {
     wire: Wire,
     versions: ApiVersionsResponse,
-    /// Whether the broker has answered a request since the connection began.
-    trusted: bool,
+    /// Whether a broker of this Kafka has ever served this client.
+    served: Arc<AtomicBool>,
     named: bool,
 }
 
@@ -84,12 +91,11 @@ impl Connection {
         let mut this = Self {
             wire,
             versions,
-            trusted: false,
+            served: shared.served.clone(),
             named: shared.access.sasl.is_some(),
         };
         if let Some(sasl) = &shared.access.sasl {
             sasl::authenticate(&mut this, sasl, deadline).await?;
-            this.trusted = true;
         }
         Ok(this)
     }
@@ -101,13 +107,9 @@ impl Connection {
 
     /// The newest version of a request that both sides speak.
     pub(super) fn version<R: Api>(&self) -> Result<i16, Error> {
-        let ours = VersionRange {
-            min: R::VERSIONS.min,
-            max: R::NEWEST,
-        };
         let theirs = self.versions.api_keys.iter().find(|v| v.api_key == R::KEY);
         let both = theirs.map(|v| {
-            ours.intersect(&VersionRange {
+            R::KNOWN.intersect(&VersionRange {
                 min: v.min_version,
                 max: v.max_version,
             })
@@ -135,10 +137,12 @@ impl Connection {
         let answer = self.wire.call(request, version, stage, deadline).await;
         match answer {
             Ok(bytes) => {
-                self.trusted = true;
+                self.served.store(true, Ordering::Relaxed);
                 self.wire.decode::<R::Response>(bytes, version)
             }
-            Err(Error::Closed { address, .. }) if !self.trusted && !self.named => {
+            Err(Error::Closed { address, .. })
+                if !self.named && !self.served.load(Ordering::Relaxed) =>
+            {
                 Err(Error::NeedsSasl { address })
             }
             Err(error) => Err(error),
@@ -208,7 +212,7 @@ impl Wire {
                 source: (source.kind() != io::ErrorKind::UnexpectedEof).then_some(source),
             }),
             Ok(Err(ReadError::Tls)) if stage == Stage::Versions => Err(Error::NeedsTls { address }),
-            Ok(Err(ReadError::Tls | ReadError::Length(_))) => Err(Error::Garbled {
+            Ok(Err(ReadError::Tls | ReadError::Length)) => Err(Error::Garbled {
                 address,
                 what: "an answer of an impossible length".to_owned(),
             }),
@@ -262,7 +266,8 @@ enum ReadError {
     Io(io::Error),
     /// The first bytes are a TLS record.
     Tls,
-    Length(#[expect(dead_code, reason = "shown when debugging")] i32),
+    /// No answer is that long.
+    Length,
 }
 
 impl From<io::Error> for ReadError {
@@ -278,9 +283,8 @@ async fn read_frame(stream: &mut BoxedStream) -> Result<Bytes, ReadError> {
         return Err(ReadError::Tls);
     }
     let signed = i32::from_be_bytes(prefix);
-    let length = match usize::try_from(signed) {
-        Ok(length @ 4..=LONGEST_ANSWER) => length,
-        _ => return Err(ReadError::Length(signed)),
+    let Ok(length @ 4..=LONGEST_ANSWER) = usize::try_from(signed) else {
+        return Err(ReadError::Length);
     };
     let mut frame = BytesMut::with_capacity(length);
     while frame.len() < length {

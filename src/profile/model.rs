@@ -328,6 +328,10 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     /// Whether connections to the brokers are encrypted.
     pub tls: bool,
+    /// The authority that signed the brokers' certificates, where it is none
+    /// that everybody knows, as PEM text: for instance `${file:ca.pem}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// How the app proves who it is.
     pub auth: KafkaAuth,
     /// The topics that todoctl creates.
@@ -345,6 +349,7 @@ impl Default for Kafka {
             provider: KafkaProvider::Strimzi,
             brokers: Vec::new(),
             tls: false,
+            ca: None,
             auth: KafkaAuth::default(),
             topics: ["task-events", "task-updates", "reminders"]
                 .into_iter()

@@ -213,16 +213,33 @@ impl Loaded {
     /// The profile with every reference looked up. Fails with a finding for
     /// each one that is missing.
     pub fn resolve(&self, sources: &dyn Sources) -> Result<Profile, Findings> {
-        self.resolve_with(sources, true)
+        self.resolve_with(sources, |_| true)
     }
 
     /// The same for a teardown, which needs no secret: one that cannot be
     /// looked up is empty.
     pub fn resolve_without_secrets(&self, sources: &dyn Sources) -> Result<Profile, Findings> {
-        self.resolve_with(sources, false)
+        self.resolve_with(sources, |_| false)
     }
 
-    fn resolve_with(&self, sources: &dyn Sources, secrets: bool) -> Result<Profile, Findings> {
+    /// The same for a command that needs one section's secrets and no others.
+    pub fn resolve_section(
+        &self,
+        sources: &dyn Sources,
+        section: &str,
+    ) -> Result<Profile, Findings> {
+        let inside = |path: &str| {
+            let rest = path.strip_prefix(section);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.resolve_with(sources, inside)
+    }
+
+    fn resolve_with(
+        &self,
+        sources: &dyn Sources,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Profile, Findings> {
         let mut lookup = Lookup {
             sources,
             findings: Findings::default(),
@@ -251,7 +268,7 @@ impl Loaded {
         for (path, field) in profile.secret_fields_mut() {
             let place = path::nearest(&self.tree, &path).place.clone();
             let template = field.text().clone();
-            if !secrets {
+            if !wanted(&path) {
                 field.set(Secret::new(String::new()));
                 continue;
             }

@@ -268,6 +268,13 @@ impl Rules<'_> {
                 );
             }
         }
+        if kafka.ca.is_some() && !kafka.tls && kafka.provider == KafkaProvider::External {
+            self.error(
+                "kafka.ca",
+                "an authority is of no use without `kafka.tls: true`".to_owned(),
+                "",
+            );
+        }
         let mut topics = BTreeSet::new();
         for (i, topic) in kafka.topics.iter().enumerate() {
             if !topics.insert(&topic.name) {

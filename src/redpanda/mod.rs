@@ -4,7 +4,7 @@
 //! This module owns the token, the paths and the words of both APIs. It stores
 //! nothing, and deletes nothing by itself. Answers are read leniently: what is
 //! documented in two ways, or only seen in examples, may be absent or wrapped.
-//! Specified by the OpenAPI files `cloud-controlplane` and `cloud-dataplane`,
+//! Specified by the published interfaces `cloud-controlplane` and `cloud-dataplane`,
 //! version 1 of each.
 //!
 //! Deliberately absent: anything but serverless clusters, and Kafka itself,

@@ -59,7 +59,14 @@ mod tests {
             .iter()
             .map(|change| format!("{} {:?} {:?}", change.path, change.before, change.after))
             .collect();
-        insta::assert_debug_snapshot!(shown, @"");
+        assert_eq!(
+            shown,
+            [
+                r#"ConfigMap a: data.k Some(String("one")) Some(String("two"))"#,
+                r#"Secret s None Some(String("new"))"#,
+                r#"Service old Some(String("there")) None"#,
+            ]
+        );
         assert_eq!(differences(AFTER, AFTER), []);
     }
 }

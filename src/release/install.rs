@@ -52,7 +52,7 @@ impl Releases {
         )?;
         if past.installs && !options.skip_crds {
             let files = request.chart.crds(request.chart.name());
-            let all = definitions(&files)?;
+            let all = definitions(&files, &options.transforms)?;
             apply::apply_definitions(&self.kube, &all, options.force_conflicts, progress).await?;
         }
         let capabilities = self.capabilities().await?;

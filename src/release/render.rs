@@ -162,12 +162,28 @@ fn changed(
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// The definitions in a chart's `crds/`.
-pub(super) fn definitions(files: &[CrdFile]) -> Result<Vec<Manifest>, ReleaseError> {
+/// The definitions in a chart's `crds/`, after all transformations.
+pub(super) fn definitions(
+    files: &[CrdFile],
+    transforms: &[Arc<dyn Transform>],
+) -> Result<Vec<Manifest>, ReleaseError> {
     let mut all = Vec::new();
     for file in files {
         let text = String::from_utf8_lossy(&file.data);
-        all.extend(objects::parse(&text, &file.name)?);
+        for object in objects::parse(&text, &file.name)? {
+            let mut body = object.body().clone();
+            let mut any = false;
+            for transform in transforms {
+                any |= transform.apply(&mut body);
+            }
+            all.push(match any {
+                true => Manifest::new(body).map_err(|source| ReleaseError::Object {
+                    path: file.name.clone(),
+                    source,
+                })?,
+                false => object,
+            });
+        }
     }
     Ok(all)
 }

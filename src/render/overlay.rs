@@ -69,9 +69,9 @@ fn set_image(object: &mut Value, service: &Service) -> bool {
         .position(|c| c["name"] == service.name.as_str());
     let at = named.or((containers.len() == 1).then_some(0));
     let container = at.and_then(|at| containers.get_mut(at));
-    match container {
-        Some(container) if container["image"] != service.image.as_str() => {
-            container["image"] = json!(service.image);
+    match container.and_then(Value::as_object_mut) {
+        Some(container) if container.get("image") != Some(&json!(service.image)) => {
+            container.insert("image".to_owned(), json!(service.image));
             true
         }
         _ => false,
@@ -90,13 +90,16 @@ fn annotate(object: &mut Value, service: &Service) -> bool {
     else {
         return false;
     };
-    let metadata = template
-        .entry("metadata")
-        .or_insert_with(|| Value::Object(Map::new()));
-    if !metadata["annotations"].is_object() {
-        metadata["annotations"] = Value::Object(Map::new());
+    let empty = || Value::Object(Map::new());
+    let metadata = template.entry("metadata").or_insert_with(empty);
+    let Some(metadata) = metadata.as_object_mut() else {
+        return false;
+    };
+    let annotations = metadata.entry("annotations").or_insert_with(empty);
+    if annotations.is_null() {
+        *annotations = empty();
     }
-    let Some(annotations) = metadata["annotations"].as_object_mut() else {
+    let Some(annotations) = annotations.as_object_mut() else {
         return false;
     };
     let port = dapr.app_port.unwrap_or(service.port).to_string();

@@ -154,6 +154,8 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
         state_dir: dir.clone(),
     };
     let oci = Arc::new(Oci::new(world.clone(), account));
+    // Nothing else sets them.
+    let _ = clusters.disks.set(oci.clone());
     let control = Arc::new(Control {
         world: world.clone(),
         clusters: clusters.clone(),

@@ -4,6 +4,7 @@
 //! It must never import a client module (`oci`, `k8s`), nor be imported by
 //! one: both sides implement the protocol from its specification.
 pub mod api;
+pub mod authority;
 pub mod cache;
 pub mod charts;
 pub mod client;

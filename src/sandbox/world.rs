@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::faults::Faults;
 use super::http::Request;
-use super::kafka::Directory;
 use super::store::Store;
 use crate::clock::Clock;
 use crate::files;
@@ -33,8 +32,6 @@ pub struct World {
     pub faults: Faults,
     /// Who asked what.
     pub requests: RequestLog,
-    /// The Kafka brokers that listen anywhere in it.
-    pub brokers: Directory,
     /// How old the world was when it was opened.
     age_at_open: Duration,
     /// How much of the clock had elapsed when it was opened.
@@ -72,7 +69,6 @@ impl World {
             clock,
             seed,
             requests,
-            brokers: Directory::default(),
         })
     }
 

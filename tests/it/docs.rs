@@ -65,7 +65,7 @@ fn the_faults_of_the_sandbox_are_documented() {
          `--match` chooses requests (`*` matches anything), `--nth` the first match that is hit, \
          `--times` how many are.\n",
     );
-    for system in ["oci", "kube"] {
+    for system in ["oci", "kube", "kafka", "redpanda"] {
         let _ = write!(
             page,
             "\n## {system}\n\n| kind | what happens, and its argument |\n| --- | --- |\n"

@@ -646,19 +646,37 @@ fn platform() -> Chart {
 fn forty_objects_take_sixty_requests() {
     let cluster = Cluster::new();
     let client = cluster.client();
-    let ns = cluster.namespace();
     let wanted = request(platform());
     let before = cluster.env.requests(0).len();
-    let started = crate::support::now();
-    client.install(&ns, &wanted).unwrap();
-    let took = started.elapsed();
+    client.install(&cluster.namespace(), &wanted).unwrap();
     let requests = cluster.env.requests(before);
-    println!("{} requests, {took:?} without latency", requests.len());
     assert!(
         requests.len() <= 60,
         "{} requests: {requests:#?}",
         requests.len()
     );
+
+    // Every answer 50 ms late, in real time. Objects of the whole cluster are
+    // the first release's, hence the taking over.
+    let mut late = on_write("delay", 1);
+    late.system = "kube".to_owned();
+    late.arg = Some(format!("{}ms", 50 * crate::support::RATE));
+    (late.method, late.times) = (None, None);
+    cluster.env.fault(&late);
+    let mut wanted = request(platform());
+    wanted.options.take_ownership = true;
+    let (namespace, client) = (cluster.namespace(), cluster.client());
+    let before = cluster.env.requests(0).len();
+    let started = crate::support::now();
+    client.install(&namespace, &wanted).unwrap();
+    let took = started.elapsed();
+    let count = cluster.env.requests(before).len();
+    println!(
+        "{} requests; {count} and {took:?} with 50 ms",
+        requests.len()
+    );
+    // One after the other they would take three seconds.
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
 /// One operation on the cluster of a kubeconfig, as `RELEASE_REQUEST` says it

@@ -23,7 +23,7 @@ pub(super) struct PublishArgs {
     /// Topic to publish to
     topic: String,
     /// Content of the event, a JSON object; one with `specversion` is taken for
-    /// a whole CloudEvent
+    /// a whole event in its envelope
     #[arg(long, value_name = "JSON")]
     data: String,
     /// Type of the event
@@ -99,10 +99,16 @@ pub(super) async fn run(
         partition: stored.partition,
         offset: stored.offset,
         id: event.as_ref().and_then(Event::id).map(str::to_owned),
-        trace: event.as_ref().and_then(Event::trace).map(|trace| trace.trace),
+        trace: event
+            .as_ref()
+            .and_then(Event::trace)
+            .map(|trace| trace.trace),
     };
     settings.ui.document(&document, || {
-        let mut text = format!("{}/{}@{}", document.topic, document.partition, document.offset);
+        let mut text = format!(
+            "{}/{}@{}",
+            document.topic, document.partition, document.offset
+        );
         for (name, value) in [("id", &document.id), ("trace", &document.trace)] {
             if let Some(value) = value {
                 text += &format!(" {name} {value}");
@@ -121,12 +127,13 @@ fn event(args: &PublishArgs, pubsub: &str) -> Result<Event> {
             .hint("quote it for your shell, or publish any text with --raw")
     })?;
     let Value::Object(data) = data else {
-        return Err(CliError::usage("`--data` is JSON, but no object")
-            .hint("publish any text with --raw"));
+        return Err(
+            CliError::usage("`--data` is JSON, but no object").hint("publish any text with --raw")
+        );
     };
     let fields = match data.contains_key("specversion") {
         true => data,
-        false => envelope(args, pubsub, data)?,
+        false => envelope(args, pubsub, &data)?,
     };
     let event = Event::from_fields(fields);
     if event.is_valid() {
@@ -144,7 +151,7 @@ fn event(args: &PublishArgs, pubsub: &str) -> Result<Event> {
 fn envelope(
     args: &PublishArgs,
     pubsub: &str,
-    data: Map<String, Value>,
+    data: &Map<String, Value>,
 ) -> Result<Map<String, Value>> {
     let trace = TraceParent {
         trace: random_hex(16)?,
@@ -181,7 +188,7 @@ fn now() -> String {
 fn random_hex(bytes: usize) -> Result<String> {
     let mut buffer = vec![0_u8; bytes];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut buffer)
-        .map_err(|error| CliError::failed("no random numbers").caused_by(&error))?;
+        .map_err(|_| CliError::failed("this machine has no random numbers"))?;
     Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -239,7 +246,13 @@ mod tests {
 
     #[test]
     fn identifiers_are_uuids_of_version_4() {
-        assert_eq!(uuid(&"f".repeat(32)), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert_eq!(uuid(&"0".repeat(32)), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(
+            uuid(&"f".repeat(32)),
+            "ffffffff-ffff-4fff-bfff-ffffffffffff"
+        );
+        assert_eq!(
+            uuid(&"0".repeat(32)),
+            "00000000-0000-4000-8000-000000000000"
+        );
     }
 }

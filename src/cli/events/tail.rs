@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,7 @@ use super::super::settings::Settings;
 use crate::clock::Clock;
 use crate::cloudevents::Event;
 use crate::finding::Severity;
-use crate::kafka::{At, Chunk, Client, Offsets, Record, ScanPlan};
+use crate::kafka::{At, Chunk, Client, Error, Offsets, Record, ScanPlan};
 use crate::profile::Profile;
 use crate::ui::{Format, Paint, Style};
 
@@ -50,6 +51,9 @@ pub(super) struct TailArgs {
     follow: bool,
 }
 
+/// A Kafka that answered once may be away for so long.
+const AWAY: Duration = Duration::from_secs(30);
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -57,7 +61,7 @@ enum Place {
     Latest,
     Offset(i64),
     Time(Timestamp),
-    Ago(std::time::Duration),
+    Ago(Duration),
 }
 
 fn place(text: &str) -> std::result::Result<Place, String> {
@@ -89,6 +93,12 @@ pub(super) async fn run(
     client: &Client,
     clock: &Clock,
 ) -> Result {
+    if settings.ui.options().format == Format::Yaml {
+        return Err(
+            CliError::usage("events come one after the other, which YAML cannot do")
+                .hint("use -o json for JSON lines"),
+        );
+    }
     let topics = match args.topics.is_empty() {
         true => super::topics_of(profile),
         false => args.topics.clone(),
@@ -107,7 +117,8 @@ pub(super) async fn run(
         left: args.max.unwrap_or(u64::MAX),
         text: String::new(),
     };
-    let mut scan = client.scan(&ScanPlan { from, until });
+    let patient = client.with_patience(client.patience().max(AWAY));
+    let mut scan = patient.scan(&ScanPlan { from, until });
     while printer.left > 0 {
         let chunk = tokio::select! {
             biased;
@@ -141,13 +152,23 @@ async fn begin(client: &Client, topics: &[&str], from: Place, clock: &Clock) -> 
             // does not exist, the nearest that does is meant.
             let mut first = client.offsets(topics, At::Earliest).await?;
             let last = client.offsets(topics, At::Latest).await?;
-            if first.len() > 1 {
-                for (partition, first) in &mut first {
-                    let last = last.get(partition).copied().unwrap_or(*first);
-                    *first = offset.clamp(*first, last);
+            let longest = last.iter().max_by_key(|(_, latest)| **latest);
+            if let Some(((topic, partition), latest)) = longest
+                && offset > *latest
+            {
+                let earliest = first.get(&(topic.clone(), *partition));
+                return Err(Error::OutOfRange {
+                    topic: topic.clone(),
+                    partition: *partition,
+                    offset,
+                    earliest: earliest.copied().unwrap_or_default(),
+                    latest: *latest,
                 }
-            } else {
-                first.values_mut().for_each(|first| *first = offset);
+                .into());
+            }
+            for (partition, first) in &mut first {
+                let last = last.get(partition).copied().unwrap_or(*first).max(*first);
+                *first = offset.clamp(*first, last);
             }
             return Ok(first);
         }
@@ -170,7 +191,10 @@ impl Filter {
     fn new(args: &TailArgs) -> Self {
         let texts = [&args.kind, &args.task, &args.trace];
         // JSON may write other characters as escapes.
-        let plain = |text: &&String| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let plain = |text: &&String| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         Self {
             kind: args.kind.clone(),
             task: args.task.clone(),
@@ -193,12 +217,22 @@ impl Filter {
     fn may_want(&self, record: &Record<'_>) -> bool {
         let value = record.value.unwrap_or_default();
         let inside = self.holds.iter().all(|text| text.is_match(value));
-        inside || record.headers.iter().any(|(name, _)| name.starts_with("ce_"))
+        inside
+            || record
+                .headers
+                .iter()
+                .any(|(name, _)| name.starts_with("ce_"))
     }
 
     fn wants(&self, event: &Event) -> bool {
-        let kind = self.kind.as_deref().is_none_or(|kind| event.kind() == Some(kind));
-        let task = self.task.as_ref().is_none_or(|task| event.task().as_ref() == Some(task));
+        let kind = self
+            .kind
+            .as_deref()
+            .is_none_or(|kind| event.kind() == Some(kind));
+        let task = self
+            .task
+            .as_ref()
+            .is_none_or(|task| event.task().as_ref() == Some(task));
         let trace = self.trace.as_deref().is_none_or(|trace| {
             let found = event.trace();
             found.is_some_and(|found| found.trace == trace || found.to_string() == trace)
@@ -284,7 +318,11 @@ impl Printer {
             let _ = writeln!(self.text, " {}", printable(&String::from_utf8_lossy(value)));
         } else {
             let kind = event.kind().unwrap_or("no type");
-            let _ = write!(self.text, " {}", self.paint.apply(Style::Good, &printable(kind)));
+            let _ = write!(
+                self.text,
+                " {}",
+                self.paint.apply(Style::Good, &printable(kind))
+            );
             if let Some(task) = event.task() {
                 let _ = write!(self.text, " task {}", printable(&task));
             }
@@ -312,10 +350,8 @@ fn told(event: &Event) -> Vec<&crate::cloudevents::Problem> {
 }
 
 fn time(millis: i64) -> String {
-    Timestamp::from_millisecond(millis).map_or_else(
-        |_| "no time".to_owned(),
-        |time| format!("{time:.3}"),
-    )
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| "no time".to_owned(), |time| format!("{time:.3}"))
 }
 
 fn insert_bytes(line: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
@@ -349,7 +385,7 @@ mod tests {
             ("-1", None),
             ("2026-11-22T02:00:00Z", Some(Place::Time(time))),
             ("2026-11-22T03:00:00+01:00", Some(Place::Time(time))),
-            ("15m", Some(Place::Ago(std::time::Duration::from_mins(15)))),
+            ("15m", Some(Place::Ago(Duration::from_mins(15)))),
             ("soon", None),
         ];
         for (text, expected) in cases {

@@ -74,7 +74,9 @@ async fn survey(settings: &Settings, profile: &Profile, client: &Client) -> Resu
             }
         }
         Err(error @ Error::NotAuthorised { .. }) => {
-            settings.ui.warn(&format!("consumer groups are left out: {error}"));
+            settings
+                .ui
+                .warn(&format!("consumer groups are left out: {error}"));
         }
         Err(error) => return Err(error.into()),
     }
@@ -101,7 +103,9 @@ async fn survey(settings: &Settings, profile: &Profile, client: &Client) -> Resu
                 in_sync: partition.in_sync.clone(),
                 earliest: earliest.get(&key).copied(),
                 latest: latest.get(&key).copied(),
-                lag: lag.map(|(group, lag)| (group.clone(), lag.behind())).collect(),
+                lag: lag
+                    .map(|(group, lag)| (group.clone(), lag.behind()))
+                    .collect(),
             }
         });
         topics.push(TopicFacts {
@@ -129,9 +133,14 @@ fn text(document: &Document) -> String {
         for (i, p) in topic.partitions.iter().enumerate() {
             let lag: Vec<String> = p.lag.iter().map(|(g, n)| format!("{g} {n}")).collect();
             rows.push(vec![
-                if i == 0 { topic.name.clone() } else { String::new() },
+                if i == 0 {
+                    topic.name.clone()
+                } else {
+                    String::new()
+                },
                 p.id.to_string(),
-                p.leader.map_or("none".to_owned(), |leader| leader.to_string()),
+                p.leader
+                    .map_or("none".to_owned(), |leader| leader.to_string()),
                 format!("{}/{}", p.in_sync.len(), p.replicas.len()),
                 shown(p.earliest),
                 shown(p.latest),

@@ -6,7 +6,6 @@ use self::printer::{Flags, Printer};
 use crate::helm::object::Object;
 use crate::helm::value::Value;
 
-pub(crate) use self::printer::char_count;
 pub(super) use self::printer::write_plain;
 
 /// Widths and precisions beyond this are refused, as in Go.

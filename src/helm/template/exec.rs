@@ -9,7 +9,7 @@ use super::ast::{Branch, Command, Expr, ExprKind, Invoke, List, Node, Number, Pi
 use super::field::{self, Member};
 use crate::helm::engine::Run;
 use crate::helm::error::{Cause, ExecError, Location};
-use crate::helm::funcs::{Call, Param};
+use crate::helm::funcs::Param;
 use crate::helm::gofmt;
 use crate::helm::object::Object;
 use crate::helm::value::{ListType, MapType, UintKind, Value};

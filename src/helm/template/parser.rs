@@ -45,7 +45,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Arc<Tree>>> {
         vars: vec!["$".into()],
         range_depth: 0,
         depth: 0,
-        action_line: 0,
+        action: None,
         trees: Vec::new(),
     };
     if u32::try_from(text.len()).is_err() {
@@ -65,7 +65,9 @@ struct Parser<'a> {
     vars: Vec<Arc<str>>,
     range_depth: usize,
     depth: usize,
-    action_line: usize,
+    /// Where the action that is being read starts. Its line is counted only
+    /// for an error, since that takes a walk through the text.
+    action: Option<Pos>,
     trees: Vec<Arc<Tree>>,
 }
 
@@ -140,11 +142,9 @@ impl Parser<'_> {
     fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T> {
         if let Some(message) = &token.error {
             let mut extra = String::new();
-            if self.action_line != 0 && self.action_line != self.line(token.pos) {
-                extra = format!(
-                    " in action started at {}:{}",
-                    self.source.name, self.action_line
-                );
+            let started = self.action.map(|pos| self.line(pos));
+            if let Some(started) = started.filter(|line| *line != self.line(token.pos)) {
+                extra = format!(" in action started at {}:{started}", self.source.name);
                 if message.ends_with(" action") {
                     extra = extra.replacen(" in action", "", 1);
                 }
@@ -225,11 +225,11 @@ impl Parser<'_> {
     fn separate<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let vars = std::mem::replace(&mut self.vars, vec!["$".into()]);
         let range_depth = std::mem::take(&mut self.range_depth);
-        let action_line = std::mem::take(&mut self.action_line);
+        let action = self.action.take();
         let parsed = parse(self)?;
         self.vars = vars;
         self.range_depth = range_depth;
-        self.action_line = action_line;
+        self.action = action;
         Ok(parsed)
     }
 
@@ -269,10 +269,10 @@ impl Parser<'_> {
                 end: token.end,
             })),
             Kind::LeftDelim => {
-                self.action_line = self.line(token.pos);
+                self.action = Some(token.pos);
                 let item = self.action();
                 if item.is_ok() {
-                    self.action_line = 0;
+                    self.action = None;
                 }
                 item
             }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{ListType, MAX_DEPTH, MapType, Str, Value};
+use super::{ListType, MapType, Str, Value};
 
 /// An immutable list that is cheap to clone.
 #[derive(Clone)]

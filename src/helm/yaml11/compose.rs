@@ -49,10 +49,19 @@ enum Content {
 }
 
 /// The first document, or nothing when there is none.
-pub(super) fn first(text: &str) -> Result<Option<(Value, Vec<Located>)>> {
+pub(super) fn first(text: &str) -> Result<Option<Value>> {
     let mut composer = Composer::new(text)?;
     match composer.document(true)? {
         Some(root) => composer.decode(root).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The first document with the line of every value in it.
+pub(super) fn first_located(text: &str) -> Result<Option<(Value, Vec<Located>)>> {
+    let mut composer = Composer::new(text)?;
+    match composer.document(true)? {
+        Some(root) => composer.decode_located(root).map(Some),
         None => Ok(None),
     }
 }
@@ -63,7 +72,7 @@ pub(super) fn all(text: &str) -> Result<Vec<Value>> {
     let mut values = Vec::new();
     let mut implicit = true;
     while let Some(root) = composer.document(implicit)? {
-        values.push(composer.decode(root)?.0);
+        values.push(composer.decode(root)?);
         implicit = false;
     }
     Ok(values)
@@ -411,26 +420,31 @@ impl<'a> Composer<'a> {
         Ok(Content::Mapping(pairs))
     }
 
-    fn decode(&self, root: usize) -> Result<(Value, Vec<Located>)> {
-        let mut decoder = Decoder {
-            nodes: &self.nodes,
-            active: Vec::new(),
-            path: Vec::new(),
-            located: Vec::new(),
-            decoded: 0,
-            aliased: 0,
-        };
-        let value = decoder.value(root)?;
-        Ok((value, decoder.located))
+    fn decode(&self, root: usize) -> Result<Value> {
+        Decoder::new(&self.nodes, None).value(root)
     }
+
+    fn decode_located(&self, root: usize) -> Result<(Value, Vec<Located>)> {
+        let mut decoder = Decoder::new(&self.nodes, Some(Trail::default()));
+        let value = decoder.value(root)?;
+        Ok((value, decoder.trail.unwrap_or_default().located))
+    }
+}
+
+/// Where values were found, for those who ask. Paths are long, and most do
+/// not.
+#[derive(Default)]
+struct Trail {
+    path: Vec<PathPart>,
+    located: Vec<Located>,
 }
 
 struct Decoder<'a> {
     nodes: &'a [Node],
     /// Aliases being followed, to find one that contains itself.
     active: Vec<usize>,
-    path: Vec<PathPart>,
-    located: Vec<Located>,
+    depth: usize,
+    trail: Option<Trail>,
     decoded: u64,
     aliased: u64,
 }
@@ -451,7 +465,32 @@ fn allowed_alias_ratio(decoded: u64) -> f64 {
     }
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    fn new(nodes: &'a [Node], trail: Option<Trail>) -> Self {
+        Self {
+            nodes,
+            active: Vec::new(),
+            depth: 0,
+            trail,
+            decoded: 0,
+            aliased: 0,
+        }
+    }
+
+    /// The value below a step.
+    fn below(&mut self, index: usize, step: impl FnOnce() -> PathPart) -> Result<Value> {
+        self.depth += 1;
+        if let Some(trail) = &mut self.trail {
+            trail.path.push(step());
+        }
+        let value = self.value(index);
+        self.depth -= 1;
+        if let Some(trail) = &mut self.trail {
+            trail.path.pop();
+        }
+        value
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     fn value(&mut self, index: usize) -> Result<Value> {
         self.decoded += 1;
@@ -462,16 +501,18 @@ impl Decoder<'_> {
         if self.aliased > 100 && self.decoded > 1000 && ratio > allowed_alias_ratio(self.decoded) {
             return fail("document contains excessive aliasing");
         }
-        if self.path.len() + self.active.len() > 2 * MAX_NESTING {
+        if self.depth + self.active.len() > 2 * MAX_NESTING {
             return fail(format!("exceeded max depth of {MAX_NESTING}"));
         }
         let nodes = self.nodes;
         let Some(node) = nodes.get(index) else {
             return Ok(Value::Nil);
         };
-        if self.active.is_empty() {
-            self.located.push(Located {
-                path: self.path.clone(),
+        if let Some(trail) = &mut self.trail
+            && self.active.is_empty()
+        {
+            trail.located.push(Located {
+                path: trail.path.clone(),
                 line: node.line + 1,
             });
         }
@@ -481,9 +522,7 @@ impl Decoder<'_> {
             Content::Sequence(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for (i, item) in items.iter().enumerate() {
-                    self.path.push(PathPart::Index(i));
-                    values.push(self.value(*item)?);
-                    self.path.pop();
+                    values.push(self.below(*item, || PathPart::Index(i))?);
                 }
                 Ok(Value::list(values))
             }
@@ -514,9 +553,7 @@ impl Decoder<'_> {
                 continue;
             }
             let key = self.key(*key)?;
-            self.path.push(PathPart::Key(key.clone()));
-            let value = self.value(*value)?;
-            self.path.pop();
+            let value = self.below(*value, || PathPart::Key(key.clone()))?;
             map.set(key, value);
         }
         Ok(())
@@ -574,9 +611,7 @@ impl Decoder<'_> {
             return fail("invalid map key");
         };
         let Content::Scalar { text, implicit } = &node.content else {
-            let located = self.located.len();
             let value = self.value(index)?;
-            self.located.truncate(located);
             return fail(format!("invalid map key: {value:?}"));
         };
         if node.tag.is_empty() && !implicit {

@@ -54,12 +54,12 @@ impl fmt::Display for YamlError {
 
 /// Reads the first document. An empty text is nil.
 pub fn parse(text: &[u8]) -> Result<Value, YamlError> {
-    Ok(compose::first(checked(text)?)?.map_or(Value::Nil, |(value, _)| value))
+    Ok(compose::first(checked(text)?)?.unwrap_or_default())
 }
 
 /// Reads the first document with the line of every value in it.
 pub fn parse_located(text: &[u8]) -> Result<(Value, Vec<Located>), YamlError> {
-    Ok(compose::first(checked(text)?)?.unwrap_or_default())
+    Ok(compose::first_located(checked(text)?)?.unwrap_or_default())
 }
 
 /// Reads every document of a stream.

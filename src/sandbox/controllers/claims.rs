@@ -126,6 +126,10 @@ impl Claims {
         let name = format!("pvc-{}", uid(claim));
         let size = gigabytes(&claim["spec"]["resources"]["requests"]["storage"]);
         let provisioner = text(&class, "/provisioner");
+        if self.plane.cache().get(Kind::Volumes, &name).is_some() {
+            // An earlier try made it and was interrupted.
+            return self.bind(claim, &name, provisioner, size).await;
+        }
         let whole = u64::try_from(size).unwrap_or_default();
         let handle = match self.plane.disks.get() {
             Some(disks) => disks.make(&self.plane.cluster, &name, whole),

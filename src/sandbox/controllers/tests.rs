@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::sandbox::api::{Api, ApiError, Event};
+use crate::sandbox::api::{Api, Event};
 use crate::sandbox::kind::{Kind, is_true, text};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
@@ -17,10 +17,7 @@ struct Everybody;
 
 impl Authenticator for Everybody {
     fn authenticate(&self, _: &str, bearer: &str) -> Result<User, String> {
-        Ok(User {
-            name: bearer.to_owned(),
-            groups: vec!["system:masters".to_owned()],
-        })
+        Ok(User::new(bearer, &["system:masters"]))
     }
 }
 
@@ -229,4 +226,293 @@ async fn a_deployment_becomes_ready_and_rolls() {
             .iter()
             .any(|e| text(e, "/message").starts_with("Scaled up replica set web-"))
     );
+}
+
+#[tokio::test]
+async fn pods_say_what_keeps_them_from_running() {
+    let rig = rig().await;
+    let waiting =
+        |pod: &Value| text(pod, "/status/containerStatuses/0/state/waiting/reason").to_owned();
+    let pod = |name: &str, image: &str| json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "app", "image": image}]}});
+    rig.make(Kind::Pods, pod("missing", "a/b:missing")).await;
+    rig.make(Kind::Pods, pod("crash", "a/b:crash")).await;
+    rig.make(Kind::Pods, pod("oom", "a/b:oom")).await;
+    rig.make(Kind::Pods, pod("arch", "a/b:amd64-only")).await;
+    rig.make(Kind::Pods, pod("never", "a/b:never-ready")).await;
+    let mut no_config = pod("config", "a/b:1");
+    no_config["spec"]["containers"][0]["env"] =
+        json!([{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
+    rig.make(Kind::Pods, no_config).await;
+    let mut large = pod("large", "a/b:1");
+    large["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "64"}});
+    rig.make(Kind::Pods, large).await;
+    let until = |name: &'static str, is: Box<dyn Fn(&Value) -> bool>| {
+        let rig = &rig;
+        async move { rig.until(Kind::Pods, "default", name, is).await }
+    };
+    until(
+        "missing",
+        Box::new(move |p| waiting(p) == "ImagePullBackOff"),
+    )
+    .await;
+    let crashed = until("crash", Box::new(move |p| waiting(p) == "CrashLoopBackOff")).await;
+    let last = &crashed["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!(last["exitCode"], 1);
+    let oom = "/status/containerStatuses/0/lastState/terminated/reason";
+    until("oom", Box::new(move |p| text(p, oom) == "OOMKilled")).await;
+    until("arch", Box::new(move |p| waiting(p) == "CrashLoopBackOff")).await;
+    until(
+        "never",
+        Box::new(|p| text(p, "/status/phase") == "Running" && !is_true(p, "Ready")),
+    )
+    .await;
+    until(
+        "config",
+        Box::new(move |p| waiting(p) == "CreateContainerConfigError"),
+    )
+    .await;
+    let secret = json!({"metadata": {"name": "s"}, "data": {"k": "djE="}});
+    rig.make(Kind::Secrets, secret).await;
+    until("config", Box::new(|p| is_true(p, "Ready"))).await;
+    let large = until(
+        "large",
+        Box::new(|p| crate::sandbox::kind::condition(p, "PodScheduled").is_some()),
+    )
+    .await;
+    let why = crate::sandbox::kind::condition(&large, "PodScheduled").unwrap();
+    assert!(text(why, "/message").starts_with("0/1 nodes are available: 1 Insufficient cpu."));
+}
+
+#[tokio::test]
+async fn a_stateful_set_has_volumes_and_names_and_a_service_leads_to_it() {
+    let rig = rig().await;
+    rig.make(
+        Kind::Services,
+        json!({
+            "metadata": {"name": "db"},
+            "spec": {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 5432}]},
+        }),
+    )
+    .await;
+    rig.make(
+        Kind::StatefulSets,
+        json!({
+            "metadata": {"name": "db"},
+            "spec": {
+                "replicas": 2, "serviceName": "db",
+                "selector": {"matchLabels": {"app": "db"}},
+                "template": {
+                    "metadata": {"labels": {"app": "db"}},
+                    "spec": {"containers": [{
+                        "name": "app", "image": "db:1", "ports": [{"containerPort": 5432}],
+                        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                    }]},
+                },
+                "volumeClaimTemplates": [{
+                    "metadata": {"name": "data"},
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"], "storageClassName": "oci-bv",
+                        "resources": {"requests": {"storage": "1Gi"}},
+                    },
+                }],
+            },
+        }),
+    )
+    .await;
+    rig.until(Kind::StatefulSets, "default", "db", |set| {
+        set["status"]["readyReplicas"] == 2
+            && set["status"]["currentRevision"] == set["status"]["updateRevision"]
+    })
+    .await;
+    let claim = rig.get(Kind::Claims, "data-db-0").await;
+    assert_eq!(claim["status"]["capacity"]["storage"], "50Gi");
+    rig.until(Kind::Endpoints, "default", "db", |endpoints| {
+        endpoints["subsets"][0]["addresses"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2)
+    })
+    .await;
+    let net = rig.clusters.net(OCID).unwrap();
+    let connected = async {
+        while net.connect("default", "db-1.db", 5432).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), connected)
+        .await
+        .unwrap();
+    net.connect("default", "db.default.svc.cluster.local", 5432)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn jobs_end_and_daemons_are_everywhere() {
+    let rig = rig().await;
+    let job = |name: &str, command: Value| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {
+                "completions": 2, "backoffLimit": 0,
+                "template": {"spec": {
+                    "restartPolicy": "Never",
+                    "containers": [{"name": "app", "image": "busybox:1", "command": command}],
+                }},
+            },
+        })
+    };
+    rig.make(
+        Kind::Jobs,
+        job("good", json!(["sh", "-c", "echo hello; sleep 1"])),
+    )
+    .await;
+    rig.make(Kind::Jobs, job("bad", json!(["false"]))).await;
+    rig.until(Kind::Jobs, "default", "good", |job| {
+        is_true(job, "Complete")
+    })
+    .await;
+    rig.until(Kind::Jobs, "default", "bad", |job| is_true(job, "Failed"))
+        .await;
+    rig.make(
+        Kind::DaemonSets,
+        json!({
+            "metadata": {"name": "agent"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "agent"}},
+                "template": {
+                    "metadata": {"labels": {"app": "agent"}},
+                    "spec": {"containers": [{"name": "app", "image": "agent:1"}]},
+                },
+            },
+        }),
+    )
+    .await;
+    rig.until(Kind::DaemonSets, "default", "agent", |set| {
+        set["status"]["numberReady"] == 1
+    })
+    .await;
+    rig.clusters.register_node(OCID, node("10.0.10.3", "amd64"));
+    rig.until(Kind::DaemonSets, "default", "agent", |set| {
+        set["status"]["numberReady"] == 2
+    })
+    .await;
+    rig.clusters.remove_node(OCID, "10.0.10.3");
+    rig.until(Kind::DaemonSets, "default", "agent", |set| {
+        set["status"]["desiredNumberScheduled"] == 1 && set["status"]["numberReady"] == 1
+    })
+    .await;
+    let cron = json!({
+        "metadata": {"name": "tick"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": job("x", json!(["true"]))},
+    });
+    rig.make(Kind::CronJobs, cron).await;
+    rig.until(Kind::CronJobs, "default", "tick", |cron| {
+        !text(cron, "/status/lastSuccessfulTime").is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_deployment_takes_its_pods_with_it() {
+    let rig = rig().await;
+    rig.make(Kind::Deployments, deployment("web", "web:1", 1))
+        .await;
+    rig.until(Kind::Deployments, "default", "web", |d| is_rolled_out(d, 1))
+        .await;
+    let pod = text(&rig.list(Kind::Pods).await[0], "/metadata/name").to_owned();
+    rig.api
+        .delete(&Kind::Deployments.path("default", "web"))
+        .await
+        .unwrap();
+    rig.until_gone(Kind::Pods, &pod).await;
+}
+
+#[tokio::test]
+async fn pods_run_again_where_they_were_after_a_restart() {
+    let mut rig = rig().await;
+    rig.make(Kind::Deployments, deployment("web", "web:1", 1))
+        .await;
+    rig.until(Kind::Deployments, "default", "web", |d| is_rolled_out(d, 1))
+        .await;
+    let before = rig.list(Kind::Pods).await;
+    let name = text(&before[0], "/metadata/name").to_owned();
+    let dir = rig.dir.take().unwrap();
+    rig.clusters.stop_all();
+    drop(rig);
+    let rig = open(dir).await;
+    let net = rig.clusters.net(OCID).unwrap();
+    let address = text(&before[0], "/status/podIP").parse().unwrap();
+    let listening = async {
+        while net.socket(address, 8080).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(8), listening)
+        .await
+        .unwrap();
+    let after = rig.get(Kind::Pods, &name).await;
+    for field in [
+        "/status/podIP",
+        "/status/containerStatuses/0/restartCount",
+        "/metadata/uid",
+    ] {
+        assert_eq!(after.pointer(field), before[0].pointer(field), "{field}");
+    }
+}
+
+/// The same controllers and kubelets on a server that is not ours: its address,
+/// authority and an administrator's token are read from `target/real`.
+#[tokio::test]
+#[ignore = "needs a real API server"]
+async fn a_real_api_server_is_animated() {
+    use crate::sandbox::controllers::{Ground, Plane, run};
+    use crate::sandbox::kubelet::Kubelets;
+    let read = |name: &str| {
+        let path = format!("{}/target/real/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let base = url::Url::parse(&read("server")).unwrap();
+    let api = Api::trusting(&read("ca.crt"), base, read("token")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    let clock = Clock::new(1000.0, stop.clone());
+    let world = Arc::new(World::open(dir.path(), clock.clone(), 7).unwrap());
+    let plane = Plane::start(world.clone(), OCID, api.clone(), Ground::default(), &stop);
+    run(&plane);
+    let _kubelets = Kubelets::start(&plane);
+    let node = json!({
+        "metadata": {"name": "10.0.10.2", "labels": {"kubernetes.io/arch": "arm64"}},
+        "status": {
+            "capacity": {"cpu": "2", "memory": "12Gi", "pods": "110"},
+            "allocatable": {"cpu": "2", "memory": "11Gi", "pods": "110"},
+            "addresses": [{"type": "InternalIP", "address": "10.0.10.2"}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    });
+    let rig = Rig {
+        dir: None,
+        clusters: Clusters::new(world, Arc::new(Everybody)),
+        clock,
+        api,
+    };
+    for (kind, name) in [(Kind::Deployments, "web"), (Kind::Nodes, "10.0.10.2")] {
+        let _ = rig.api.delete(&kind.path("default", name)).await;
+    }
+    rig.until_gone(Kind::Deployments, "web").await;
+    let mut made = rig.make(Kind::Nodes, node.clone()).await;
+    made["status"] = node["status"].clone();
+    let path = format!("{}/status", Kind::Nodes.path_of(&made));
+    rig.api.update(&path, &made).await.unwrap();
+    let made = rig.get(Kind::Nodes, "10.0.10.2").await;
+    let untaint = json!({"metadata": {"uid": made["metadata"]["uid"]}, "spec": {"taints": null}});
+    rig.api
+        .merge(&Kind::Nodes.path_of(&made), &untaint)
+        .await
+        .unwrap();
+    rig.make(Kind::Deployments, deployment("web", "web:1", 2))
+        .await;
+    rig.until(Kind::Deployments, "default", "web", |d| is_rolled_out(d, 2))
+        .await;
+    stop.cancel();
 }

@@ -40,22 +40,13 @@ const fn tables() -> [[u32; 256]; 8] {
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let (chunks, rest) = bytes.as_chunks::<8>();
     let mut crc = !0_u32;
-    let look = |slice: usize, word: u32, byte: u32| TABLES[slice][(word >> byte & 0xff) as usize];
     for chunk in chunks {
-        let [a, b, c, d, e, f, g, h] = *chunk;
-        let low = u32::from_le_bytes([a, b, c, d]) ^ crc;
-        let high = u32::from_le_bytes([e, f, g, h]);
-        crc = look(7, low, 0)
-            ^ look(6, low, 8)
-            ^ look(5, low, 16)
-            ^ look(4, low, 24)
-            ^ look(3, high, 0)
-            ^ look(2, high, 8)
-            ^ look(1, high, 16)
-            ^ look(0, high, 24);
+        let mixed = u64::from_le_bytes(*chunk) ^ u64::from(crc);
+        let looked = mixed.to_le_bytes().into_iter().zip(TABLES.iter().rev());
+        crc = looked.fold(0, |sum, (byte, table)| sum ^ table[usize::from(byte)]);
     }
     for byte in rest {
-        crc = crc >> 8 ^ look(0, crc ^ u32::from(*byte), 0);
+        crc = crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)];
     }
     !crc
 }

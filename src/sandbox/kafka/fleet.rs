@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::super::authority::Authority;
+use super::super::programs::brokers::{self, Entry, Registration};
 use super::super::world::World;
 use super::broker::{Broker, Options};
 use super::scram::Mechanism;
@@ -39,6 +40,10 @@ pub struct Wanted {
     /// Whether nothing is allowed that no rule allows, even without rules.
     #[serde(default)]
     pub strict: bool,
+    /// Whether everybody trusts the authority of its certificate, as for a
+    /// cloud's.
+    #[serde(default)]
+    pub trusted: bool,
     /// A fault of another system that takes the broker away as well.
     #[serde(default)]
     pub gone_with: Option<(String, String)>,
@@ -53,6 +58,7 @@ impl Wanted {
             mechanisms: Vec::new(),
             replicas: None,
             strict: false,
+            trusted: false,
             gone_with: None,
         }
     }
@@ -70,12 +76,20 @@ pub struct Addresses {
     pub sasl_tls: String,
 }
 
+#[derive(Debug)]
+struct Running {
+    broker: Arc<Broker>,
+    addresses: Addresses,
+    /// By these the rehearsal's own programs find it.
+    _found: Vec<Registration>,
+}
+
 /// The running brokers.
 #[derive(Debug)]
 pub struct Fleet {
     world: Arc<World>,
     authority: Authority,
-    held: Mutex<BTreeMap<String, (Arc<Broker>, Addresses)>>,
+    held: Mutex<BTreeMap<String, Running>>,
 }
 
 impl Fleet {
@@ -93,7 +107,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Arc<Broker>, Addresses)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +118,9 @@ impl Fleet {
 
     /// A broker and its addresses.
     pub fn get(&self, name: &str) -> Option<(Arc<Broker>, Addresses)> {
-        self.lock().get(name).cloned()
+        let held = self.lock();
+        let running = held.get(name)?;
+        Some((running.broker.clone(), running.addresses.clone()))
     }
 
     /// The names of all brokers.
@@ -138,23 +154,29 @@ impl Fleet {
         let broker = Broker::open(&self.world, &name, options)?;
         let tls = self.authority.acceptor(&["localhost", "127.0.0.1"])?;
         let mut addresses = Vec::new();
+        let mut found = Vec::new();
         for (kind, sasl, tls) in [
             ("plain", false, None),
             ("sasl", true, None),
             ("sasl-tls", true, Some(tls)),
         ] {
             let socket = listen(&self.world, &format!("kafka/{name}/{kind}")).await?;
-            let port = socket.local_addr()?.port();
-            let host = if tls.is_some() {
-                "localhost"
-            } else {
-                "127.0.0.1"
-            };
-            addresses.push(format!("{host}:{port}"));
+            let at = socket.local_addr()?;
+            let private = tls.is_some() && !wanted.trusted;
+            found.push(brokers::register(
+                at,
+                Entry {
+                    broker: broker.clone(),
+                    tls: tls.is_some(),
+                    ca_pem: private.then(|| self.authority.pem.clone()),
+                    sasl,
+                },
+            ));
+            addresses.push(at.to_string());
             let listener = Listener {
                 tls,
                 sasl,
-                advertised: (host.to_owned(), port),
+                advertised: (at.ip().to_string(), at.port()),
             };
             let stop = CancellationToken::new();
             tokio::spawn(broker.clone().serve(socket, listener, stop));
@@ -165,15 +187,19 @@ impl Fleet {
             sasl,
             sasl_tls,
         };
-        self.lock()
-            .insert(name, (broker.clone(), addresses.clone()));
+        let running = Running {
+            broker: broker.clone(),
+            addresses: addresses.clone(),
+            _found: found,
+        };
+        self.lock().insert(name, running);
         Ok((broker, addresses))
     }
 
     /// Takes a broker out of the world, with everything that it held.
     pub fn remove(&self, name: &str) {
-        if let Some((broker, _)) = self.lock().remove(name) {
-            broker.close();
+        if let Some(running) = self.lock().remove(name) {
+            running.broker.close();
         }
         self.world.store.delete(TABLE, name);
         Broker::destroy(&self.world, name);

@@ -13,7 +13,6 @@ pub mod broker;
 pub mod client;
 pub mod codes;
 pub mod crc;
-pub mod directory;
 pub mod fleet;
 pub mod groups;
 pub mod log;
@@ -29,9 +28,11 @@ pub use batch::Record;
 pub use broker::{Broker, FAULT_KINDS, Options};
 pub use client::{Client, ClientError, Place};
 pub use codes::Code;
-pub use directory::Directory;
 pub use fleet::{Addresses, Fleet, Wanted};
 pub use names::only_asks;
 pub use scram::Mechanism;
 pub use server::Listener;
 pub use topics::{NewTopic, TopicError};
+
+#[cfg(test)]
+mod tests;

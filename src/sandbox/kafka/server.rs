@@ -47,8 +47,6 @@ impl Broker {
         stop: CancellationToken,
     ) {
         let listener = Arc::new(listener);
-        let at = socket.local_addr().ok();
-        let _listed = at.map(|at| self.world.brokers.list(at, &self));
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,

@@ -124,14 +124,22 @@ pub fn modify(cluster: &Cluster, table: &str, key: &str, change: impl Fn(&Value)
 /// finished first.
 pub fn delete(cluster: &Cluster, table: &str, key: &str) {
     let now = cluster.now();
+    let pods = cluster.table_of("", "pods");
     modify(cluster, table, key, |object| {
         let mut object = object.clone();
+        // A pod's kubelet ends it first.
+        let runs = table == pods && !text(&object, "/spec/nodeName").is_empty();
+        let grace = object
+            .pointer("/spec/terminationGracePeriodSeconds")
+            .and_then(Value::as_u64)
+            .filter(|_| runs);
+        let grace = grace.unwrap_or(if runs { 30 } else { 0 });
         let metadata = object.get_mut("metadata")?.as_object_mut()?;
         if metadata.contains_key("deletionTimestamp") {
             return None;
         }
         metadata.insert("deletionTimestamp".to_owned(), json!(now));
-        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
         prepare::raise_generation(&mut object);
         Some(object)
     });

@@ -218,7 +218,7 @@ impl Clusters {
             cluster_ocid,
             self.auth.clone(),
         ));
-        let stop = CancellationToken::new();
+        let stop = self.world.clock.cancellation().child_token();
         bootstrap::start(&cluster, &stop);
         let components = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         animate::start(
@@ -272,9 +272,12 @@ impl Clusters {
             running.stop.cancel();
         }
         let store = &self.world.store;
-        let prefix = format!("kube/{cluster_ocid}/");
+        let own = [
+            format!("kube/{cluster_ocid}/"),
+            format!("kubelet/{cluster_ocid}/"),
+        ];
         for (table, _) in store.tables() {
-            if table.starts_with(&prefix) {
+            if own.iter().any(|prefix| table.starts_with(prefix)) {
                 for (key, _) in store.list(&table, "").0 {
                     store.delete(&table, &key);
                 }

@@ -80,8 +80,8 @@ impl Pod {
         };
         Arc::new(Self {
             volumes: Volumes::new(plane.cache(), &pod),
-            stop: plane.stop.child_token(),
-            stop_last: plane.stop.child_token(),
+            stop: CancellationToken::new(),
+            stop_last: CancellationToken::new(),
             containers: Mutex::new(containers_of(&pod)),
             changed: Notify::new(),
             logs: Mutex::default(),
@@ -198,6 +198,8 @@ impl Pod {
             until_leaving(&mut latest).await;
         };
         tokio::select! {
+            // When the sandbox stops, pods stay as they were.
+            biased;
             () = self.plane.stop.cancelled() => return,
             () = reporter => {}
             () = life => {}

@@ -88,8 +88,12 @@ pub(super) fn make(
             groups: &groups,
         };
         let vnic = address::attach(books, subnet, holder)?;
-        let field = if private { "privateIp" } else { "publicIp" };
-        addresses.push(json!({"ipAddress": vnic.str(field), "isPublic": !private}));
+        let address = if private {
+            vnic.str("privateIp").to_owned()
+        } else {
+            loopback(books, &id)
+        };
+        addresses.push(json!({"ipAddress": address, "isPublic": !private}));
         if !private {
             break;
         }
@@ -249,6 +253,20 @@ pub(super) fn done(books: &mut Ledger<'_, '_>, kind: Kind, id: &str) {
     }
 }
 
+/// The public address of a balancer: in this world one of the loopback
+/// addresses, so that what it serves can really be reached. Systems that have
+/// only one give all balancers that one.
+fn loopback(books: &Ledger<'_, '_>, id: &str) -> String {
+    let draw = books.world.draw(&format!("address of {id}")).to_le_bytes();
+    let [a, b, c, ..] = draw.map(|byte| byte % 250 + 2);
+    let drawn = std::net::Ipv4Addr::new(127, a, b, c);
+    if std::net::TcpListener::bind((drawn, 0)).is_ok() {
+        drawn.to_string()
+    } else {
+        std::net::Ipv4Addr::LOCALHOST.to_string()
+    }
+}
+
 /// `GetWorkRequest` of the load balancer service.
 pub(super) fn work_request(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome {
     let request = books.get(Kind::LbWorkRequest, call.id())?;
@@ -315,8 +333,12 @@ pub(super) fn create_nlb(books: &mut Ledger<'_, '_>, call: &Call<'_>) -> Outcome
         groups: &[],
     };
     let vnic = address::attach(books, subnet, holder)?;
-    let field = if private { "privateIp" } else { "publicIp" };
-    let addresses = json!([{"ipAddress": vnic.str(field), "isPublic": !private}]);
+    let address = if private {
+        vnic.str("privateIp").to_owned()
+    } else {
+        loopback(books, &id)
+    };
+    let addresses = json!([{"ipAddress": address, "isPublic": !private}]);
     balancer.set_note("addresses", addresses);
     books.put(Kind::Nlb, &mut balancer);
     let request = open(

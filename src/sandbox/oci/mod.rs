@@ -13,6 +13,7 @@ mod ccm;
 mod cidr;
 mod cluster;
 mod compute;
+mod disks;
 mod error;
 mod events;
 mod fence;

@@ -175,6 +175,12 @@ impl Cloud {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn default_group_id(&self) -> String {
+        let group = self.default_group();
+        group["id"].as_str().unwrap_or_default().to_owned()
+    }
+
     fn groups(&self) -> Vec<Value> {
         let rows = self.world.store.list(GROUPS, "").0;
         let made = rows.iter().map(|(_, row)| (*row.value).clone());

@@ -116,6 +116,7 @@ impl Cloud {
             mechanisms: vec![Mechanism::Sha256, Mechanism::Sha512],
             replicas: Some(3),
             strict: true,
+            trusted: true,
             gone_with,
             ..Wanted::named(&format!("redpanda-{id}"))
         };
@@ -224,3 +225,6 @@ fn page(request: &Request, field: &str, rows: Vec<Value>) -> (StatusCode, Value)
     body.insert("next_page_token".to_owned(), next.into());
     (StatusCode::OK, body.into())
 }
+
+#[cfg(test)]
+mod tests;

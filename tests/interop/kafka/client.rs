@@ -1,9 +1,16 @@
 //! todoctl's Kafka client against a real Apache Kafka. `tests/interop/run kafka`
 //! starts the broker and runs this; `cargo test` alone leaves it out.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test with a main of its own, which tells how far it is"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use todoctl::clock::Clock;
@@ -51,12 +58,12 @@ fn todo() -> KafkaAccess {
 }
 
 async fn refused(name: &str, access: KafkaAccess, expected: fn(&Error) -> bool) {
-    let before = Instant::now();
-    let error = match Client::new(access, Clock::default()) {
+    let clock = Clock::default();
+    let error = match Client::new(access, clock.clone()) {
         Ok(client) => client.cluster().await.unwrap_err(),
         Err(error) => error,
     };
-    let took = before.elapsed();
+    let took = clock.elapsed();
     let hint = error.hint().unwrap_or_default();
     println!("  {name}: {error} ({hint}) in {:.1} s", took.as_secs_f64());
     assert!(expected(&error), "{name}: {error:?}");
@@ -65,6 +72,14 @@ async fn refused(name: &str, access: KafkaAccess, expected: fn(&Error) -> bool) 
 
 #[tokio::main]
 async fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("lag") => lag().await,
+        Some("scan") => scan().await,
+        _ => whole().await,
+    }
+}
+
+async fn whole() {
     let password = env("KAFKA_PASSWORD");
     let (tls, plain_sasl, plain) = (
         env("KAFKA_SASL_SSL"),
@@ -251,12 +266,81 @@ async fn main() {
         println!("  {error} ({})", error.hint().unwrap_or_default());
         assert!(matches!(error, Error::NotAuthorised { .. }), "{error:?}");
     }
+}
 
-    println!("groups");
-    for name in kafka.groups().await.unwrap() {
-        println!("  {:?}", kafka.group(&name).await.unwrap());
-        for lag in kafka.lag(&name).await.unwrap() {
-            println!("  {lag:?}: {} behind", lag.behind());
+/// After a group has read 40 of the 100 events.
+async fn lag() {
+    println!("a consumer group");
+    let kafka = client(todo());
+    assert!(
+        kafka
+            .groups()
+            .await
+            .unwrap()
+            .contains(&"todo-backend".to_owned())
+    );
+    let group = kafka.group("todo-backend").await.unwrap();
+    let lag = kafka.lag("todo-backend").await.unwrap();
+    let behind: i64 = lag.iter().map(todoctl::kafka::Lag::behind).sum();
+    println!("  {group:?}, {behind} behind");
+    assert_eq!(behind, 60);
+    assert_eq!(group.state, "Empty");
+    assert_eq!(kafka.lag("nobody").await.unwrap(), []);
+}
+
+/// Reads the topic `scan` from its beginning to its end, after it was filled
+/// with a million events.
+async fn scan() {
+    const TOPIC: &str = "scan";
+    let kafka = client(access(&env("KAFKA_PLAINTEXT"), None, None));
+    let kafka = kafka.with_patience(Duration::from_secs(60));
+    let made = kafka
+        .create_topics(&[TopicSpec::new(TOPIC, 3)])
+        .await
+        .unwrap();
+    if made == [Standing::Missing] {
+        for batch in 0..1000 {
+            let record = |i: i32| NewRecord {
+                key: Some(format!("task-{i}").into()),
+                value: event(i).into(),
+                partition: Some(batch % 3),
+                ..NewRecord::default()
+            };
+            let records = (batch * 1000..(batch + 1) * 1000).map(record).collect();
+            kafka.produce_all(TOPIC, records).await.unwrap();
         }
     }
+    let clock = Clock::default();
+    let from = kafka.offsets(&[TOPIC], At::Earliest).await.unwrap();
+    let until = kafka.offsets(&[TOPIC], At::Latest).await.unwrap();
+    let mut scan = kafka.scan(&ScanPlan { from, until });
+    let (mut events, mut bytes) = (0, 0);
+    while let Some(chunk) = scan.next().await.unwrap() {
+        let each = |record: todoctl::kafka::Record<'_>| {
+            events += 1;
+            bytes += record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+            true
+        };
+        chunk.each(each).unwrap();
+    }
+    let seconds = clock.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
+    println!("{events} events, {bytes} bytes in {seconds:.2} s, {peak}");
+}
+
+/// An event as Dapr writes it.
+fn event(n: i32) -> String {
+    serde_json::json!({
+        "specversion": "1.0", "id": format!("e-{n}"), "source": "todo-backend",
+        "type": "com.dapr.event.sent", "datacontenttype": "application/json",
+        "time": "2026-11-22T02:00:00Z", "topic": "task-events", "pubsubname": "kafka-pubsub",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "",
+        "data": {"task_id": n, "user_id": "u-1", "title": "buy milk", "completed": false},
+    })
+    .to_string()
 }

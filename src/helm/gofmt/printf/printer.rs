@@ -2,9 +2,9 @@
 
 use super::super::float;
 use super::super::quote::{can_backquote, quote_into, quote_rune};
-use super::super::{fields, stringer, too_deep};
+use super::super::{fields, is_printable, stringer, too_deep};
 use crate::helm::object::Object;
-use crate::helm::value::{ListType, Value};
+use crate::helm::value::{ListType, Map, Value};
 
 /// Flags, width and precision of a verb.
 #[derive(Debug, Clone, Copy, Default)]
@@ -203,7 +203,7 @@ impl Printer<'_> {
                 let mut text = format!("U+{n:0digits$X}");
                 if self.flags.sharp
                     && let Some(c) = u32::try_from(n).ok().and_then(char::from_u32)
-                    && super::is_printable(c)
+                    && is_printable(c)
                 {
                     text.push_str(&format!(" '{c}'"));
                 }
@@ -392,10 +392,7 @@ impl Printer<'_> {
             b"map"
         });
         self.out.push(if sharp { b'{' } else { b'[' });
-        let entries = value
-            .as_map()
-            .map(super::super::value::Map::entries)
-            .unwrap_or_default();
+        let entries = value.as_map().map(Map::entries).unwrap_or_default();
         for (i, (key, item)) in entries.iter().enumerate() {
             if i > 0 {
                 self.out.extend_from_slice(if sharp { b", " } else { b" " });

@@ -1,6 +1,6 @@
 //! Scalars: block, quoted and plain, with their folding of lines.
 
-use super::{Kind, Mark, Result, Scanner, break_len, char_len, token_at};
+use super::{Kind, Mark, Result, Scanner, token_at};
 
 impl Scanner<'_> {
     fn push_scalar(&mut self, text: &[u8], plain: bool, mark: Mark) {

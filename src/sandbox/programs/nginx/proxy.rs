@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -196,5 +196,5 @@ async fn exchange(
     answer
         .headers_mut()
         .insert(header::SERVER, HeaderValue::from_static("nginx/1.29.4"));
-    Ok(answer.map(BodyExt::boxed))
+    Ok(answer.map(|body| body.boxed()))
 }

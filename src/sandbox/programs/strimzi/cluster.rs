@@ -109,14 +109,10 @@ pub(super) async fn reconcile(
         }
         return conditions::write(process, "kafkas", kafka, Err(&why), json!({})).await;
     }
-    let ca = process.api.get(&format!(
-        "/api/v1/namespaces/{space}/secrets/{name}-cluster-ca-cert"
-    ));
-    let ca = ca.await?["data"]["ca.crt"]
-        .as_str()
-        .map(str::to_owned)
-        .unwrap_or_default();
-    let status = status(process, kafka, pools, &ca);
+    let path = format!("/api/v1/namespaces/{space}/secrets/{name}-cluster-ca-cert");
+    let secret = process.api.get(&path).await?;
+    let ca = secret["data"]["ca.crt"].as_str().unwrap_or_default();
+    let status = status(process, kafka, pools, ca);
     conditions::write(process, "kafkas", kafka, Ok(()), status).await
 }
 
