@@ -486,4 +486,56 @@ mod tests {
         let two = Some(json!(2));
         assert_eq!(seen, [(None, one.clone()), (one, two.clone()), (two, None)]);
     }
+
+    use proptest::prelude::*;
+
+    /// The rows of a store, with their revisions.
+    fn rows(store: &Store) -> Vec<(String, u64, Value)> {
+        let rows = store.list("t", "").0;
+        rows.into_iter()
+            .map(|(key, row)| (key.to_string(), row.revision, row.value.as_ref().clone()))
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// A process that is killed while it writes leaves a log that ends
+        /// anywhere; what comes back is the world after some transaction.
+        #[test]
+        fn a_log_cut_anywhere_comes_back_as_after_a_transaction(
+            transactions in prop::collection::vec(
+                prop::collection::vec((0_u8..6, prop::option::of(0_u8..9)), 1..4), 1..8),
+            cut in 0.0_f64..1.0,
+        ) {
+            let (dir, store) = store();
+            let mut states = vec![rows(&store)];
+            for writes in &transactions {
+                let done: Result<(), std::convert::Infallible> = store.write(|tx| {
+                    for (key, value) in writes {
+                        match value {
+                            Some(value) => {
+                                tx.put("t", &key.to_string(), json!(value));
+                            }
+                            None => {
+                                tx.delete("t", &key.to_string());
+                            }
+                        }
+                    }
+                    Ok(())
+                });
+                done.unwrap();
+                states.push(rows(&store));
+            }
+            drop(store);
+            let path = dir.path().join("world.jsonl");
+            let log = std::fs::read(&path).unwrap();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a small length")]
+            let length = (log.len() as f64 * cut) as u64;
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(length).unwrap();
+            let back = Store::open(dir.path()).unwrap();
+            prop_assert!(states.contains(&rows(&back)));
+        }
+    }
 }

@@ -382,6 +382,7 @@ ok 'delete by file' 'deleted' k delete -f "$work/app2.yaml"
 ok 'delete collection' 'deleted' k delete configmaps -l '!none' --field-selector metadata.name=made
 ok 'cascade orphan' 'deleted' k delete job once --cascade=orphan
 ok 'delete all' 'deleted' k delete secrets,ingresses,cronjobs --all
+ok 'delete what is in no namespace' 'deleted' k delete "clusterrole/$ns" "clusterrolebinding/$ns" "priorityclass/$ns"
 live 'delete namespace' 'deleted' k delete namespace "$ns" --timeout=60s
 [ "$kubelets" = yes ] || ok 'delete namespace' 'deleted' k delete namespace "$ns" --wait=false
 

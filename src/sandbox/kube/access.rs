@@ -310,6 +310,9 @@ pub fn review(call: &Call, mut review: Value) -> Outcome<Value> {
             json!({"allowed": allowed(&call.cluster, &user, &stated(&spec))})
         }
     };
+    if call.resource.kind == "SelfSubjectReview" {
+        review["metadata"] = json!({"creationTimestamp": call.cluster.now()});
+    }
     if let Some(map) = review.as_object_mut() {
         map.insert("status".to_owned(), status);
     }

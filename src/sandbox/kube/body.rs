@@ -401,7 +401,12 @@ fn wrong_type(schema: &Schema, id: TypeId, value: &Value, place: &Place) -> Opti
                     .map(|f| f.ty)
                     .or(object.rest)?;
                 let place = Place {
-                    path: join(&place.path, name),
+                    // Keys of maps are not named.
+                    path: if object.fields.contains_key(name.as_str()) {
+                        join(&place.path, name)
+                    } else {
+                        place.path.clone()
+                    },
                     owner: owner.to_owned(),
                 };
                 wrong_type(schema, ty, child, &place)
@@ -464,7 +469,14 @@ fn wrong_scalar(scalar: Scalar, value: &Value, place: &Place) -> Option<String> 
                 let text = value
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned);
+                let known = |c: char| c.is_ascii_digit() || ".+-eEinumkKMGTP".contains(c);
+                let digits = text.trim_start_matches(['+', '-']);
+                let well_formed =
+                    digits.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(known);
                 return super::validate::quantity(&text).is_none().then(|| {
+                    if well_formed {
+                        return "unable to parse quantity's suffix".to_owned();
+                    }
                     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()
                 });
             }

@@ -6,6 +6,7 @@ use super::age::age;
 use super::catalog::Resource;
 use super::cluster::text;
 use super::jsonpath::json_path;
+use super::policy_columns;
 use super::table::Column;
 
 /// The columns of a built-in kind besides its name: heading, type, and `+` for
@@ -136,7 +137,7 @@ fn builtin(resource: &Resource) -> &'static [(&'static str, &'static str)] {
             ("Age", "string"),
         ],
         ("coordination.k8s.io", _) => &[("Holder", "string"), ("Age", "string")],
-        _ => &[("Created At", "date")],
+        (group, plural) => policy_columns::columns(group, plural),
     }
 }
 
@@ -279,7 +280,7 @@ fn cell(resource: &Resource, column: &str, object: &Value) -> Value {
         )),
         ("leases", "Holder") => json!(text(object, "/spec/holderIdentity")),
         ("endpoints", "Endpoints") | ("ingressclasses", "Parameters") => json!("<none>"),
-        _ => json!(""),
+        (plural, column) => policy_columns::cell(plural, column, object),
     }
 }
 

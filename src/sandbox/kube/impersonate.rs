@@ -52,13 +52,36 @@ pub fn effective(cluster: &Cluster, own: User, request: &Request) -> Outcome<Use
         if user == User::default() {
             return Ok(own);
         }
-        return Err(Status::internal(
-            "requested an identity without impersonating a user",
-        ));
+        return Err(nobody(&user));
     }
     authorize(cluster, &own, &user)?;
     complete(&mut user);
     Ok(user)
+}
+
+/// Groups without anybody to be in them, as Go prints a user.
+fn nobody(user: &User) -> Box<Status> {
+    let groups = match user.groups.as_slice() {
+        [] => "[]string(nil)".to_owned(),
+        groups => {
+            let groups: Vec<_> = groups.iter().map(|g| format!("{g:?}")).collect();
+            format!("[]string{{{}}}", groups.join(", "))
+        }
+    };
+    let extra = if user.extra.is_empty() {
+        "map[string][]string(nil)".to_owned()
+    } else {
+        let values = user.extra.iter().map(|(key, values)| {
+            let values: Vec<_> = values.iter().map(|v| format!("{v:?}")).collect();
+            format!("{key:?}:[]string{{{}}}", values.join(", "))
+        });
+        let values: Vec<_> = values.collect();
+        format!("map[string][]string{{{}}}", values.join(", "))
+    };
+    Status::bad_request(format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{:?}, Groups:{groups}, Extra:{extra}}} without impersonating a user name",
+        user.uid
+    ))
 }
 
 fn percent_decoded(key: &str) -> String {

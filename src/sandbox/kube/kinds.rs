@@ -45,7 +45,10 @@ pub fn prepare_create(call: &Call, object: &mut Value) -> Outcome<()> {
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "namespaces") => new_namespace(object),
         ("", "services") => allocate(call, None, object),
-        ("", "pods") => new_pod(object),
+        ("", "pods") => {
+            prioritise(call, object)?;
+            new_pod(object);
+        }
         ("", "persistentvolumeclaims") => {
             object["status"] = json!({"phase": "Pending"});
             object["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
@@ -101,6 +104,39 @@ fn fold_string_data(object: &mut Value) {
         let bytes = value.as_str().unwrap_or_default();
         data[name] = json!(STANDARD.encode(bytes));
     }
+}
+
+/// Gives a pod the priority of its class, or of the default class.
+fn prioritise(call: &Call, pod: &mut Value) -> Outcome<()> {
+    let table = call
+        .cluster
+        .table_of("scheduling.k8s.io", "priorityclasses");
+    let store = &call.cluster.world.store;
+    let name = text(pod, "/spec/priorityClassName").to_owned();
+    let class = if name.is_empty() {
+        let classes = store
+            .list(&table, "")
+            .0
+            .into_iter()
+            .map(|(_, row)| row.value);
+        let defaults = classes.filter(|class| class["globalDefault"] == true);
+        defaults.max_by_key(|class| class["value"].as_i64())
+    } else {
+        let Some(row) = store.get(&table, &name) else {
+            let why = format!("no PriorityClass with name {name} was found");
+            let pod = text(pod, "/metadata/name");
+            return Err(Status::forbidden(&call.resource, pod, &why));
+        };
+        Some(row.value)
+    };
+    if let Some(class) = class {
+        pod["spec"]["priorityClassName"] = class["metadata"]["name"].clone();
+        pod["spec"]["priority"] = class["value"].clone();
+        if let Some(policy) = class.get("preemptionPolicy") {
+            pod["spec"]["preemptionPolicy"] = policy.clone();
+        }
+    }
+    Ok(())
 }
 
 fn new_pod(object: &mut Value) {

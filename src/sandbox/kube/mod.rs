@@ -31,6 +31,7 @@ pub mod node;
 pub mod objects;
 pub mod openapi;
 pub mod patch;
+mod policy_columns;
 pub mod prepare;
 pub mod proto;
 pub mod registry;

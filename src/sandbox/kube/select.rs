@@ -28,7 +28,7 @@ impl Selector {
     pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Outcome<Self> {
         Ok(Self {
             labels: parse_labels(labels)?,
-            fields: parse_fields(resource, fields)?,
+            fields: parse_fields(resource, labels, fields)?,
         })
     }
 
@@ -193,7 +193,11 @@ fn label_key(text: &str) -> Option<String> {
     (!key.is_empty() && key.chars().all(fine)).then(|| key.to_owned())
 }
 
-fn parse_fields(resource: &Resource, text: &str) -> Outcome<Vec<(String, bool, String)>> {
+fn parse_fields(
+    resource: &Resource,
+    labels: &str,
+    text: &str,
+) -> Outcome<Vec<(String, bool, String)>> {
     let mut fields = Vec::new();
     for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         let found = [("!=", false), ("==", true), ("=", true)]
@@ -208,19 +212,32 @@ fn parse_fields(resource: &Resource, text: &str) -> Outcome<Vec<(String, bool, S
             )));
         };
         if !selectable(resource, &found.0) {
-            return Err(Status::bad_request(format!(
-                "field label not supported: {}",
-                found.0
-            )));
+            return Err(unselectable(resource, labels, text, &found.0));
         }
         fields.push(found);
     }
     Ok(fields)
 }
 
-/// Whether objects can be selected by this field.
-fn selectable(resource: &Resource, field: &str) -> bool {
-    let own: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
+/// The refusal of a field that objects cannot be selected by.
+fn unselectable(resource: &Resource, labels: &str, fields: &str, field: &str) -> Box<Status> {
+    if !special(resource).is_empty() {
+        return Status::bad_request(format!("field label not supported: {field}"));
+    }
+    let scope = if resource.namespaced {
+        "only \"metadata.name\", \"metadata.namespace\""
+    } else {
+        "only \"metadata.name\""
+    };
+    Status::bad_request(format!(
+        "Unable to find \"{}/{}, Resource={}\" that match label selector {labels:?}, field selector {fields:?}: {field:?} is not a known field selector: {scope}",
+        resource.group, resource.version, resource.plural
+    ))
+}
+
+/// The fields that objects of a kind can be selected by, besides their names.
+fn special(resource: &Resource) -> &'static [&'static str] {
+    match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => &[
             "spec.nodeName",
             "spec.restartPolicy",
@@ -255,7 +272,12 @@ fn selectable(resource: &Resource, field: &str) -> bool {
             "regarding.uid",
         ],
         _ => &[],
-    };
+    }
+}
+
+/// Whether objects can be selected by this field.
+fn selectable(resource: &Resource, field: &str) -> bool {
+    let own = special(resource);
     let custom = resource.custom.as_ref().map(|c| &c.selectable);
     field == "metadata.name"
         || (field == "metadata.namespace" && resource.namespaced)

@@ -23,7 +23,7 @@ pub(super) async fn logs(call: &Call) -> Outcome<Reply> {
         text(&pod, "/spec/nodeName").is_empty(),
         call.cluster.kubelets.get(),
     ) else {
-        return Ok(Reply::text(StatusCode::OK, plain, ""));
+        return Ok(Reply::empty(StatusCode::NO_CONTENT));
     };
     let target = &call.target;
     let stream = kubelets

@@ -86,6 +86,9 @@ async fn connect(call: &Call) -> Outcome<TcpStream> {
         return Err(unreachable("the sandbox's programs speak plain HTTP only"));
     }
     let (host, port) = if call.resource.plural == "pods" {
+        if text(&row.value, "/status/podIP").is_empty() {
+            return Err(Status::bad_request("address not allowed"));
+        }
         pod_address(&row.value, &named)
     } else {
         service_address(&row.value, &named)?
@@ -127,7 +130,7 @@ fn service_address(service: &Value, named: &Named<'_>) -> Outcome<(String, u16)>
     };
     let port = found.ok_or_else(|| {
         Status::unavailable(format!(
-            "no service port {:?} found for service {:?}",
+            "no service port {} found for service {:?}",
             named.port, named.name
         ))
     })?;

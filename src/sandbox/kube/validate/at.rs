@@ -183,7 +183,11 @@ pub(super) fn selector(at: &At<'_>, out: &mut Vec<Cause>) {
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             _ => out.push(expression.invalid("operator", "not a valid selector operator")),
         }
-        expression.named("key", names::qualified, out);
+        let key = expression.field("key");
+        for wrong in names::all_of_qualified(expression.text("key")) {
+            let shown = json!(expression.text("key"));
+            out.push(Cause::invalid(&key.path, &shown, &wrong));
+        }
     }
 }
 

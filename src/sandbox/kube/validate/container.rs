@@ -128,7 +128,7 @@ fn variable(env: &At<'_>, out: &mut Vec<Cause>) {
     for kind in ["configMapKeyRef", "secretKeyRef"] {
         if from.has(kind) {
             let reference = from.field(kind);
-            reference.named("name", names::subdomain, out);
+            whole_name(&reference, out);
             if reference.text("key").is_empty() {
                 out.push(reference.missing("key", ""));
             } else {
@@ -147,10 +147,18 @@ fn variable(env: &At<'_>, out: &mut Vec<Cause>) {
     out.push(Cause::invalid(place, &empty, wrong));
 }
 
+/// The name of what is referred to; an empty one is as wrong as a bad one.
+fn whole_name(at: &At<'_>, out: &mut Vec<Cause>) {
+    let name = at.text("name");
+    if let Some(wrong) = names::subdomain(name) {
+        out.push(Cause::invalid(at.place("name"), &json!(name), &wrong));
+    }
+}
+
 fn sources(at: &At<'_>, from: &At<'_>, out: &mut Vec<Cause>) {
     for kind in ["configMapRef", "secretRef"] {
         if from.has(kind) {
-            from.field(kind).named("name", names::subdomain, out);
+            whole_name(&from.field(kind), out);
         }
     }
     let wrong = match (from.has("configMapRef"), from.has("secretRef")) {

@@ -55,7 +55,7 @@ pub(super) fn config_map(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>)
         .map(|(_, v)| v.as_str().map_or(0, str::len))
         .sum();
     if size > LIMIT {
-        out.push(Cause::too_long("", LIMIT));
+        out.push(Cause::too_long("[]", LIMIT));
     }
     for (key, _) in entries(new, "data") {
         if entries(new, "binaryData").any(|(other, _)| other == key) {

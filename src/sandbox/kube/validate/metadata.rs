@@ -71,15 +71,12 @@ fn references(object: &Value, out: &mut Vec<Cause>) {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if text(reference, &format!("/{field}")).is_empty() {
                 let place = format!("metadata.ownerReferences.{field}");
-                let detail = format!(
-                    "{} must not be empty",
-                    if field == "apiVersion" {
-                        "version"
-                    } else {
-                        field
-                    }
-                );
-                out.push(Cause::invalid(place, &json!(""), &detail));
+                let detail = if field == "apiVersion" {
+                    "version must not be empty"
+                } else {
+                    "must not be empty"
+                };
+                out.push(Cause::invalid(place, &json!(""), detail));
             }
         }
     }

@@ -4,6 +4,7 @@ mod at;
 mod batch;
 mod container;
 mod content;
+mod hooks;
 mod metadata;
 pub mod names;
 mod network;
@@ -75,6 +76,9 @@ fn builtin(resource: &Resource, old: Option<&Value>, new: &Value, out: &mut Vec<
         }
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             policy::binding(old, new, resource.namespaced, out);
+        }
+        ("admissionregistration.k8s.io", p) if p.ends_with("webhookconfigurations") => {
+            hooks::check(new, out);
         }
         ("apiextensions.k8s.io", _) => out.extend(crd::check_definition(old, new)),
         _ => {}

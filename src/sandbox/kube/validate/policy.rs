@@ -56,6 +56,8 @@ pub(super) fn autoscaler(new: &Value, out: &mut Vec<Cause>) {
     for metric in &metrics {
         let kind = metric.text("type");
         if !known.contains(&kind) {
+            // Told once for the type and once for the missing source.
+            metric.one_of("type", &known, out);
             metric.one_of("type", &known, out);
             continue;
         }
@@ -206,7 +208,7 @@ pub(super) fn binding(old: Option<&Value>, new: &Value, namespaced: bool, out: &
         subject.required("name", out);
         match subject.text("kind") {
             "ServiceAccount" => {
-                if subject.text("namespace").is_empty() {
+                if !namespaced && subject.text("namespace").is_empty() {
                     out.push(subject.missing("namespace", ""));
                 }
             }

@@ -193,6 +193,9 @@ fn template(plural: &str, object: &Value, out: &mut Vec<Cause>) {
     let Some(spec) = object.pointer("/spec/template/spec") else {
         return;
     };
+    if plural == "statefulsets" {
+        metadata::labels(object, "/spec/template/metadata", "spec.template", out);
+    }
     let at = At::new(spec, "spec.template.spec");
     // A stateful set's claims are volumes of its pods.
     let mut with_claims = spec.clone();
