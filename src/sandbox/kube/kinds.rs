@@ -50,6 +50,7 @@ pub fn prepare_create(call: &Call, object: &mut Value) -> Outcome<()> {
             new_pod(object);
         }
         ("", "persistentvolumeclaims") => {
+            classify(call, object);
             object["status"] = json!({"phase": "Pending"});
             object["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
         }
@@ -137,6 +138,26 @@ fn prioritise(call: &Call, pod: &mut Value) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Gives a claim that names no storage class the default one; the newest, if
+/// there are several. An empty name is a choice as well.
+fn classify(call: &Call, claim: &mut Value) {
+    if claim.pointer("/spec/storageClassName").is_some() {
+        return;
+    }
+    let table = call.cluster.table_of("storage.k8s.io", "storageclasses");
+    let classes = call.cluster.world.store.list(&table, "").0.into_iter();
+    let chosen = classes
+        .map(|(_, row)| row.value)
+        .filter(|class| {
+            let marks = &class["metadata"]["annotations"];
+            marks["storageclass.kubernetes.io/is-default-class"] == "true"
+        })
+        .max_by_key(|class| text(class, "/metadata/creationTimestamp").to_owned());
+    if let Some(class) = chosen {
+        claim["spec"]["storageClassName"] = class["metadata"]["name"].clone();
+    }
 }
 
 fn new_pod(object: &mut Value) {

@@ -193,11 +193,18 @@ fn spec(pool: &Doc, node: &Value) -> NodeSpec {
         memory_gb: whole(memory),
         arch: arch.to_owned(),
         kubelet_version: text("kubernetesVersion"),
-        zone: text("availabilityDomain"),
+        zone: zone_label(&text("availabilityDomain")),
         fault_domain: text("faultDomain"),
         labels,
         pods: PODS,
     }
+}
+
+/// An availability domain as nodes are labelled with it: without the prefix of
+/// the tenancy, whose colon no label may hold.
+fn zone_label(domain: &str) -> String {
+    let name = domain.split_once(':').map_or(domain, |(_, name)| name);
+    name.to_owned()
 }
 
 #[expect(
