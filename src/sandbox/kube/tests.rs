@@ -135,6 +135,38 @@ async fn kube_rs_discovers_applies_conflicts_and_deletes() {
 }
 
 #[tokio::test]
+async fn a_writer_states_and_resets_the_managers() {
+    let rig = rig().await;
+    let maps: Api<ConfigMap> = Api::namespaced(rig.client.clone(), "default");
+    let map = config_map("a", &json!({"k": "1"}));
+    let before = PostParams {
+        field_manager: Some("before".to_owned()),
+        ..PostParams::default()
+    };
+    let map = serde_json::from_value(map).unwrap();
+    let made = maps.create(&before, &map).await.unwrap();
+    let mut entries = serde_json::to_value(made.metadata.managed_fields).unwrap();
+    assert_eq!(entries[0]["manager"], "before");
+    assert!(entries[0]["fieldsV1"]["f:data"].is_object());
+    entries[0]["manager"] = json!("after");
+    entries[0]["operation"] = json!("Apply");
+    let cases = [
+        (entries.clone(), entries.clone(), "stated"),
+        (json!([{"manager": "x"}]), entries.clone(), "unreadable"),
+        (json!([]), serde_json::Value::Null, "an empty list"),
+        (entries.clone(), entries, "stated again"),
+        (json!([{}]), serde_json::Value::Null, "an empty entry"),
+    ];
+    for (stated, wanted, case) in cases {
+        let patch = json!([{"op": "add", "path": "/metadata/managedFields", "value": stated}]);
+        let patch = Patch::Json::<ConfigMap>(serde_json::from_value(patch).unwrap());
+        let written = maps.patch("a", &PatchParams::default(), &patch).await;
+        let left = written.unwrap().metadata.managed_fields;
+        assert_eq!(serde_json::to_value(left).unwrap(), wanted, "{case}");
+    }
+}
+
+#[tokio::test]
 async fn a_watcher_sees_what_a_selector_selects() {
     use ::kube::runtime::{WatchStreamExt as _, watcher};
     use futures::StreamExt as _;

@@ -438,8 +438,11 @@ async fn next(
     }
     let mut new = match note {
         Note::Update => {
-            if resets_managers(&wanted) {
-                managers.clear();
+            // Only writes of the whole object may say who its managers are.
+            if call.sub.is_none()
+                && let Some(stated) = Managers::stated(&wanted)
+            {
+                managers = stated;
             }
             wanted
         }
@@ -482,17 +485,6 @@ fn keep_times(old: &Value, new: &mut Value) {
     };
     if old != new && timeless(old) == timeless(new) {
         new.clone_from(old);
-    }
-}
-
-fn resets_managers(object: &Value) -> bool {
-    match object.pointer("/metadata/managedFields") {
-        Some(Value::Array(entries)) => match entries.as_slice() {
-            [] => true,
-            [only] => only.as_object().is_some_and(Map::is_empty),
-            _ => false,
-        },
-        _ => false,
     }
 }
 

@@ -147,6 +147,27 @@ impl Managers {
         Self { map }
     }
 
+    /// The managers that a writer of the object states itself: none by an empty
+    /// list or one empty entry, which resets them. `None` leaves those of the
+    /// live object, as clients that know nothing of managers must not lose them.
+    pub fn stated(object: &Value) -> Option<Self> {
+        let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+        match entries.as_slice() {
+            [] => return Some(Self::default()),
+            [only] if only.as_object().is_some_and(Map::is_empty) => return Some(Self::default()),
+            _ => {}
+        }
+        let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).is_some();
+        let readable = entries.iter().all(|entry| {
+            let operation = entry.get("operation").and_then(Value::as_str);
+            matches!(operation, Some("Apply" | "Update"))
+                && text(entry, "apiVersion")
+                && entry.get("fieldsV1").is_none_or(Value::is_object)
+        });
+        let stated = Self::read(object);
+        (readable && !stated.map.is_empty()).then_some(stated)
+    }
+
     /// Writes the managers into an object: appliers first, then by time.
     pub fn write(&self, object: &mut Value) {
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
@@ -185,11 +206,6 @@ impl Managers {
     /// All managers with what they own.
     pub fn iter(&self) -> impl Iterator<Item = (&Manager, &Owned)> {
         self.map.iter()
-    }
-
-    /// Forgets all owners.
-    pub fn clear(&mut self) {
-        self.map.clear();
     }
 
     /// Notes a write other than apply: the writer owns what it changed.
