@@ -51,7 +51,7 @@ pub(super) fn add(
     let nodes: Vec<StepId> = nodes.into_iter().collect();
 
     let dapr = inside.release(dapr_release(profile), nodes.clone())?;
-    let (leads, others): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|m| is_shared(m));
+    let (leads, others): (Vec<_>, Vec<_>) = manifests.into_iter().partition(is_shared);
     let mut first = Vec::new();
     for manifest in leads {
         first.push(inside.object(manifest, Vec::new())?);
