@@ -181,16 +181,15 @@ impl Session {
     /// it. Oracle is asked only if no earlier run on this machine has been
     /// there.
     pub(super) async fn kube(&self) -> Result<Kube> {
-        let access = match Access::remembered(&self.cx) {
-            Some(access) => Some(access),
-            None => {
-                let plan = self.plan().await?;
-                let step = plan
-                    .steps
-                    .iter()
-                    .find(|step| step.id.as_str() == "cluster/access");
-                step.and_then(|step| serde_json::from_value(step.live.clone()?).ok())
-            }
+        let access = if let Some(access) = Access::remembered(&self.cx) {
+            Some(access)
+        } else {
+            let plan = self.plan().await?;
+            let step = plan
+                .steps
+                .iter()
+                .find(|step| step.id.as_str() == "cluster/access");
+            step.and_then(|step| serde_json::from_value(step.live.clone()?).ok())
         };
         let Some(access) = access else {
             return Err(CliError::failed("the deployment has no cluster")

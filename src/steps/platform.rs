@@ -12,7 +12,7 @@ use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::release::{ReleaseStep, Spec, transforms};
 use crate::dapr;
-use crate::k8s::{self, ApplyOptions, Kube, ObjectRef};
+use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
@@ -359,7 +359,14 @@ impl Step<Cx> for ObjectStep {
             let report = cx.report.clone();
             kube.wait_ready(
                 &[ObjectRef::from(&self.manifest)],
-                &k8s::WaitOptions::within(KAFKA_READY_WITHIN),
+                &k8s::WaitOptions {
+                    limit: KAFKA_READY_WITHIN,
+                    rules: Rules {
+                        // Node pools say nothing of themselves.
+                        says_so: self.manifest.kind() != "KafkaNodePool",
+                        ..Rules::default()
+                    },
+                },
                 &move |text: &str| report(text, None),
             )
             .await?;
