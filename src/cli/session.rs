@@ -27,7 +27,7 @@ use crate::ui::Reporter;
 const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 
 /// What a rehearsal's limits leave at least, in real time.
-const REHEARSAL_FLOOR: Duration = Duration::from_secs(5);
+const REHEARSAL_FLOOR: Duration = Duration::from_secs(20);
 
 /// A command's world.
 pub(super) struct Session {
