@@ -82,15 +82,7 @@ fn step(object: &mut Value, operation: &Operation) -> Result<(), String> {
     match operation {
         Operation::Add { path, value } => add(object, path, value.clone()),
         Operation::Remove { path } => remove(object, path).map(drop),
-        Operation::Replace { path, value } => {
-            let held = object.pointer_mut(path).ok_or_else(|| {
-                format!(
-                    "replace operation does not apply: doc is missing key: {path}: missing value"
-                )
-            })?;
-            *held = value.clone();
-            Ok(())
-        }
+        Operation::Replace { path, value } => replace(object, path, value),
         Operation::Move { from, path } => {
             let value = remove(object, from)?;
             add(object, path, value)
@@ -111,6 +103,25 @@ fn step(object: &mut Value, operation: &Operation) -> Result<(), String> {
                 Err(format!("testing value {path} failed"))
             }
         }
+    }
+}
+
+/// As the library of the real server does it: a key that an object lacks is
+/// set, whatever RFC 6902 says.
+fn replace(object: &mut Value, path: &str, value: &Value) -> Result<(), String> {
+    if let Some(held) = object.pointer_mut(path) {
+        *held = value.clone();
+        return Ok(());
+    }
+    let (parent, last) = split(path)?;
+    match object.pointer_mut(parent) {
+        Some(Value::Object(map)) => {
+            map.insert(last, value.clone());
+            Ok(())
+        }
+        _ => Err(format!(
+            "replace operation does not apply: doc is missing key: {path}: missing value"
+        )),
     }
 }
 
@@ -203,6 +214,8 @@ mod tests {
             let operations = parse(patch.to_string().as_bytes()).unwrap();
             assert_eq!(apply(&operations, &object).unwrap(), expected);
         }
+        let lacking = parse(br#"[{"op":"replace","path":"/a/new","value":1}]"#).unwrap();
+        assert_eq!(apply(&lacking, &object).unwrap()["a"]["new"], 1);
         let failing = parse(br#"[{"op":"test","path":"/l/0","value":2}]"#).unwrap();
         assert_eq!(apply(&failing, &object).unwrap_err().code, 422);
     }
