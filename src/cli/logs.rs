@@ -84,7 +84,7 @@ impl LogsArgs {
     }
 
     fn wanted(&self, profile: &Profile, now: Timestamp) -> Wanted {
-        let mut selector = format!("{RELEASE_LABEL}={}", profile.deployment);
+        let mut selector = format!("{RELEASE_LABEL}={}", profile.app.release);
         if let Some(service) = &self.service {
             let _ = write!(selector, ",{SERVICE_LABEL}={service}");
         }
