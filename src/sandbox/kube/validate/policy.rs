@@ -98,10 +98,12 @@ fn resource_metric(at: &At<'_>, out: &mut Vec<Cause>) {
 pub(super) fn claim(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
     let at = At::new(&new["spec"], "spec");
     claim_spec(&at, out);
-    let bound = |o: &Value| o.pointer("/status/phase").is_some_and(|p| p == "Bound");
+    let bound = old
+        .and_then(|old| old.pointer("/status/phase"))
+        .is_some_and(|phase| phase == "Bound");
     let fixed = |object: &Value| {
         let mut spec = object["spec"].clone();
-        if bound(object) {
+        if bound {
             spec["resources"]["requests"] = Value::Null;
             spec["volumeAttributesClassName"] = Value::Null;
         }
