@@ -70,6 +70,7 @@ impl Surroundings {
     }
 
     /// Adds the secrets among some manifests, with their keys.
+    #[must_use]
     pub fn with_secrets(mut self, manifests: &[Manifest]) -> Self {
         for secret in manifests.iter().filter(|m| m.kind() == "Secret") {
             let keys = ["data", "stringData"]
@@ -587,12 +588,19 @@ mod tests {
     fn object(kind: &str, name: &str, rest: Value) -> Manifest {
         let mut body =
             json!({"apiVersion": "dapr.io/v1alpha1", "kind": kind, "metadata": {"name": name}});
-        for (key, value) in rest.as_object().unwrap() {
-            body[key] = value.clone();
+        let Value::Object(rest) = rest else {
+            panic!("fields of an object, not {rest}")
+        };
+        for (key, value) in rest {
+            body[key] = value;
         }
         Manifest::new(body).unwrap()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "literals read better at the calls"
+    )]
     fn component(of: &str, version: &str, metadata: Value) -> Manifest {
         object(
             "Component",
@@ -606,7 +614,10 @@ mod tests {
             json!({"name": "brokers", "value": "b:9092"}),
             json!({"name": "authType", "value": "none"}),
         ];
-        metadata.extend(more.as_array().unwrap().iter().cloned());
+        let Value::Array(more) = more else {
+            panic!("a list of fields, not {more}")
+        };
+        metadata.extend(more);
         component("pubsub.kafka", "v1", json!(metadata))
     }
 

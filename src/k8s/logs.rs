@@ -229,7 +229,6 @@ impl Kube {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use bytes::Buf as _;

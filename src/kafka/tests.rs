@@ -269,10 +269,13 @@ async fn what_a_topic_lacks_is_told_at_once() {
     }
 }
 
+/// What a port does, and what it is told to be.
+type Case = (Vec<Act>, fn(&Error) -> bool);
+
 #[tokio::test]
 async fn every_wrong_port_is_told() {
     let alert = Act::Raw(vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46]);
-    let cases: Vec<(Vec<Act>, fn(&Error) -> bool)> = vec![
+    let cases: Vec<Case> = vec![
         (vec![alert], |e| matches!(e, Error::NeedsTls { .. })),
         (vec![Act::HangUp(VERSIONS)], |e| {
             matches!(e, Error::NeedsTls { .. })
@@ -294,12 +297,12 @@ async fn every_wrong_port_is_told() {
     assert!(error.hint().unwrap().contains("nothing listens"));
 }
 
-fn todo(mechanism: Mechanism) -> Option<Sasl> {
-    Some(Sasl {
+fn todo(mechanism: Mechanism) -> Sasl {
+    Sasl {
         mechanism,
         username: "todo".to_owned(),
         password: Secret::new("pencil"),
-    })
+    }
 }
 
 fn offered(error: i16) -> Act {
@@ -316,7 +319,7 @@ fn said(error: i16, words: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_refused_user_is_told() {
     let acts = connection([offered(0), Act::Say(AUTHENTICATE, said(58, b""))]);
-    let error = client(todo(Mechanism::Plain), vec![acts])
+    let error = client(Some(todo(Mechanism::Plain)), vec![acts])
         .cluster()
         .await
         .unwrap_err();
@@ -325,7 +328,7 @@ async fn a_refused_user_is_told() {
         "the broker one:9092 refused the user `todo` (PLAIN)"
     );
     let acts = connection([offered(33)]);
-    let error = client(todo(Mechanism::Plain), vec![acts])
+    let error = client(Some(todo(Mechanism::Plain)), vec![acts])
         .cluster()
         .await
         .unwrap_err();
@@ -344,7 +347,7 @@ async fn a_broker_that_does_not_know_the_password_is_an_impostor() {
     });
     let last = Act::Say(AUTHENTICATE, said(0, b"v=AAAA"));
     let acts = connection([offered(0), first, last]);
-    let error = client(todo(Mechanism::ScramSha256), vec![acts])
+    let error = client(Some(todo(Mechanism::ScramSha256)), vec![acts])
         .cluster()
         .await
         .unwrap_err();

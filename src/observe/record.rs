@@ -113,13 +113,13 @@ impl Record {
             _ => String::new(),
         };
         if level.is_some() {
-            LEVEL_KEYS
-                .iter()
-                .for_each(|key| drop(fields.shift_remove(*key)));
+            for key in LEVEL_KEYS {
+                fields.shift_remove(key);
+            }
         }
-        TIME_KEYS
-            .iter()
-            .for_each(|key| drop(fields.shift_remove(*key)));
+        for key in TIME_KEYS {
+            fields.shift_remove(key);
+        }
         Self {
             level,
             message,
@@ -202,7 +202,10 @@ impl Condition {
     fn holds(&self, record: &Record) -> bool {
         match record.field(&self.path) {
             Some(Value::String(text)) => *text == self.wanted,
-            Some(value) => *value == self.wanted,
+            Some(value) => {
+                let text = value.to_string();
+                text == self.wanted
+            }
             None => false,
         }
     }

@@ -150,7 +150,7 @@ pub(super) async fn apply(
         });
         let mut work: Vec<Work<'_>> = Vec::new();
         for object in &now {
-            let marked = objects::owned((*object).clone(), owner.name, owner.namespace)?;
+            let marked = objects::owned(object, owner.name, owner.namespace)?;
             work.push(Box::pin(apply_one(kube, marked, options, progress)));
         }
         all(work).await?;

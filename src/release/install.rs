@@ -207,7 +207,7 @@ impl Releases {
             let Some(found) = live.get(&ObjectRef::from(&object)) else {
                 return Ok(false);
             };
-            let marked = super::objects::owned(object, record.name(), &self.namespace)?;
+            let marked = super::objects::owned(&object, record.name(), &self.namespace)?;
             if diff::owned(found, &marked).is_empty() {
                 continue;
             }

@@ -85,7 +85,7 @@ pub(super) async fn at_home(
         let namespaced = kube.is_namespaced(object.api_version(), object.kind());
         match namespaced.await {
             Ok(true) if object.namespace().is_none() => {
-                placed.push(with(object, |metadata| {
+                placed.push(with(&object, |metadata| {
                     metadata.insert("namespace".to_owned(), json!(namespace));
                 })?);
             }
@@ -99,7 +99,7 @@ pub(super) async fn at_home(
 
 /// Marks an object as the release's. The stored manifest stays without it.
 pub(super) fn owned(
-    object: Manifest,
+    object: &Manifest,
     name: &str,
     namespace: &str,
 ) -> Result<Manifest, ReleaseError> {
@@ -119,7 +119,7 @@ fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
 }
 
 fn with(
-    object: Manifest,
+    object: &Manifest,
     change: impl FnOnce(&mut Map<String, Value>),
 ) -> Result<Manifest, ReleaseError> {
     let path = object.to_string();
@@ -209,7 +209,7 @@ mod tests {
             ),
             "{missing}"
         );
-        let ours = owned(object, "r", "n").unwrap();
+        let ours = owned(&object, "r", "n").unwrap();
         assert_eq!(lacks(&ours, "r", "n"), "");
         assert!(belongs(&ours, "r", "n") && !belongs(&ours, "other", "n"));
         assert!(

@@ -8,7 +8,7 @@ macro_rules! kinds {
         /// A kind of object.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
-            $(#[doc = $name] $kind,)*
+            $(#[doc = concat!("`", $name, "`")] $kind,)*
         }
 
         impl Kind {

@@ -130,6 +130,15 @@ impl PodNet {
         let words: Vec<&str> = name.split('.').collect();
         let (pod, service, space) = match *words.as_slice() {
             [service] => (None, service, namespace),
+            // A short name is looked for in the own namespace first.
+            [pod, service]
+                if name == host
+                    && services
+                        .get(&(namespace.to_owned(), service.to_owned()))
+                        .is_some_and(|route| route.hosts.contains_key(pod)) =>
+            {
+                (Some(pod), service, namespace)
+            }
             [service, space] => (None, service, space),
             [pod, service, space] => (Some(pod), service, space),
             _ => return Err(unknown()),

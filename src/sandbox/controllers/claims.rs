@@ -250,12 +250,18 @@ impl Claims {
             "spec": {"volumeName": volume},
         });
         let bound = self.binder.merge(Kind::Claims, claim, &patch).await?;
+        let capacity = json!({"storage": format!("{size}Gi")});
+        self.confirm(&bound, &capacity).await
+    }
+
+    /// Says of a claim that has its volume that it is bound.
+    async fn confirm(&self, claim: &Value, capacity: &Value) -> Result<(), ApiError> {
         let status = json!({
             "phase": "Bound",
             "accessModes": claim["spec"]["accessModes"],
-            "capacity": {"storage": format!("{size}Gi")},
+            "capacity": capacity,
         });
-        self.binder.set_status(Kind::Claims, &bound, status).await
+        self.binder.set_status(Kind::Claims, claim, status).await
     }
 
     /// A volume whose claim is gone: deleted, or kept as released.
@@ -331,8 +337,17 @@ impl Controller for Claims {
         };
         if is_leaving(&claim) {
             self.release(&claim).await?;
-        } else if text(&claim, "/spec/volumeName").is_empty() {
+            return Ok(None);
+        }
+        let volume = text(&claim, "/spec/volumeName");
+        if volume.is_empty() {
             self.provide(&claim).await?;
+        } else if text(&claim, "/status/phase") != "Bound" {
+            // It names its volume itself, or binding it was interrupted.
+            match self.plane.cache().get(Kind::Volumes, volume) {
+                Some(volume) => self.confirm(&claim, &volume["spec"]["capacity"]).await?,
+                None => self.pend(&claim).await?,
+            }
         }
         Ok(None)
     }

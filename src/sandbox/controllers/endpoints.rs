@@ -21,7 +21,15 @@ const MANAGED: &str = "endpointslice.kubernetes.io/managed-by";
 pub struct Endpoints {
     plane: Arc<Plane>,
     slices: Client,
-    endpoints: Client,
+    legacy: Client,
+}
+
+/// The addresses of the pods with the same ports.
+#[derive(Default)]
+struct Group {
+    ports: Vec<Value>,
+    ready: Vec<Value>,
+    other: Vec<Value>,
 }
 
 /// The Services whose pods a change concerns.
@@ -84,7 +92,7 @@ impl Endpoints {
         Self {
             plane: plane.clone(),
             slices: plane.client.as_controller("endpointslice-controller"),
-            endpoints: plane.client.as_controller("endpoint-controller"),
+            legacy: plane.client.as_controller("endpoint-controller"),
         }
     }
 
@@ -215,7 +223,7 @@ impl Endpoints {
 
     async fn write_endpoints(&self, service: &Value, pods: &[Arc<Value>]) -> Result<(), ApiError> {
         let always = service.pointer("/spec/publishNotReadyAddresses") == Some(&json!(true));
-        let mut groups: BTreeMap<String, (Vec<Value>, Vec<Value>, Vec<Value>)> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for pod in pods {
             let ports = ports(service, pod);
             let endpoint = self.endpoint(service, pod);
@@ -229,19 +237,27 @@ impl Endpoints {
             }
             let group = groups
                 .entry(json!(ports).to_string())
-                .or_insert_with(|| (ports, Vec::new(), Vec::new()));
+                .or_insert_with(|| Group {
+                    ports,
+                    ..Group::default()
+                });
             if is_leaving(pod) && !always {
                 continue;
             }
             if always || pods::is_ready(pod) {
-                group.1.push(address);
+                group.ready.push(address);
             } else {
-                group.2.push(address);
+                group.other.push(address);
             }
         }
         let by_ip = |list: &mut Vec<Value>| list.sort_by_key(|a| text(a, "/ip").to_owned());
         let mut subsets = Vec::new();
-        for (ports, mut ready, mut other) in groups.into_values() {
+        for group in groups.into_values() {
+            let Group {
+                ports,
+                mut ready,
+                mut other,
+            } = group;
             if ready.is_empty() && other.is_empty() {
                 continue;
             }
@@ -272,7 +288,7 @@ impl Endpoints {
             if *items(&held, "/subsets") != *subsets {
                 let mut object = (*held).clone();
                 object["subsets"] = json!(subsets);
-                self.endpoints.update(Kind::Endpoints, &object).await?;
+                self.legacy.update(Kind::Endpoints, &object).await?;
             }
             return Ok(());
         }
@@ -293,7 +309,7 @@ impl Endpoints {
         if !subsets.is_empty() {
             object["subsets"] = json!(subsets);
         }
-        self.endpoints.create(Kind::Endpoints, &object).await?;
+        self.legacy.create(Kind::Endpoints, &object).await?;
         Ok(())
     }
 }
@@ -325,7 +341,7 @@ impl Controller for Endpoints {
                     .pointer("/metadata/labels/endpoints.kubernetes.io~1managed-by")
                     .is_some()
             {
-                self.endpoints.delete(Kind::Endpoints, &held).await?;
+                self.legacy.delete(Kind::Endpoints, &held).await?;
             }
             return Ok(None);
         };

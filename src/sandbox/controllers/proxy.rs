@@ -26,8 +26,11 @@ const FIRST_FREE_PORT: u16 = 1024;
 pub struct Proxy {
     plane: Arc<Plane>,
     /// The open doors of each Service, by address and port.
-    doors: Mutex<HashMap<String, BTreeMap<(IpAddr, u16), Door>>>,
+    doors: Mutex<Doors>,
 }
+
+/// The doors of each Service, by address and port.
+type Doors = HashMap<String, BTreeMap<(IpAddr, u16), Door>>;
 
 /// A real listener. Dropping it closes it.
 struct Door(AbortHandle);
@@ -150,9 +153,7 @@ impl Proxy {
         }
     }
 
-    fn all_doors(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, BTreeMap<(IpAddr, u16), Door>>> {
+    fn all_doors(&self) -> std::sync::MutexGuard<'_, Doors> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

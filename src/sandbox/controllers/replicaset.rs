@@ -1,5 +1,6 @@
 //! `ReplicaSets`: as many pods as asked for.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,17 +207,17 @@ impl Controller for ReplicaSets {
         if is_leaving(&set) {
             return self.report(key, None).await;
         }
-        let result = if active.len() < wanted {
-            self.make(&set, wanted - active.len())
-                .await
-                .map_err(|error| ("FailedCreate", error))
-        } else if active.len() > wanted {
-            let surplus = active.len() - wanted;
-            self.remove(&set, active, surplus)
-                .await
-                .map_err(|error| ("FailedDelete", error))
-        } else {
-            Ok(())
+        let have = active.len();
+        let result = match have.cmp(&wanted) {
+            Ordering::Less => {
+                let made = self.make(&set, wanted - have).await;
+                made.map_err(|error| ("FailedCreate", error))
+            }
+            Ordering::Greater => {
+                let removed = self.remove(&set, active, have - wanted).await;
+                removed.map_err(|error| ("FailedDelete", error))
+            }
+            Ordering::Equal => Ok(()),
         };
         match result {
             Ok(()) => self.report(key, None).await,

@@ -220,10 +220,13 @@ impl Scheduler {
             let Some(claim) = self.plane.cache().get(Kind::Claims, &key) else {
                 continue;
             };
-            if !text(&claim, "/spec/volumeName").is_empty() {
+            if text(&claim, "/status/phase") == "Bound" {
                 continue;
             }
             waits = true;
+            if !text(&claim, "/spec/volumeName").is_empty() {
+                continue;
+            }
             let told = claim
                 .pointer("/metadata/annotations")
                 .is_some_and(|all| all.get(SELECTED).is_some());

@@ -122,10 +122,10 @@ impl Rig {
                 }
             }
         };
-        match tokio::time::timeout(Duration::from_secs(8), look).await {
-            Ok(found) => found,
-            Err(_) => panic!("{kind:?} {name} does not become as wanted: {last:#}"),
-        }
+        let Ok(found) = tokio::time::timeout(Duration::from_secs(8), look).await else {
+            panic!("{kind:?} {name} does not become as wanted: {last:#}")
+        };
+        found
     }
 
     async fn until_gone(&self, kind: Kind, name: &str) {

@@ -1,6 +1,7 @@
 //! The nodes themselves: their ranges of pod addresses, their heartbeats.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,10 @@ pub async fn give_range(plane: &Plane, node: &Value) -> Option<String> {
 }
 
 /// An address of a range that no pod has.
-pub fn free_address(range: &str, taken: &HashMap<Ipv4Addr, String>) -> Option<Ipv4Addr> {
+pub fn free_address(
+    range: &str,
+    taken: &HashMap<Ipv4Addr, String, impl BuildHasher>,
+) -> Option<Ipv4Addr> {
     let (base, bits) = range.split_once('/')?;
     let base = u32::from(base.parse::<Ipv4Addr>().ok()?);
     let size = 1_u32.checked_shl(32 - bits.parse::<u32>().ok()?)?;

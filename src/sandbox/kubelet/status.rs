@@ -260,9 +260,7 @@ pub fn phase(pod: &Value, containers: &Containers) -> &'static str {
     });
     if init_pending || waiting > 0 {
         "Pending"
-    } else if running > 0 || staying || ended == 0 {
-        "Running"
-    } else if policy == "Always" && !leaving {
+    } else if running > 0 || staying || ended == 0 || (policy == "Always" && !leaving) {
         "Running"
     } else if failed == 0 {
         "Succeeded"

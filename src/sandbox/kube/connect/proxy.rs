@@ -123,7 +123,11 @@ fn service_address(service: &Value, named: &Named<'_>) -> Outcome<(String, u16)>
         ports => ports
             .iter()
             .find(|p| {
-                text(p, "/name") == named.port && !named.port.is_empty() || p["port"] == named.port
+                text(p, "/name") == named.port && !named.port.is_empty()
+                    || named
+                        .port
+                        .parse::<u64>()
+                        .is_ok_and(|port| p["port"] == port)
             })
             .and_then(number),
     };

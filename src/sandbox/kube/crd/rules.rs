@@ -262,6 +262,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "literals read better at the calls"
+    )]
     fn check(rule: Value, spec: Value, old: Option<Value>) -> Vec<String> {
         let schema = json!({"type": "object", "properties": {"spec": {
             "type": "object",

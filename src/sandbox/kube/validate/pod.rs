@@ -175,7 +175,9 @@ fn affinity(at: &At<'_>, out: &mut Vec<Cause>) {
             let detail = "must have at least one node selector term";
             out.push(wanted.missing("nodeSelectorTerms", detail));
         }
-        terms.iter().for_each(|term| node_term(term, out));
+        for term in &terms {
+            node_term(term, out);
+        }
     }
     for term in node.list(preferred) {
         weight(&term, out);

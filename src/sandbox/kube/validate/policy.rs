@@ -98,7 +98,9 @@ fn resource_metric(at: &At<'_>, out: &mut Vec<Cause>) {
 pub(super) fn claim(old: Option<&Value>, new: &Value, out: &mut Vec<Cause>) {
     let at = At::new(&new["spec"], "spec");
     claim_spec(&at, out);
-    let bound = old.is_some_and(|old| old["status"]["phase"] == "Bound");
+    let bound = old
+        .and_then(|old| old.pointer("/status/phase"))
+        .is_some_and(|phase| phase == "Bound");
     let fixed = |object: &Value| {
         let mut spec = object["spec"].clone();
         if bound {

@@ -82,19 +82,19 @@ pub fn patch(pod: &Value, app_id: &str, settings: &Settings) -> Vec<Value> {
         &mut operations,
         &pod["spec"]["volumes"],
         "/spec/volumes",
-        token_volume(settings),
+        &token_volume(settings),
     );
     let mut sidecar = container(&annotations, app_id, settings);
     if native {
         sidecar["restartPolicy"] = json!("Always");
         let list = &pod["spec"]["initContainers"];
-        append(&mut operations, list, "/spec/initContainers", sidecar);
+        append(&mut operations, list, "/spec/initContainers", &sidecar);
     } else {
         append(
             &mut operations,
             &pod["spec"]["containers"],
             "/spec/containers",
-            sidecar,
+            &sidecar,
         );
     }
     let labels = [
@@ -122,7 +122,7 @@ pub fn patch(pod: &Value, app_id: &str, settings: &Settings) -> Vec<Value> {
 }
 
 /// Adds to a list, which may not be there.
-fn append(operations: &mut Vec<Value>, list: &Value, path: &str, value: Value) {
+fn append(operations: &mut Vec<Value>, list: &Value, path: &str, value: &Value) {
     operations.push(match list.is_array() {
         true => json!({"op": "add", "path": format!("{path}/-"), "value": value}),
         false => json!({"op": "add", "path": path, "value": [value]}),

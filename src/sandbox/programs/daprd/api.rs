@@ -11,9 +11,9 @@ use super::runtime::Sidecar;
 use super::{errors, health, invoke, jobs, metadata, publish, secrets, state};
 
 /// The public server: health and metadata.
-pub(super) fn public(sidecar: &Sidecar, request: Request) -> Reply {
+pub(super) fn public(sidecar: &Sidecar, request: &Request) -> Reply {
     match (&request.method, request.path.as_str()) {
-        (&Method::GET, "/v1.0/healthz") => health::healthz(sidecar, &request),
+        (&Method::GET, "/v1.0/healthz") => health::healthz(sidecar, request),
         (&Method::GET, "/v1.0/healthz/outbound") => health::outbound(sidecar),
         (&Method::GET, "/v1.0/metadata") => metadata::get(sidecar),
         _ => Reply::text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n"),

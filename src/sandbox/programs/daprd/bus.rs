@@ -61,5 +61,5 @@ pub(super) trait Bus: Send + Sync + 'static {
     async fn claim(&self, topic: &str, partition: i32) -> Claim;
 
     /// Whether a group that is new reads what was there before it.
-    fn from_oldest(&self) -> bool;
+    fn starts_at_oldest(&self) -> bool;
 }

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::dapr::time::go_duration;
 use super::bus::Bus;
 use super::kafka::Kafka;
 use super::plane;
@@ -155,20 +153,11 @@ async fn load_one(sidecar: &Sidecar, object: &Value) -> Result<(), String> {
         version => version.to_lowercase(),
     };
     let title = format!("{name} ({kind}/{version})");
-    let limit = spec["initTimeout"].as_str().and_then(go_duration);
-    let limit = limit.unwrap_or(Duration::from_secs(5));
     let fields = match fields(sidecar, object).await {
         Ok(fields) => fields,
         Err(why) => return give_up(sidecar, spec, &title, &why),
     };
-    let work = open(sidecar, &name, &kind, &version, &fields);
-    let opened = tokio::select! {
-        opened = work => opened,
-        _ = sidecar.process.world.clock.sleep(limit.mul_f64(slack(sidecar))) => {
-            Err(format!("init timeout for component {title}"))
-        }
-    };
-    match opened {
+    match open(sidecar, &name, &kind, &version, &fields) {
         Ok(instance) => {
             add(
                 sidecar,
@@ -184,11 +173,6 @@ async fn load_one(sidecar: &Sidecar, object: &Value) -> Result<(), String> {
         }
         Err(why) => give_up(sidecar, spec, &title, &why),
     }
-}
-
-/// A fast world must not make a busy machine miss a limit.
-fn slack(sidecar: &Sidecar) -> f64 {
-    sidecar.process.world.clock.rate().sqrt().max(1.0)
 }
 
 fn give_up(sidecar: &Sidecar, spec: &Value, title: &str, why: &str) -> Result<(), String> {
@@ -248,7 +232,7 @@ async fn fields(sidecar: &Sidecar, object: &Value) -> Result<BTreeMap<String, St
     Ok(fields)
 }
 
-async fn open(
+fn open(
     sidecar: &Sidecar,
     name: &str,
     kind: &str,

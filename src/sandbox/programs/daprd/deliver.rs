@@ -164,7 +164,7 @@ impl Reader {
         let bounds = self.bus.bounds(&self.subscription.topic).await?;
         let index = usize::try_from(self.partition).unwrap_or(0);
         let (oldest, newest) = bounds.get(index).copied().unwrap_or((0, 0));
-        Ok(if self.bus.from_oldest() {
+        Ok(if self.bus.starts_at_oldest() {
             oldest
         } else {
             newest

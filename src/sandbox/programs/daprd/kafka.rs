@@ -351,7 +351,7 @@ impl Bus for Kafka {
         }
     }
 
-    fn from_oldest(&self) -> bool {
+    fn starts_at_oldest(&self) -> bool {
         self.settings.oldest
     }
 }

@@ -6,6 +6,11 @@
 //! that the component names. Specified in the Dapr API reference and, where
 //! that is silent, by what version 1.18 does.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is the reply itself, made at most once for a request"
+)]
+
 mod api;
 mod app;
 mod bus;

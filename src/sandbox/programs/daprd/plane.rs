@@ -92,6 +92,6 @@ pub(super) async fn ask(
         PlaneError::Refused(why) => {
             PlaneError::Refused(format!("rpc error: code = Unknown desc = {why}"))
         }
-        other => other,
+        unreachable @ PlaneError::Unreachable(_) => unreachable,
     })
 }

@@ -143,7 +143,8 @@ fn trace(sidecar: &Sidecar, told: Option<&str>) -> (String, bool) {
             let parent = told.and_then(Trace::parse);
             let mut span = parent.as_ref().map_or_else(Trace::start, Trace::child);
             if parent.is_none() {
-                span.flags = if sampled { "01" } else { "00" }.to_owned();
+                let flags = if sampled { "01" } else { "00" };
+                flags.clone_into(&mut span.flags);
             }
             (span.header(), true)
         }

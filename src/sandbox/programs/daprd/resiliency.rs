@@ -81,10 +81,8 @@ impl Policy {
             if target.is_null() {
                 continue;
             }
-            policy.name = resiliency["metadata"]["name"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
+            let name = resiliency["metadata"]["name"].as_str();
+            name.unwrap_or_default().clone_into(&mut policy.name);
             if let Some(name) = target["timeout"].as_str() {
                 let told = spec["policies"]["timeouts"][name].as_str();
                 policy.timeout = told.and_then(go_duration);

@@ -212,7 +212,7 @@ async fn serve_public(sidecar: &Arc<Sidecar>, tasks: &mut JoinSet<()>) -> std::i
     let public = Server::bind(process, sidecar.options.public_port).await?;
     tasks.spawn(public.run(stop.clone(), move |request| {
         let sidecar = shared.clone();
-        async move { api::public(&sidecar, request) }
+        async move { api::public(&sidecar, &request) }
     }));
     if let Some(port) = sidecar.options.metrics_port {
         let shared = sidecar.clone();

@@ -39,7 +39,7 @@ struct Write<'a> {
     key: String,
     value: Option<&'a Value>,
     etag: Option<String>,
-    first_write: bool,
+    only_first: bool,
     ttl: Option<i64>,
 }
 
@@ -117,7 +117,7 @@ impl Store {
             if !ids::is_uuid(etag) || !fits {
                 return Err(Conflict::Mismatch);
             }
-        } else if write.first_write && held.is_some() {
+        } else if write.only_first && held.is_some() {
             return Err(Conflict::NotFirst);
         }
         let Some(value) = write.value else {
@@ -288,7 +288,7 @@ fn read_item(item: &Value, deletes: bool) -> Result<Write<'_>, Reply> {
         key: key.to_owned(),
         value: (!deletes).then_some(&item["value"]),
         etag,
-        first_write: item["options"]["concurrency"] == "first-write",
+        only_first: item["options"]["concurrency"] == "first-write",
         ttl: ttl.filter(|ttl| *ttl > 0),
     })
 }
@@ -349,7 +349,7 @@ fn delete(state: &Store, request: &Request, key: &str) -> Reply {
         key: key.to_owned(),
         value: None,
         etag: request.header("if-match").map(str::to_owned),
-        first_write: false,
+        only_first: false,
         ttl: None,
     };
     match state.world.store.write(|tx| state.write(tx, &write)) {

@@ -217,7 +217,11 @@ mod tests {
         let (table, warnings) =
             Table::build(&[ingress("a", None, &paths)], &services, &slices, true);
         assert!(warnings.is_empty());
-        let at = |path: &str| table.find("x.example", path).map(|all| all.to_vec());
+        let at = |path: &str| {
+            table
+                .find("x.example", path)
+                .map(<[(std::net::Ipv4Addr, u16)]>::to_vec)
+        };
         let pod = |last| Some(vec![(Ipv4Addr::new(10, 0, 0, last), 8000)]);
         assert_eq!(at("/"), pod(3));
         assert_eq!(at("/apiary"), pod(3));

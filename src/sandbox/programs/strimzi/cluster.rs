@@ -540,11 +540,11 @@ mod tests {
         let lacks = why(&kafka(json!({})), &[pool(json!(["broker"]))]);
         assert!(lacks.contains("controller role"), "{lacks}");
         let many = kafka(json!({"default.replication.factor": 3}));
-        assert!(why(&many, &[both.clone()]).contains("should be set to 1 or less"));
+        assert!(why(&many, std::slice::from_ref(&both)).contains("should be set to 1 or less"));
         let mut old = kafka(json!({}));
         old["spec"]["kafka"]["version"] = json!("3.9.0");
         assert_eq!(
-            check(&old, &[both.clone()]).unwrap_err().reason,
+            check(&old, std::slice::from_ref(&both)).unwrap_err().reason,
             "UnsupportedKafkaVersionException"
         );
         assert_eq!(check(&kafka(json!({})), &[both]), Ok(()));

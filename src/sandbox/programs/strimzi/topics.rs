@@ -37,7 +37,7 @@ impl Seen {
                 "topicName": name(topic),
                 "topicId": process.world.letters(&format!("topic/{}", meta(topic, "uid")), 22),
             });
-            let state = state.as_ref().map(|()| ());
+            let state = state.as_ref().copied();
             if let Err(error) = conditions::write(process, "kafkatopics", topic, state, more).await
             {
                 process.log(&format!(

@@ -247,7 +247,7 @@ impl App {
         self.log
             .with("correlation_id", json!(asker.correlation))
             .info("job triggered", &json!({"job": name, "payload": payload}));
-        let event = Event::reminder(name, payload, asker);
+        let event = Event::reminder(name, &payload, asker);
         self.database.transaction(|rows| event.keep(rows));
         self.tell(&event);
         Reply::empty(StatusCode::OK)

@@ -43,11 +43,11 @@ impl Event {
             "timestamp": asker.now.to_string(),
             "correlation_id": asker.correlation,
         });
-        Self::new(kind, topics, data, asker)
+        Self::new(kind, topics, &data, asker)
     }
 
     /// A reminder that is due.
-    pub(super) fn reminder(job: &str, payload: Value, asker: &Asker) -> Self {
+    pub(super) fn reminder(job: &str, payload: &Value, asker: &Asker) -> Self {
         let data = json!({
             "job": job,
             "task_id": payload["task_id"],
@@ -56,10 +56,10 @@ impl Event {
             "timestamp": asker.now.to_string(),
             "correlation_id": asker.correlation,
         });
-        Self::new("reminder.due", vec!["reminders"], data, asker)
+        Self::new("reminder.due", vec!["reminders"], &data, asker)
     }
 
-    fn new(kind: &str, topics: Vec<&'static str>, data: Value, asker: &Asker) -> Self {
+    fn new(kind: &str, topics: Vec<&'static str>, data: &Value, asker: &Asker) -> Self {
         let subject = match &data["task_id"] {
             Value::Null => data["job"].as_str().unwrap_or_default().to_owned(),
             id => format!("tasks/{id}"),
