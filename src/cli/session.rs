@@ -27,7 +27,7 @@ use crate::ui::Reporter;
 const AT_ONCE: [(&str, usize); 2] = [("oci", 8), ("kubernetes", 8)];
 
 /// What a rehearsal's limits leave at least, in real time.
-const REHEARSAL_FLOOR: Duration = Duration::from_secs(5);
+const REHEARSAL_FLOOR: Duration = Duration::from_secs(20);
 
 /// A command's world.
 pub(super) struct Session {
@@ -181,16 +181,15 @@ impl Session {
     /// it. Oracle is asked only if no earlier run on this machine has been
     /// there.
     pub(super) async fn kube(&self) -> Result<Kube> {
-        let access = match Access::remembered(&self.cx) {
-            Some(access) => Some(access),
-            None => {
-                let plan = self.plan().await?;
-                let step = plan
-                    .steps
-                    .iter()
-                    .find(|step| step.id.as_str() == "cluster/access");
-                step.and_then(|step| serde_json::from_value(step.live.clone()?).ok())
-            }
+        let access = if let Some(access) = Access::remembered(&self.cx) {
+            Some(access)
+        } else {
+            let plan = self.plan().await?;
+            let step = plan
+                .steps
+                .iter()
+                .find(|step| step.id.as_str() == "cluster/access");
+            step.and_then(|step| serde_json::from_value(step.live.clone()?).ok())
         };
         let Some(access) = access else {
             return Err(CliError::failed("the deployment has no cluster")

@@ -85,7 +85,7 @@ fn validity(until: Timestamp, now: Timestamp) -> Validity {
     }
 }
 
-/// The text of a certificate in the trust bundle's Secret or ConfigMap.
+/// The text of a certificate in the trust bundle's Secret or `ConfigMap`.
 pub fn pem_of(bundle: &Manifest, name: &str) -> Option<String> {
     debug_assert_eq!(bundle.name(), TRUST_BUNDLE);
     let data = bundle.body().get("data").and_then(Value::as_object)?;

@@ -21,13 +21,13 @@ use crate::profile::{Profile, Scheduler};
 /// Name of the release.
 pub const RELEASE: &str = "dapr";
 
-/// Name of the scheduler's StatefulSet and of its headless Service.
+/// Name of the scheduler's `StatefulSet` and of its headless Service.
 const SCHEDULER: &str = "dapr-scheduler-server";
 
 /// Name of the scheduler's volume.
 const SCHEDULER_VOLUME: &str = "dapr-scheduler-data-dir";
 
-/// Name of the Secret and of the ConfigMap with the certificates.
+/// Name of the Secret and of the `ConfigMap` with the certificates.
 pub const TRUST_BUNDLE: &str = "dapr-trust-bundle";
 
 /// The values of the chart `dapr` that a profile comes to.

@@ -61,7 +61,7 @@ impl Kube {
         })?;
         Ok(PodStream {
             stream,
-            refused: refused.map(|refused| refused.boxed()),
+            refused: refused.map(futures::FutureExt::boxed),
             _session: Arc::new(Session(session)),
         })
     }

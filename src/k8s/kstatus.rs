@@ -29,6 +29,9 @@ pub struct Rules {
     pub load_balancers: bool,
     /// A pod is ready when it has succeeded, as hooks are.
     pub completion: bool,
+    /// A custom resource is ready when it says so, and not when it says
+    /// nothing: for kinds whose controller is known to report.
+    pub says_so: bool,
 }
 
 /// One condition of an object.
@@ -105,6 +108,7 @@ pub fn assess(object: &Manifest, rules: Rules) -> Readiness {
         ("policy", "PodDisruptionBudget") | ("batch", "CronJob") | ("autoscaling", _) => {
             Readiness::Current
         }
+        _ if rules.says_so => must_be_true(body, "Ready"),
         _ => by_ready_condition(body),
     }
 }

@@ -1,7 +1,7 @@
 //! A scripted API server for tests: it expects requests in order and gives the
 //! answers that it was told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response, StatusCode};
@@ -75,17 +75,22 @@ impl Script {
     /// group, version, kind, plural, scope.
     pub(crate) fn discovery(self, resources: &[(&str, &str, &str, &str, &str)]) -> Self {
         let list = |core: bool| {
-            let items: Vec<Value> = resources
-                .iter()
-                .filter(|(group, ..)| group.is_empty() == core)
-                .map(|(group, version, kind, plural, scope)| {
+            let mut versions: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
+            for (group, version, kind, plural, scope) in resources {
+                if group.is_empty() == core {
+                    versions.entry((group, version)).or_default().push(json!({
+                        "resource": plural, "scope": scope, "singularResource": plural,
+                        "responseKind": {"group": group, "version": version, "kind": kind},
+                        "verbs": ["get", "list", "patch", "delete"]
+                    }));
+                }
+            }
+            let items: Vec<Value> = versions
+                .into_iter()
+                .map(|((group, version), resources)| {
                     json!({
                         "metadata": if core { json!({}) } else { json!({"name": group}) },
-                        "versions": [{"version": version, "resources": [{
-                            "resource": plural, "scope": scope, "singularResource": plural,
-                            "responseKind": {"group": group, "version": version, "kind": kind},
-                            "verbs": ["get", "list", "patch", "delete"]
-                        }]}]
+                        "versions": [{"version": version, "resources": resources}]
                     })
                 })
                 .collect();

@@ -202,7 +202,7 @@ impl Condition {
     fn holds(&self, record: &Record) -> bool {
         match record.field(&self.path) {
             Some(Value::String(text)) => *text == self.wanted,
-            Some(value) => value.to_string() == self.wanted,
+            Some(value) => *value == self.wanted,
             None => false,
         }
     }

@@ -403,6 +403,7 @@ impl Releases {
             jobs: waiting.jobs,
             load_balancers: waiting.load_balancers,
             completion: false,
+            ..Rules::default()
         };
         apply::wait(&self.kube, objects, waiting.limit, rules, progress).await
     }

@@ -12,24 +12,35 @@ use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::release::{ReleaseStep, Spec, transforms};
 use crate::dapr;
-use crate::k8s::{self, ApplyOptions, Kube, ObjectRef};
+use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
     Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
 };
-use crate::profile::Profile;
+use crate::profile::{KafkaProvider, Profile};
 use crate::render;
 
 /// The kinds that this phase makes, and so may have to remove.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 11] = [
     ("dapr.io/v1alpha1", "Component"),
+    ("dapr.io/v1alpha1", "Configuration"),
+    ("dapr.io/v1alpha1", "Resiliency"),
+    ("dapr.io/v2alpha1", "Subscription"),
+    ("kafka.strimzi.io/v1", "Kafka"),
+    ("kafka.strimzi.io/v1", "KafkaNodePool"),
+    ("kafka.strimzi.io/v1", "KafkaTopic"),
+    ("kafka.strimzi.io/v1", "KafkaUser"),
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("v1", "Secret"),
 ];
 /// Definitions are established within a second or two.
 const ESTABLISHED_WITHIN: Duration = Duration::from_mins(2);
+/// The group of Strimzi's resources: their operator says when they are ready.
+const KAFKA: &str = "kafka.strimzi.io";
+/// A broker's first start pulls half a gigabyte and formats a volume.
+const KAFKA_READY_WITHIN: Duration = Duration::from_mins(15);
 /// A namespace goes once everything in it has gone.
 const GONE_WITHIN: Duration = Duration::from_mins(10);
 
@@ -50,28 +61,38 @@ pub(super) fn add(
     let keep: Vec<ObjectRef> = manifests.iter().map(ObjectRef::from).collect();
     let nodes: Vec<StepId> = nodes.into_iter().collect();
 
-    let dapr = inside.release(dapr_release(profile), nodes.clone())?;
-    let (leads, others): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|m| is_shared(m));
+    let (leads, others): (Vec<_>, Vec<_>) = manifests.into_iter().partition(is_shared);
     let mut first = Vec::new();
     for manifest in leads {
         first.push(inside.object(manifest, Vec::new())?);
     }
+    // The operator gets its rights in the app's namespace.
+    let placed: Vec<StepId> = nodes.iter().chain(&first).cloned().collect();
+    let dapr = inside.release(dapr_release(profile), nodes.clone())?;
+    let strimzi = match profile.kafka.provider {
+        KafkaProvider::Strimzi => Some(inside.release(strimzi_release(profile), placed)?),
+        _ => None,
+    };
+    if profile.ingress.install {
+        inside.release(ingress_release(profile), nodes)?;
+    }
     for manifest in others {
         let mut after = first.clone();
-        if manifest.api_version().starts_with("dapr.io/") {
-            after.push(dapr.clone());
+        match manifest.group() {
+            "dapr.io" => after.push(dapr.clone()),
+            KAFKA => after.extend(strimzi.clone()),
+            _ => {}
         }
         inside.object(manifest, after)?;
     }
     let platform = inside.all.clone();
-    let app = inside.release(app_release(profile)?, platform)?;
+    inside.release(app_release(profile)?, platform)?;
     let after = inside.all.clone();
     graph.add(PruneStep {
         access: access.clone(),
         after,
         keep,
     })?;
-    let _ = app;
     Ok(())
 }
 
@@ -121,6 +142,36 @@ fn dapr_release(profile: &Profile) -> Spec {
     }
 }
 
+fn strimzi_release(profile: &Profile) -> Spec {
+    Spec {
+        id: "platform/strimzi",
+        title: "Kafka operator".to_owned(),
+        name: render::kafka::RELEASE.to_owned(),
+        namespace: profile.kafka.strimzi.namespace.to_string(),
+        chart: ChartFrom::Source(profile.kafka.strimzi.chart.clone()),
+        values: render::kafka::operator_values(profile),
+        files: Vec::new(),
+        transforms: Vec::new(),
+        shared: true,
+        reverts: false,
+    }
+}
+
+fn ingress_release(profile: &Profile) -> Spec {
+    Spec {
+        id: "platform/ingress",
+        title: "ingress controller".to_owned(),
+        name: render::ingress::RELEASE.to_owned(),
+        namespace: profile.ingress.namespace.to_string(),
+        chart: ChartFrom::Source(profile.ingress.chart.clone()),
+        values: render::ingress::values(profile),
+        files: Vec::new(),
+        transforms: transforms(render::ingress::edits()),
+        shared: true,
+        reverts: false,
+    }
+}
+
 fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
     let inputs = render::Inputs::default();
     let chart = match &profile.app.chart {
@@ -148,6 +199,9 @@ fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
 pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
     let inputs = render::Inputs::default();
     let mut all = render::manifests(profile, &inputs)?;
+    all.retain(|manifest| manifest.group() != "dapr.io");
+    all.extend(render::dapr_resources(profile, &inputs)?);
+    all.extend(render::kafka_resources(profile)?);
     all.extend(render::secrets(profile, &inputs)?);
     all.sort_by_key(Manifest::rank);
     Ok(all)
@@ -235,7 +289,7 @@ impl Step<Cx> for ObjectStep {
     }
 
     fn quiet_limit(&self) -> Duration {
-        GONE_WITHIN + Duration::from_mins(1)
+        KAFKA_READY_WITHIN + Duration::from_mins(1)
     }
 
     fn keeps(&self, live: &ObjectLive) -> bool {
@@ -300,6 +354,22 @@ impl Step<Cx> for ObjectStep {
             cx.progress("waiting until the cluster serves it");
             kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)
                 .await?;
+        }
+        if self.manifest.group() == KAFKA {
+            let report = cx.report.clone();
+            kube.wait_ready(
+                &[ObjectRef::from(&self.manifest)],
+                &k8s::WaitOptions {
+                    limit: KAFKA_READY_WITHIN,
+                    rules: Rules {
+                        // Node pools say nothing of themselves.
+                        says_so: self.manifest.kind() != "KafkaNodePool",
+                        ..Rules::default()
+                    },
+                },
+                &move |text: &str| report(text, None),
+            )
+            .await?;
         }
         Ok(ObjectLive {
             object: self.manifest.to_string(),

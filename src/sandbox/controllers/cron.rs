@@ -1,4 +1,4 @@
-//! Schedules of five fields, as CronJobs have them.
+//! Schedules of five fields, as `CronJobs` have them.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;

@@ -1,4 +1,4 @@
-//! CronJobs: Jobs by the clock. The next time is waited for in the world's
+//! `CronJobs`: Jobs by the clock. The next time is waited for in the world's
 //! time: on a fast clock the hours of a schedule pass faster, too.
 
 use std::collections::HashMap;
@@ -60,19 +60,18 @@ impl CronJobs {
             Duration::try_from(to.duration_since(from)).unwrap_or_default()
         };
         let id = uid(object).to_owned();
-        let (at, when) = match due.get(&id) {
-            Some(known) => *known,
-            None => {
-                let last = text(object, "/status/lastScheduleTime").parse::<Timestamp>();
-                let wall = self.plane.clock().now();
-                let from = last.map_or(wall, |last| last.max(wall));
-                let Some(at) = schedule.next(from, &zone) else {
-                    return (None, None);
-                };
-                let known = (at, now + wait(from, at));
-                due.insert(id.clone(), known);
-                known
-            }
+        let (at, when) = if let Some(known) = due.get(&id) {
+            *known
+        } else {
+            let last = text(object, "/status/lastScheduleTime").parse::<Timestamp>();
+            let wall = self.plane.clock().now();
+            let from = last.map_or(wall, |last| last.max(wall));
+            let Some(at) = schedule.next(from, &zone) else {
+                return (None, None);
+            };
+            let known = (at, now + wait(from, at));
+            due.insert(id.clone(), known);
+            known
         };
         if when > now {
             return (None, Some(when.saturating_sub(now)));

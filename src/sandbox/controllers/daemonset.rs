@@ -1,4 +1,4 @@
-//! DaemonSets: a pod on every node that fits.
+//! `DaemonSets`: a pod on every node that fits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::sandbox::kind::{Kind, controller_of, is_leaving, items, key, key_of, 
 const NAME: &str = "daemon-set-controller";
 const SOURCE: &str = "daemonset-controller";
 
-/// What the pods of DaemonSets bear, in addition to what they say.
+/// What the pods of `DaemonSets` bear, in addition to what they say.
 const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),

@@ -1,4 +1,4 @@
-//! Deployments: a ReplicaSet for each form of the template, and the paced way
+//! Deployments: a `ReplicaSet` for each form of the template, and the paced way
 //! from one to the next.
 
 use std::collections::HashMap;

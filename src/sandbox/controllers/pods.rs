@@ -89,7 +89,7 @@ fn restarts(pod: &Value) -> i64 {
         .sum()
 }
 
-/// Orders pods by who is to go first, as the ReplicaSet controller ranks them:
+/// Orders pods by who is to go first, as the `ReplicaSet` controller ranks them:
 /// without a node, pending, not ready, cheap, on crowded nodes, ready for the
 /// shortest time, with most restarts, youngest.
 pub fn to_go_first(a: &Value, b: &Value, crowd: impl Fn(&Value) -> usize) -> Ordering {

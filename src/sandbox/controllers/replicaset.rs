@@ -1,4 +1,4 @@
-//! ReplicaSets: as many pods as asked for.
+//! `ReplicaSets`: as many pods as asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `ControllerRevisions`: the forms that a StatefulSet's or DaemonSet's
+//! `ControllerRevisions`: the forms that a `StatefulSet`'s or `DaemonSet`'s
 //! template has had.
 
 use std::sync::Arc;

@@ -127,7 +127,7 @@ impl Scheduler {
                 Err(why) => refusals.push(why),
             }
         }
-        fitting.sort();
+        fitting.sort_unstable();
         let Some((_, node)) = fitting.first() else {
             let text = explain(nodes.len(), &refusals);
             return self.refuse(pod, &mut placed, text).await;
@@ -339,7 +339,7 @@ pub(super) fn chooses(pod: &Value, node: &Value) -> bool {
         .is_none_or(|required| any_term(required, node))
 }
 
-/// Whether a pod bears the taints of a node, as a pod of a DaemonSet has to.
+/// Whether a pod bears the taints of a node, as a pod of a `DaemonSet` has to.
 pub(super) fn is_bearable(pod: &Value, node: &Value) -> bool {
     // A node that is not ready gets its pods; they start when it is.
     items(node, "/spec/taints").iter().all(|taint| {

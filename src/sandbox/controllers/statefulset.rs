@@ -1,4 +1,4 @@
-//! StatefulSets: pods with names and volumes of their own, in order.
+//! `StatefulSets`: pods with names and volumes of their own, in order.
 
 use std::sync::Arc;
 

@@ -159,6 +159,9 @@ pub struct Clusters {
     pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
     /// Held while a cluster starts, so that it starts once.
     starting: tokio::sync::Mutex<()>,
+    /// Whether clusters have no controllers and kubelets: only an API server.
+    #[cfg(test)]
+    still: bool,
 }
 
 struct Running {
@@ -177,7 +180,20 @@ impl Clusters {
             running: Mutex::default(),
             disks: Arc::default(),
             starting: tokio::sync::Mutex::default(),
+            #[cfg(test)]
+            still: false,
         })
+    }
+
+    /// Clusters in which nothing acts by itself, for tests that take the part
+    /// of a controller or a kubelet.
+    #[cfg(test)]
+    fn still(world: Arc<World>, auth: Arc<dyn Authenticator>) -> Arc<Self> {
+        let mut clusters = Self::new(world, auth);
+        if let Some(alone) = Arc::get_mut(&mut clusters) {
+            alone.still = true;
+        }
+        clusters
     }
 
     /// Serves a cluster, making it first if need be. Its port and authority
@@ -220,21 +236,7 @@ impl Clusters {
         ));
         let stop = self.world.clock.cancellation().child_token();
         bootstrap::start(&cluster, &stop);
-        let components = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        animate::start(
-            &cluster,
-            self.disks.clone(),
-            components.local_addr()?,
-            &certificates,
-            &stop,
-        )?;
-        tokio::spawn(super::http::serve(
-            components,
-            Some(certificates.acceptor()?),
-            Arc::new(Components(Server(cluster.clone()))),
-            self.world.clone(),
-            stop.clone(),
-        ));
+        self.animate(&cluster, &certificates, &stop).await?;
         tokio::spawn(super::http::serve(
             listener,
             Some(certificates.acceptor()?),
@@ -249,6 +251,30 @@ impl Clusters {
         };
         self.running().insert(cluster_ocid.to_owned(), running);
         Ok(endpoint)
+    }
+
+    /// Starts what acts in a cluster, and the door that it comes in by.
+    async fn animate(
+        &self,
+        cluster: &Arc<Cluster>,
+        certificates: &Certificates,
+        stop: &CancellationToken,
+    ) -> io::Result<()> {
+        #[cfg(test)]
+        if self.still {
+            return Ok(());
+        }
+        let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = door.local_addr()?;
+        animate::start(cluster, self.disks.clone(), address, certificates, stop)?;
+        tokio::spawn(super::http::serve(
+            door,
+            Some(certificates.acceptor()?),
+            Arc::new(Components(Server(cluster.clone()))),
+            self.world.clone(),
+            stop.clone(),
+        ));
+        Ok(())
     }
 
     /// Serves every cluster that the store knows, after a restart.

@@ -157,7 +157,7 @@ fn addresses(slice: &Value) -> String {
         .collect();
     match all.as_slice() {
         [] => "<unset>".to_owned(),
-        [few @ ..] if few.len() <= 3 => few.join(","),
+        few if few.len() <= 3 => few.join(","),
         [a, b, c, rest @ ..] => format!("{a},{b},{c} + {} more...", rest.len()),
         _ => String::new(),
     }

@@ -35,11 +35,21 @@ pub(super) struct Rig {
 
 pub(super) const OCID: &str = "ocid1.cluster.test";
 
-pub(super) async fn rig() -> Rig {
+/// A cluster whose controllers and kubelets run.
+async fn rig() -> Rig {
+    open(Clusters::new).await
+}
+
+/// A cluster with nothing but its API server.
+pub(super) async fn still() -> Rig {
+    open(Clusters::still).await
+}
+
+async fn open(serve: impl FnOnce(Arc<World>, Arc<dyn Authenticator>) -> Arc<Clusters>) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::new(1000.0, CancellationToken::new());
     let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
-    let clusters = Clusters::new(world.clone(), Arc::new(OneToken));
+    let clusters = serve(world.clone(), Arc::new(OneToken));
     let endpoint = clusters.ensure(OCID).await.unwrap();
     let client = client(&endpoint).await;
     Rig {

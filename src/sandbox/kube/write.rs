@@ -1,7 +1,7 @@
 //! The path of every write: decode, default, prepare, note the manager,
 //! validate, keep.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::admission::{Attempt, Operation};
 use super::apply::managed::{ApplyError, Conflict, Managers, Write};

@@ -401,9 +401,10 @@ impl Life {
         let program = programs::program(&process.image);
         let mut task = JoinSet::new();
         task.spawn(async move { program.run(process).await });
-        let ended = |result: Option<Result<Exit, tokio::task::JoinError>>| match result {
-            Some(Ok(exit)) => exit,
-            _ => {
+        let ended = |result: Option<Result<Exit, tokio::task::JoinError>>| {
+            if let Some(Ok(exit)) = result {
+                exit
+            } else {
                 log.line("fatal: the program panicked");
                 Exit::error(2)
             }

@@ -1,5 +1,5 @@
 //! A container's environment and command line: references to Secrets,
-//! ConfigMaps and the pod itself resolved, variables expanded.
+//! `ConfigMaps` and the pod itself resolved, variables expanded.
 
 use std::collections::BTreeMap;
 

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use crate::sandbox::http::{Handler, Reply, Request, serve};
-use crate::sandbox::kube::tests::{OCID, Rig, rig};
+use crate::sandbox::kube::tests::{OCID, Rig, still};
 use crate::sandbox::kube::tls::Certificates;
 use crate::sandbox::podnet::{Binding, ServiceRoute};
 
@@ -122,7 +122,7 @@ const GROUP: &str = "admissionregistration.k8s.io";
 
 #[tokio::test]
 async fn hooks_change_and_deny_what_is_made() {
-    let rig = rig().await;
+    let rig = still().await;
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "hook"},
         "spec": {"selector": {"app": "hook"}, "ports": [{"port": 443}]},
@@ -145,7 +145,7 @@ async fn hooks_change_and_deny_what_is_made() {
 
 #[tokio::test]
 async fn a_hook_that_is_away_fails_the_write_or_is_ignored() {
-    let rig = rig().await;
+    let rig = still().await;
     let kind = "ValidatingWebhookConfiguration";
     let away = configuration(kind, "/v", "", "Fail");
     make(&rig, GROUP, kind, away).await;

@@ -292,7 +292,12 @@ impl Managers {
         let kept = named(&field_set(types, root, &pruned)).union(&named(&self.everything()));
         let pruned = remove(types, root, &merged, &all.difference(&kept));
         let kept = named(&field_set(types, root, &pruned));
-        let gone = all.difference(&kept).intersection(&last);
+        // An object that holds nothing but empty lists states no field, so it
+        // is not in `kept`; whoever owns it keeps it.
+        let gone = all
+            .difference(&kept)
+            .intersection(&last)
+            .difference(&self.everything());
         if gone.is_empty() {
             return merged;
         }

@@ -164,7 +164,7 @@ async fn connection(pod: Pod, error: Stream, data: Stream) {
 async fn channels(mut socket: Socket, pod: Pod, ports: Vec<u16>) {
     let (out, mut messages) = mpsc::channel::<Message>(64);
     let mut inward = Vec::new();
-    for (port, channel) in ports.into_iter().zip((0..=u8::MAX - 1).step_by(2)) {
+    for (port, channel) in ports.into_iter().zip((0..u8::MAX).step_by(2)) {
         for channel in [channel, channel + 1] {
             if socket
                 .send(on_channel(channel, &port.to_le_bytes()))

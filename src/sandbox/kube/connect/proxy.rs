@@ -123,8 +123,7 @@ fn service_address(service: &Value, named: &Named<'_>) -> Outcome<(String, u16)>
         ports => ports
             .iter()
             .find(|p| {
-                text(p, "/name") == named.port && !named.port.is_empty()
-                    || p["port"].to_string() == named.port
+                text(p, "/name") == named.port && !named.port.is_empty() || p["port"] == named.port
             })
             .and_then(number),
     };

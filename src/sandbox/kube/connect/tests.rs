@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::spdy::tests::Client;
-use crate::sandbox::kube::tests::{OCID, Rig, rig};
+use crate::sandbox::kube::tests::{OCID, Rig, still};
 use crate::sandbox::kubelet::{LogOptions, Output, Runtime, RuntimeError, Usage};
 
 /// Pods that log two lines, echo what they get and run `echo`.
@@ -77,7 +77,7 @@ impl Runtime for Echo {
 }
 
 async fn pod() -> (Rig, Api<Pod>) {
-    let rig = rig().await;
+    let rig = still().await;
     let cluster = rig.clusters.cluster(OCID).unwrap();
     assert!(cluster.kubelets.set(Arc::new(Echo)).is_ok());
     let pods: Api<Pod> = Api::namespaced(rig.client.clone(), "default");

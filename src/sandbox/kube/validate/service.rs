@@ -91,10 +91,10 @@ fn fields(at: &At<'_>, kind: &str, out: &mut Vec<Cause>) {
     }
     at.one_of("sessionAffinity", &["ClientIP", "None"], out);
     for ip in at.list("externalIPs") {
-        if !ip
+        if ip
             .value
             .as_str()
-            .is_some_and(|t| t.parse::<std::net::IpAddr>().is_ok())
+            .is_none_or(|t| t.parse::<std::net::IpAddr>().is_err())
         {
             out.push(Cause::invalid(ip.path, ip.value, IP));
         }

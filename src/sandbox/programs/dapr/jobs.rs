@@ -81,7 +81,7 @@ impl Jobs {
         let (due, expires) = (at("dueTime")?, at("ttl")?);
         let first = match (&schedule, due) {
             (_, Some(due)) => due,
-            (Some(Schedule::Every(_)), None) | (None, None) => now,
+            (Some(Schedule::Every(_)) | None, None) => now,
             (Some(cron), None) => cron.next(now).ok_or_else(|| {
                 refused("InvalidArgument", "the schedule has no next time".into())
             })?,

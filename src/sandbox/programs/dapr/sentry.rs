@@ -67,7 +67,7 @@ impl Program for Sentry {
     }
 }
 
-/// Makes an authority unless there is one. The Secret and the ConfigMap are
+/// Makes an authority unless there is one. The Secret and the `ConfigMap` are
 /// the chart's: sentry may not create them.
 async fn fill_bundle(plane: &Plane) -> Result<(), ApiError> {
     let process = &plane.process;

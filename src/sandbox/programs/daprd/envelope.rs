@@ -1,4 +1,4 @@
-//! The CloudEvent around what is published: made, or filled up.
+//! The `CloudEvent` around what is published: made, or filled up.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,7 +57,7 @@ fn is_json(content_type: &str) -> bool {
     media == "application/json" || media.ends_with("+json")
 }
 
-/// Whether the publisher made the CloudEvent itself.
+/// Whether the publisher made the `CloudEvent` itself.
 pub(super) fn is_cloud_event(content_type: &str) -> bool {
     media(content_type) == "application/cloudevents+json"
 }
@@ -120,7 +120,7 @@ pub(super) fn wrap(context: &Context<'_>, data: &[u8]) -> Value {
     Value::Object(event)
 }
 
-/// Fills up the publisher's own CloudEvent. Its id is never made up. None if
+/// Fills up the publisher's own `CloudEvent`. Its id is never made up. None if
 /// it is no JSON object.
 pub(super) fn complete(context: &Context<'_>, body: &[u8]) -> Option<Value> {
     let mut event: Map<String, Value> = serde_json::from_slice(body).ok()?;

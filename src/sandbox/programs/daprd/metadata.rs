@@ -25,7 +25,10 @@ pub(super) fn get(sidecar: &Sidecar) -> Reply {
         .subscriptions
         .read()
         .unwrap_or_else(PoisonError::into_inner);
-    let subscriptions: Vec<Value> = subscriptions.iter().map(|one| one.to_json()).collect();
+    let subscriptions: Vec<Value> = subscriptions
+        .iter()
+        .map(super::subscribe::Subscription::to_json)
+        .collect();
     let mut extended = Map::from_iter([("daprRuntimeVersion".to_owned(), json!(version))]);
     let added = sidecar
         .extended

@@ -50,7 +50,7 @@ impl Retry {
                 _ => Duration::from_secs(5),
             }),
             exponential: policy["policy"] == "exponential",
-            longest: time("maxInterval").unwrap_or(Duration::from_secs(60)),
+            longest: time("maxInterval").unwrap_or(Duration::from_mins(1)),
         }
     }
 

@@ -196,5 +196,5 @@ async fn exchange(
     answer
         .headers_mut()
         .insert(header::SERVER, HeaderValue::from_static("nginx/1.29.4"));
-    Ok(answer.map(|body| body.boxed()))
+    Ok(answer.map(http_body_util::BodyExt::boxed))
 }

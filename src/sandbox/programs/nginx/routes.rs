@@ -1,4 +1,4 @@
-//! From Ingresses, Services and EndpointSlices to a table of routes.
+//! From Ingresses, Services and `EndpointSlices` to a table of routes.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

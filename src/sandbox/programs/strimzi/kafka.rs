@@ -96,8 +96,7 @@ async fn serve(process: &Process, cluster: &str, node: i32) -> io::Result<()> {
     let listeners = process
         .env
         .get("KAFKA_LISTENERS")
-        .map(String::as_str)
-        .unwrap_or("[]");
+        .map_or("[]", String::as_str);
     let listeners: Vec<Value> = serde_json::from_str(listeners).map_err(io::Error::other)?;
     let host = format!(
         "{}.{cluster}-kafka-brokers.{}.svc",

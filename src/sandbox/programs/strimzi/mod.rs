@@ -103,7 +103,7 @@ async fn operate(process: &Process) {
     }
     let mut seen = topics::Seen::default();
     let clock = &process.world.clock;
-    let again = Duration::from_secs(120).max(Duration::from_secs(2).mul_f64(clock.rate()));
+    let again = Duration::from_mins(2).max(Duration::from_secs(2).mul_f64(clock.rate()));
     loop {
         for watched in &watching {
             reconcile(process, watched, &mut seen).await;

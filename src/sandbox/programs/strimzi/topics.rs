@@ -1,4 +1,4 @@
-//! KafkaTopics: made, grown, configured and deleted on the broker.
+//! `KafkaTopics`: made, grown, configured and deleted on the broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! KafkaUsers: a password in a Secret, a credential and rules on the broker.
+//! `KafkaUsers`: a password in a Secret, a credential and rules on the broker.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
