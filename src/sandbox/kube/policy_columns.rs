@@ -124,9 +124,8 @@ fn quotas(quota: &Value, limits: bool) -> String {
         .filter(|(name, _)| matches!(name.as_str(), "limits.cpu" | "limits.memory") == limits)
         .map(|(name, hard)| {
             let used = quota.pointer("/status/used").and_then(|u| u.get(name));
-            let amount = |value: Option<&Value>| {
-                value.and_then(Value::as_str).unwrap_or("0").to_owned()
-            };
+            let amount =
+                |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("0").to_owned();
             format!("{name}: {}/{}", amount(used), amount(Some(hard)))
         })
         .collect();
