@@ -209,7 +209,8 @@ no 'custom kind is gone' "doesn't have a resource type|could not find|NotFound" 
 # More ways to make things, each with what it must leave.
 made() { ok "create $1" 'created' k create "${@:2}"; }
 made 'quota' quota limits --hard=pods=50,services=20
-live 'quota is there' 'pods' k get resourcequota limits
+ok 'quota is there' 'NAME +REQUEST +LIMIT +AGE' k get resourcequota limits
+ok 'quota grants' '^50$' k get resourcequota limits -o 'jsonpath={.spec.hard.pods}'
 made 'service account' serviceaccount robot
 ok 'token is signed' '^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$' k create token robot --duration=1h
 made 'cluster role' clusterrole "$ns" --verb=get,list --resource=nodes

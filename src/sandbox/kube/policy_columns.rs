@@ -1,5 +1,5 @@
 //! What tables show of kinds that steer others: autoscalers, budgets, cron
-//! jobs, policies, classes, hooks.
+//! jobs, policies, quotas, classes, hooks.
 
 use serde_json::{Value, json};
 
@@ -29,6 +29,11 @@ pub(super) fn columns(group: &str, plural: &str) -> &'static [(&'static str, &'s
             ("Suspend", "boolean"),
             ("Active", "integer"),
             ("Last Schedule", "string"),
+            ("Age", "string"),
+        ],
+        ("", "resourcequotas") => &[
+            ("Request", "string"),
+            ("Limit", "string"),
             ("Age", "string"),
         ],
         ("networking.k8s.io", "networkpolicies") => {
@@ -97,6 +102,8 @@ pub(super) fn cell(plural: &str, column: &str, object: &Value) -> Value {
                 labels.join(",")
             })
         }
+        ("resourcequotas", "Request") => json!(quotas(object, false)),
+        ("resourcequotas", "Limit") => json!(quotas(object, true)),
         ("endpointslices", "AddressType") => json!(text(object, "/addressType")),
         ("endpointslices", "Ports") => json!(listed(object, "/ports", "port", "<unset>")),
         ("endpointslices", _) => json!(addresses(object)),
@@ -106,6 +113,24 @@ pub(super) fn cell(plural: &str, column: &str, object: &Value) -> Value {
         (_, "Webhooks") => json!(count("/webhooks")),
         _ => json!(""),
     }
+}
+
+/// `pods: 3/50, services: 1/20`: what is used of what a quota grants.
+fn quotas(quota: &Value, limits: bool) -> String {
+    let hard = quota.pointer("/status/hard").and_then(Value::as_object);
+    let mut shown: Vec<_> = hard
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| matches!(name.as_str(), "limits.cpu" | "limits.memory") == limits)
+        .map(|(name, hard)| {
+            let used = quota.pointer("/status/used").and_then(|u| u.get(name));
+            let amount =
+                |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("0").to_owned();
+            format!("{name}: {}/{}", amount(used), amount(Some(hard)))
+        })
+        .collect();
+    shown.sort();
+    shown.join(", ")
 }
 
 fn listed(object: &Value, pointer: &str, field: &str, nothing: &str) -> String {
