@@ -17,9 +17,12 @@ use todoctl::helm::value::{Map, MapType, Value};
 use todoctl::helm::values::{self, set};
 use todoctl::helm::yaml11;
 
+/// A target's name, and what is done with the input.
+type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name.
 #[expect(dead_code, reason = "a fuzzer of one target names it directly")]
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(super) const TARGETS: &[Target] = &[
     ("template", template),
     ("evaluator", evaluator),
     ("values", values),
@@ -74,17 +77,17 @@ fn run(name: &str, text: &[u8]) {
 }
 
 /// The parser: a partial is parsed and not executed.
-pub fn template(data: &[u8]) {
+pub(super) fn template(data: &[u8]) {
     run("_x.tpl", data);
 }
 
 /// The evaluator.
-pub fn evaluator(data: &[u8]) {
+pub(super) fn evaluator(data: &[u8]) {
     run("x.txt", data);
 }
 
 /// `--set` and its kin, and values files.
-pub fn values(data: &[u8]) {
+pub(super) fn values(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for apply in [set::typed, set::strings, set::json, set::literal] {
         let base = Map::new();
@@ -95,7 +98,7 @@ pub fn values(data: &[u8]) {
 }
 
 /// The YAML reader; what is read is written, and reads back the same.
-pub fn yaml(data: &[u8]) {
+pub(super) fn yaml(data: &[u8]) {
     let _ = yaml11::parse_all(data);
     let Ok(value) = yaml11::parse(data) else {
         return;
@@ -111,7 +114,7 @@ pub fn yaml(data: &[u8]) {
 }
 
 /// Repository indexes.
-pub fn index(data: &[u8]) {
+pub(super) fn index(data: &[u8]) {
     let index = Index::new(data);
     for name in ["a", "dapr", ""] {
         for range in ["", "*", ">1.0.0-0"] {
@@ -122,7 +125,7 @@ pub fn index(data: &[u8]) {
 }
 
 /// Archives, as they come and as what is inside of the compression.
-pub fn archive(data: &[u8]) {
+pub(super) fn archive(data: &[u8]) {
     let _ = Chart::from_archive(data);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     if gzip.write_all(data).is_ok()
@@ -133,7 +136,7 @@ pub fn archive(data: &[u8]) {
 }
 
 /// A whole chart: files parted by a NUL, the first of them `Chart.yaml`.
-pub fn chart(data: &[u8]) {
+pub(super) fn chart(data: &[u8]) {
     let names = [
         "Chart.yaml",
         "values.yaml",

@@ -661,7 +661,6 @@ fn platform() -> Chart {
                 .replace("thing", &format!("thing{i}x"))
                 .replace("Thing", &format!("Thing{i}x")),
         };
-        let definition = definition.replace(&format!("thing{i}xs"), &format!("thing{i}xs"));
         templates.push((format!("crds/{i}.yaml"), definition));
     }
     let templates: Vec<(&str, &str)> = templates
