@@ -263,6 +263,7 @@ fn jobs_and_load_balancers_are_waited_for_when_asked() {
         jobs: true,
         load_balancers: true,
         completion: false,
+        ..Rules::default()
     };
     let running = json!({"startTime": "2026-01-01T00:00:00Z", "active": 1});
     let spec = json!({});
