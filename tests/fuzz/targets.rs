@@ -21,7 +21,6 @@ use todoctl::helm::yaml11;
 type Target = (&'static str, fn(&[u8]));
 
 /// Every target by its name.
-#[expect(dead_code, reason = "a fuzzer of one target names it directly")]
 pub(super) const TARGETS: &[Target] = &[
     ("template", template),
     ("evaluator", evaluator),

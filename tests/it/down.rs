@@ -51,8 +51,9 @@ fn down_sweeps_the_load_balancer_that_the_cluster_made() {
     env.ok(&["up"]);
     let kubeconfig = env.ok(&["kubeconfig"]);
     wait_for(expose_something(&kubeconfig));
+    // The ingress controller has one already.
     until("the cloud controller makes a load balancer", || {
-        env.world_status()["rows"]["oci/load-balancers"] == 1
+        env.world_status()["rows"]["oci/load-balancers"] == 2
     });
     env.ok(&["down", "--yes"]);
     let rows = env.world_status()["rows"].clone();

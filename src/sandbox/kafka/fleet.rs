@@ -221,3 +221,19 @@ pub async fn listen(world: &World, name: &str) -> io::Result<TcpListener> {
     }
     Ok(listener)
 }
+
+/// Removes what brokers inside clusters held, once no cluster is left: their
+/// volumes went with the nodes. The fleet's own stay.
+pub fn forget_clusters_brokers(world: &World) {
+    let fleet: Vec<_> = world.store.list(TABLE, "").0;
+    let names: std::collections::BTreeSet<String> = world
+        .store
+        .tables()
+        .into_iter()
+        .filter_map(|(table, _)| Some(table.strip_prefix("kafka/")?.split('/').next()?.to_owned()))
+        .filter(|name| !fleet.iter().any(|(key, _)| **key == **name))
+        .collect();
+    for name in names {
+        Broker::destroy(world, &name);
+    }
+}

@@ -310,6 +310,9 @@ impl Clusters {
             }
         }
         store.delete(CLUSTERS, cluster_ocid);
+        if self.running().is_empty() {
+            crate::sandbox::kafka::fleet::forget_clusters_brokers(&self.world);
+        }
     }
 
     /// Lets a node join: it exists at once and is Ready after a while.

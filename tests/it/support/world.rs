@@ -121,7 +121,16 @@ fn normal(value: &Value, names: &BTreeMap<String, String>) -> Value {
         Value::Object(map) => {
             let mut out = Map::new();
             for (key, value) in map {
-                let volatile = ["resourceVersion", "uid", "etag", "timeCreated"];
+                // Which node gets which range is a race between them.
+                let volatile = [
+                    "resourceVersion",
+                    "uid",
+                    "etag",
+                    "timeCreated",
+                    "podCIDR",
+                    "podCIDRs",
+                    "f:podCIDRs",
+                ];
                 if !volatile.contains(&key.as_str()) {
                     out.insert(normal_text(key, names), normal(value, names));
                 }
