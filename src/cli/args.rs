@@ -170,6 +170,7 @@ impl Phase {
             Self::Network => "network",
             Self::Cluster => "cluster",
             Self::Platform => "platform",
+            Self::App => "app",
         }
     }
 }
@@ -185,6 +186,8 @@ pub enum Phase {
     Cluster,
     /// What the app needs inside the cluster
     Platform,
+    /// The app itself
+    App,
 }
 
 /// Arguments of `plan`.

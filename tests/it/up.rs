@@ -56,7 +56,7 @@ fn phases_can_be_chosen_and_left_out() {
     let rows = env.world_status()["rows"].clone();
     assert_eq!(rows["oci/vcns"], 1, "{rows:#}");
     assert!(rows["oci/clusters"].is_null(), "{rows:#}");
-    env.ok(&["up", "--skip", "platform"]);
+    env.ok(&["up", "--skip", "platform,app"]);
     let rows = env.world_status()["rows"].clone();
     assert_eq!(rows["oci/clusters"], 1, "{rows:#}");
     let kinds = rows.as_object().unwrap().keys();
