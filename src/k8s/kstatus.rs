@@ -3,7 +3,7 @@
 //! The rules are those of kstatus, which kubectl's and helm's waiting share:
 //! an object is current when its controller has seen the latest generation and
 //! reports it done. They are pure; looking at pods for the reason is
-//! [`super::rollout`]'s part.
+//! `rollout`'s part.
 
 use serde_json::Value;
 
