@@ -213,7 +213,8 @@ impl RequestLog {
             "target": entry.target,
             "status": status,
             "who": who,
-            "ms": took.as_secs_f64() * 1000.0,
+            // Of the wall clock like `time`, however fast the world runs.
+            "ms": took.as_secs_f64() * 1000.0 / self.clock.rate(),
             "fault": fault,
         });
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
