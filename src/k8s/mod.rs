@@ -34,6 +34,7 @@ use tokio::sync::{Mutex, RwLock};
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, K8sError};
+pub use self::exchange::Line;
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
 pub use self::object::{ApplyOptions, Compared, ObjectRef};
