@@ -11,13 +11,14 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use super::summary::{bill_text, counts_text, exit_of, run_error};
-use super::{plan as plan_command, status};
+use super::{plan as plan_command, status, verify};
 use crate::clock::human;
 use crate::engine::RunReport;
 use crate::finding::Severity;
 use crate::journal::{Event, Outcome};
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::ui::Answer;
+use crate::verify::Report as Proof;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +29,9 @@ struct Document<'a> {
     run: &'a str,
     #[serde(flatten)]
     report: &'a RunReport,
+    /// What was proved afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<&'a Proof>,
 }
 
 /// Makes it so.
@@ -54,13 +58,29 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
 
     let report = execute(settings, &session, &plan).await?;
     if report.outcome != Outcome::Done {
-        print(settings, &session, &report, String::new)?;
+        print(settings, &session, &report, None, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
-    print(settings, &session, &report, || {
-        summary(settings, &session, &plan, &report)
+    let proof = match args.proves() && !session.profile.app.services.is_empty() {
+        true => {
+            settings.ui.say("Proving that it works.");
+            Some(verify::after_up(settings, &session).await?)
+        }
+        false => None,
+    };
+    print(settings, &session, &report, proof.as_ref(), || {
+        let told = proof
+            .as_ref()
+            .map(|proof| verify::text(proof, settings.ui.paint()));
+        let summary = summary(settings, &session, &plan, &report);
+        format!(
+            "{summary}{}",
+            told.map(|told| format!("\n{told}")).unwrap_or_default()
+        )
     })?;
-    Ok(exit_of(report.outcome))
+    Ok(proof
+        .as_ref()
+        .map_or_else(|| exit_of(report.outcome), verify::exit))
 }
 
 /// Runs the plan under the journal, within the user's time limit.
@@ -167,6 +187,7 @@ fn print(
     settings: &Settings,
     session: &Session,
     report: &RunReport,
+    proof: Option<&Proof>,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
     let document = Document {
@@ -175,6 +196,7 @@ fn print(
         profile: &settings.profile,
         run: &session.run,
         report,
+        verify: proof,
     };
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
         return Ok(());

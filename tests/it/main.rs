@@ -28,4 +28,5 @@ mod seed;
 mod support;
 mod tidy;
 mod up;
+mod verify;
 mod weather;

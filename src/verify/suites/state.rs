@@ -10,7 +10,7 @@ use crate::verify::world::{Answer, Sidecar, World};
 const LOGS: &str = "todoctl logs --sidecar --level warn";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "state.round-trip",
         suite: Suite::State,
@@ -53,8 +53,14 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Keys of a run that was killed vanish by themselves.
-const LIFE: &str = "60";
+/// For how long a probe's key lives, in seconds: keys of a run that was killed
+/// vanish by themselves. The far side may live faster than we do.
+fn life(world: &World) -> String {
+    format!(
+        "{:.0}",
+        60.0 * world.scope.profile.endpoints.clock_rate.max(1.0)
+    )
+}
 
 struct Store<'a> {
     world: &'a World,
@@ -74,11 +80,23 @@ impl<'a> Store<'a> {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Result<(String, Answer), Verdict> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(String, Answer), Verdict> {
         let asked = format!("{method} {path} at the sidecar of {}", self.sidecar.pod);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let headers = [("content-type", "application/json")];
-        let answer = self.world.ask(self.sidecar, method, path, &headers, body).await?;
+        let answer = self
+            .world
+            .ask(self.sidecar, method, path, &headers, body)
+            .await?;
         Ok((asked, answer))
     }
 
@@ -111,19 +129,25 @@ impl<'a> Store<'a> {
 fn succeeded(what: &str, asked: &str, answer: &Answer) -> Result<(), Verdict> {
     match answer.status.is_success() {
         true => Ok(()),
-        false => Err(Verdict::fail(format!("{what} answers {}", answer.status.as_u16())).saw(asked, answer.shown())),
+        false => Err(
+            Verdict::fail(format!("{what} answers {}", answer.status.as_u16()))
+                .saw(asked, answer.shown()),
+        ),
     }
 }
 
 async fn round_trip(world: &World) -> Found {
     let store = Store::new(world, "value").await?;
-    let (saved, answer) = store.save(&store.item(&world.run, LIFE)).await?;
+    let (saved, answer) = store.save(&store.item(&world.run, &life(world))).await?;
     let (read, back) = store.get().await?;
     let right = back.json()["probe"] == world.run.as_str();
     let took = answer.took + back.took;
     store.remove().await?;
     let verdict = match right {
-        true => Verdict::pass(format!("saved and read in {:.1} ms", took.as_secs_f64() * 1e3)),
+        true => Verdict::pass(format!(
+            "saved and read in {:.1} ms",
+            took.as_secs_f64() * 1e3
+        )),
         false => Verdict::fail("what was read is not what was saved"),
     };
     Ok(verdict.saw(saved, answer.shown()).saw(read, back.shown()))
@@ -131,23 +155,31 @@ async fn round_trip(world: &World) -> Found {
 
 async fn etag(world: &World) -> Found {
     let store = Store::new(world, "etag").await?;
-    store.save(&store.item("first", LIFE)).await?;
+    store.save(&store.item("first", &life(world))).await?;
     let (read, first) = store.get().await?;
-    let etag = first.headers.get("etag").and_then(|e| e.to_str().ok()).unwrap_or_default().to_owned();
+    let etag = first
+        .headers
+        .get("etag")
+        .and_then(|e| e.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     if etag.is_empty() {
         store.remove().await?;
         return Ok(Verdict::fail("what was read has no etag").saw(read, first.shown()));
     }
-    store.save(&store.item("second", LIFE)).await?;
-    let mut item = store.item("third", LIFE);
+    store.save(&store.item("second", &life(world))).await?;
+    let mut item = store.item("third", &life(world));
     item["etag"] = json!(etag);
     item["options"] = json!({"concurrency": "first-write"});
-    let (asked, refused) = store.send(Method::POST, &store.base, &json!([item])).await?;
+    let (asked, refused) = store
+        .send(Method::POST, &store.base, &json!([item]))
+        .await?;
     store.remove().await?;
     Ok(match refused.status.as_u16() {
         409 => Verdict::pass("refused with 409").saw(asked, refused.shown()),
         200..=299 => Verdict::fail("a save with an old etag was taken").saw(asked, refused.shown()),
-        other => Verdict::fail(format!("a save with an old etag answers {other}, not 409")).saw(asked, refused.shown()),
+        other => Verdict::fail(format!("a save with an old etag answers {other}, not 409"))
+            .saw(asked, refused.shown()),
     })
 }
 
@@ -165,7 +197,10 @@ async fn ttl(world: &World) -> Found {
         }
         if limit.passed() {
             store.remove().await?;
-            return Ok(Verdict::fail("a key that should live for a second is still there").saw(asked, answer.shown()));
+            return Ok(
+                Verdict::fail("a key that should live for a second is still there")
+                    .saw(asked, answer.shown()),
+            );
         }
         let pause = std::time::Duration::from_millis(50);
         if world.clock.sleep(pause).await.is_err() {
@@ -176,20 +211,24 @@ async fn ttl(world: &World) -> Found {
 
 async fn delete(world: &World) -> Found {
     let store = Store::new(world, "gone").await?;
-    store.save(&store.item("here", LIFE)).await?;
+    store.save(&store.item("here", &life(world))).await?;
     let (asked, answer) = store.remove().await?;
     succeeded("deleting", &asked, &answer)?;
     let (read, back) = store.get().await?;
     Ok(match back.status == http::StatusCode::NO_CONTENT {
-        true => Verdict::pass("gone").saw(asked, answer.shown()).saw(read, back.shown()),
-        false => Verdict::fail("a key that was deleted is still there").saw(asked, answer.shown()).saw(read, back.shown()),
+        true => Verdict::pass("gone")
+            .saw(asked, answer.shown())
+            .saw(read, back.shown()),
+        false => Verdict::fail("a key that was deleted is still there")
+            .saw(asked, answer.shown())
+            .saw(read, back.shown()),
     })
 }
 
 async fn transaction(world: &World) -> Found {
     let store = Store::new(world, "both").await?;
     let other = format!("{}-other", store.key);
-    let upsert = |key: &str| json!({"operation": "upsert", "request": {"key": key, "value": {"probe": 1}, "metadata": {"ttlInSeconds": LIFE}}});
+    let upsert = |key: &str| json!({"operation": "upsert", "request": {"key": key, "value": {"probe": 1}, "metadata": {"ttlInSeconds": life(world)}}});
     let delete = |key: &str| json!({"operation": "delete", "request": {"key": key}});
     let path = format!("{}/transaction", store.base);
     let body = json!({"operations": [upsert(&store.key), upsert(&other)]});
