@@ -199,7 +199,7 @@ fn ingress_release(profile: &Profile) -> Spec {
 }
 
 fn app_release(profile: &Profile) -> Result<Spec, StepsError> {
-    let inputs = backbone::inputs(profile, &[])?;
+    let inputs = backbone::inputs(profile, &[TOLD_LATER.to_owned()])?;
     let chart = match &profile.app.chart {
         Some(source) => ChartFrom::Source(source.clone()),
         None => ChartFrom::Own,
