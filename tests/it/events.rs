@@ -53,7 +53,14 @@ fn topics(env: &Env, options: &[&str]) -> Vec<String> {
 /// All events of the tasks' topic, by the title of the task.
 fn events(env: &Env) -> BTreeMap<String, usize> {
     let said = env.ok(&[
-        "events", "tail", "task-events", "--from", "earliest", "--no-follow", "-o", "json",
+        "events",
+        "tail",
+        "task-events",
+        "--from",
+        "earliest",
+        "--no-follow",
+        "-o",
+        "json",
     ]);
     let mut titles = BTreeMap::new();
     for line in said.lines() {
@@ -97,13 +104,29 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
 fn brokers_behind_tls_and_a_login_are_reached_through_the_cluster() {
     let env = Env::new();
     let secure = [
-        "--set", "kafka.tls=true", "--set", "kafka.auth.mechanism=scram-sha-512",
+        "--set",
+        "kafka.tls=true",
+        "--set",
+        "kafka.auth.mechanism=scram-sha-512",
     ];
     let with = |args: &[&str]| -> String { env.ok(&[&secure[..], args].concat()) };
     with(&["up"]);
     assert_eq!(topics(&env, &secure), TOPICS);
-    with(&["events", "publish", "reminders", "--data", r#"{"task_id": 7}"#]);
-    let said = with(&["events", "tail", "reminders", "--from", "earliest", "--no-follow"]);
+    with(&[
+        "events",
+        "publish",
+        "reminders",
+        "--data",
+        r#"{"task_id": 7}"#,
+    ]);
+    let said = with(&[
+        "events",
+        "tail",
+        "reminders",
+        "--from",
+        "earliest",
+        "--no-follow",
+    ]);
     assert!(said.contains("todoctl.event.published"), "{said}");
     // The profile without them means another Kafka than the one that runs.
     let output = env.run(&["events", "topics"]);
@@ -143,7 +166,10 @@ fn redpanda_cloud_is_made_used_and_removed() {
     ok(&["down", "--yes"]);
     let rows = env.world_status()["rows"].clone();
     let left: Vec<_> = rows.as_object().unwrap().keys().collect();
-    assert!(left.iter().all(|name| !name.contains("redpanda")), "{left:?}");
+    assert!(
+        left.iter().all(|name| !name.contains("redpanda")),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -222,5 +248,8 @@ fn everywhere(profile: &str, system: &str, kind: &str, fewest: u64) {
         let again = env.ok(&up);
         assert!(!again.contains("created"), "write {nth}: {again}");
     }
-    assert!(points >= fewest, "only {points} points: the faults do not hit");
+    assert!(
+        points >= fewest,
+        "only {points} points: the faults do not hit"
+    );
 }
