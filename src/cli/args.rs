@@ -182,6 +182,7 @@ impl Phase {
             Self::Account => "account",
             Self::Network => "network",
             Self::Cluster => "cluster",
+            Self::Kafka => "kafka",
             Self::Platform => "platform",
             Self::App => "app",
         }
@@ -197,6 +198,8 @@ pub enum Phase {
     Network,
     /// The cluster and its nodes
     Cluster,
+    /// Kafka outside of the cluster: at Redpanda Cloud, or the topics of another
+    Kafka,
     /// What the app needs inside the cluster
     Platform,
     /// The app itself

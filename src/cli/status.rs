@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use crate::plan::{Action, Plan};
+use crate::redpanda;
 use crate::steps::{Access, ClusterLive, NodePoolLive};
 
 /// What there is to say.
@@ -24,6 +25,8 @@ pub(super) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<ClusterFacts>,
     namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kafka: Option<redpanda::Cluster>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
     journal: String,
@@ -93,6 +96,7 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>)
             nodes_ready: pool.map_or(0, |pool| pool.ready),
         }),
         namespace: session.profile.app.namespace.to_string(),
+        kafka: typed(read("kafka/cluster")),
         pending: plan.map(wanted),
         journal: settings.shown(session.journal.path()),
     }
@@ -128,6 +132,14 @@ pub(super) fn text(facts: &Facts) -> String {
         }
         None if facts.region.is_some() => line("Cluster", "none"),
         None => line("Namespace", &facts.namespace),
+    }
+    if let Some(kafka) = &facts.kafka {
+        let ends = kafka.deletion.as_ref();
+        let ends = ends.map_or_else(String::new, |end| {
+            format!(", deleted after {} unless it is paid for", end.after)
+        });
+        let text = format!("Redpanda cluster {} is {}{ends}", kafka.name, kafka.state);
+        line("Kafka", &text);
     }
     if let Some(pending) = facts.pending.filter(|n| *n > 0) {
         line(

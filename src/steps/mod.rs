@@ -11,6 +11,7 @@ mod compartment;
 mod cx;
 mod fault;
 pub mod guard;
+mod kafka;
 mod leftovers;
 mod network;
 mod node_pool;
@@ -28,6 +29,7 @@ pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
 
+use crate::backbone::BackboneError;
 use crate::plan::{Graph, GraphError};
 use crate::profile::Profile;
 use crate::render::RenderError;
@@ -41,10 +43,13 @@ pub enum StepsError {
     /// A manifest cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// What the profile says about Kafka is not enough.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
 }
 
 /// Every manifest that the steps apply, in the order of creation.
-pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, RenderError> {
+pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, StepsError> {
     platform::wanted(profile)
 }
 

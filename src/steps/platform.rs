@@ -10,7 +10,9 @@ use super::StepsError;
 use super::access::Access;
 use super::charts::ChartFrom;
 use super::cx::Cx;
+use super::kafka;
 use super::release::{ReleaseStep, Spec, transforms};
+use crate::backbone;
 use crate::dapr;
 use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
@@ -19,6 +21,7 @@ use crate::plan::{
     Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
 };
 use crate::profile::{KafkaProvider, Profile};
+use crate::redpanda::Cluster;
 use crate::render;
 
 /// The kinds that this phase makes, and so may have to remove.
@@ -76,8 +79,20 @@ pub(super) fn add(
     if profile.ingress.install {
         inside.release(ingress_release(profile), nodes)?;
     }
+    let outside = kafka::add(inside.graph, profile)?;
+    if let Some(outside) = &outside {
+        inside.all.push(outside.ready.clone());
+    }
     for manifest in others {
         let mut after = first.clone();
+        if manifest.group() == "dapr.io"
+            && let Some(outside) = &outside
+        {
+            after.push(outside.ready.clone());
+            after.push(dapr.clone());
+            inside.dapr_object(manifest, after, outside.cluster.clone())?;
+            continue;
+        }
         match manifest.group() {
             "dapr.io" => after.push(dapr.clone()),
             KAFKA => after.extend(strimzi.clone()),
@@ -105,8 +120,19 @@ struct Inside<'a> {
 
 impl Inside<'_> {
     fn object(&mut self, manifest: Manifest, after: Vec<StepId>) -> Result<StepId, StepsError> {
+        self.dapr_object(manifest, after, None)
+    }
+
+    /// The same for a resource that names the brokers of Redpanda Cloud.
+    fn dapr_object(
+        &mut self,
+        manifest: Manifest,
+        after: Vec<StepId>,
+        brokers: Option<Handle<Cluster>>,
+    ) -> Result<StepId, StepsError> {
         let step = ObjectStep {
             manifest,
+            brokers,
             access: self.access.clone(),
             after,
         };
@@ -172,8 +198,9 @@ fn ingress_release(profile: &Profile) -> Spec {
     }
 }
 
-fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
-    let inputs = render::Inputs::default();
+fn app_release(profile: &Profile) -> Result<Spec, StepsError> {
+    // Of the brokers only their port matters, which is Kafka's usual one there.
+    let inputs = backbone::inputs(profile, &["any:9092".to_owned()])?;
     let chart = match &profile.app.chart {
         Some(source) => ChartFrom::Source(source.clone()),
         None => ChartFrom::Own,
@@ -196,8 +223,8 @@ fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
 }
 
 /// All objects of this phase, in the order of creation.
-pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
-    let inputs = render::Inputs::default();
+pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, StepsError> {
+    let inputs = backbone::inputs(profile, &[TOLD_LATER.to_owned()])?;
     let mut all = render::manifests(profile, &inputs)?;
     all.retain(|manifest| manifest.group() != "dapr.io");
     all.extend(render::dapr_resources(profile, &inputs)?);
@@ -206,6 +233,9 @@ pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderE
     all.sort_by_key(Manifest::rank);
     Ok(all)
 }
+
+/// Stands for brokers that Redpanda Cloud has yet to tell.
+const TOLD_LATER: &str = "(known after apply)";
 
 /// An object in the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -240,6 +270,8 @@ fn is_shared(manifest: &Manifest) -> bool {
 /// Applies one object.
 struct ObjectStep {
     manifest: Manifest,
+    /// Redpanda's cluster, when the object may name its brokers.
+    brokers: Option<Handle<Cluster>>,
     access: Handle<Access>,
     after: Vec<StepId>,
 }
@@ -253,6 +285,24 @@ impl ObjectStep {
     async fn kube(&self, cx: &StepCx<Cx>) -> Result<Kube, StepError> {
         let access = cx.input(&self.access)?;
         cx.cx.cluster.get(cx, &access).await
+    }
+
+    /// The object as it should be, with everything in it that is known by
+    /// now.
+    fn manifest(&self, cx: &Cx, inputs: &Inputs) -> Result<Manifest, StepError> {
+        let told = self.brokers.as_ref().and_then(|handle| inputs.get(handle));
+        let Some(cluster) = told.filter(|cluster: &Cluster| !cluster.brokers.is_empty()) else {
+            return Ok(self.manifest.clone());
+        };
+        let known = backbone::inputs(&cx.profile, &cluster.brokers)?;
+        let all = render::dapr_resources(&cx.profile, &known);
+        let all = all.map_err(|error| {
+            StepError::bug(format!("{} cannot be rendered", self.manifest)).caused_by(error)
+        })?;
+        let wanted = ObjectRef::from(&self.manifest);
+        let mut all = all.into_iter();
+        let found = all.find(|manifest| ObjectRef::from(manifest) == wanted);
+        Ok(found.unwrap_or_else(|| self.manifest.clone()))
     }
 }
 
@@ -281,6 +331,7 @@ impl Step<Cx> for ObjectStep {
     fn needs(&self) -> Vec<StepId> {
         let mut needs = vec![self.access.id().clone()];
         needs.extend(self.after.iter().cloned());
+        needs.extend(self.brokers.iter().map(|handle| handle.id().clone()));
         needs
     }
 
@@ -300,9 +351,10 @@ impl Step<Cx> for ObjectStep {
         let Some(access) = cx.known(&self.access) else {
             return Ok(None);
         };
+        let manifest = self.manifest(&cx.cx, &cx.inputs)?;
         let compared = async {
             let kube = cx.cx.cluster.get(cx, &access).await?;
-            Ok::<_, StepError>(kube.compare(&self.manifest).await?)
+            Ok::<_, StepError>(kube.compare(&manifest).await?)
         };
         let compared = match compared.await {
             // What a cluster holds that cannot be reached goes with it.
@@ -349,7 +401,8 @@ impl Step<Cx> for ObjectStep {
     async fn apply(&self, cx: &StepCx<Cx>, _: Option<ObjectLive>) -> Result<ObjectLive, StepError> {
         let kube = self.kube(cx).await?;
         cx.progress("applying it");
-        kube.apply(&self.manifest, ApplyOptions::default()).await?;
+        let manifest = self.manifest(&cx.cx, &cx.inputs)?;
+        kube.apply(&manifest, ApplyOptions::default()).await?;
         if self.manifest.kind() == "CustomResourceDefinition" {
             cx.progress("waiting until the cluster serves it");
             kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)

@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod down;
 mod errors;
+mod events;
 mod fuzz;
 mod helm_corpus;
 mod install;
