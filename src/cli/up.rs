@@ -41,7 +41,7 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
     if args.dry_run {
         let plan = session.plan().await?;
         let verdict = plan_command::judge(&session, &plan).await?;
-        plan_command::show(settings, &session, &plan, verdict.as_ref())?;
+        plan_command::show(settings, &session, &plan, &verdict)?;
         return Ok(Exit::Done);
     }
     let _lock = session.lock(settings, "up")?;
@@ -83,32 +83,35 @@ async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<
     Ok(report)
 }
 
-/// Refuses what the tenancy cannot do, what costs money unasked, and what
+/// Refuses what cannot work, what costs money unasked, and what
 /// destroys without a yes.
 async fn allow(settings: &Settings, args: &UpArgs, session: &Session, plan: &Plan) -> Result<()> {
-    if let Some(verdict) = plan_command::judge(session, plan).await? {
-        let (errors, warnings): (Vec<_>, Vec<_>) = verdict
-            .obstacles
-            .into_iter()
-            .partition(|f| f.severity == Severity::Error);
-        for warning in &warnings {
-            settings.ui.stderr(&warning.to_string());
-        }
-        if !errors.is_empty() {
-            return Err(CliError::failed(
-                "this tenancy cannot carry the deployment; nothing was touched",
-            )
-            .findings(errors));
-        }
-        if verdict.bill.is_beyond() && !args.accept_cost {
-            settings
-                .ui
-                .stderr(&bill_text(&verdict.bill, settings.ui.paint_stderr()));
-            return Err(CliError::failed(
-                "the deployment goes beyond the free allowance; nothing was touched",
-            )
-            .hint("run it again with --accept-cost, or choose a smaller size in the profile"));
-        }
+    let judged = plan_command::judge(session, plan).await?;
+    let (errors, warnings): (Vec<_>, Vec<_>) = judged
+        .obstacles
+        .into_iter()
+        .partition(|f| f.severity == Severity::Error);
+    for warning in &warnings {
+        settings.ui.stderr(&warning.to_string());
+    }
+    if !errors.is_empty() {
+        let what = match judged.images {
+            true => "an image of the deployment cannot run; nothing was touched",
+            false => "this tenancy cannot carry the deployment; nothing was touched",
+        };
+        return Err(CliError::failed(what).findings(errors));
+    }
+    if let Some(bill) = judged
+        .bill
+        .filter(|bill| bill.is_beyond() && !args.accept_cost)
+    {
+        settings
+            .ui
+            .stderr(&bill_text(&bill, settings.ui.paint_stderr()));
+        return Err(CliError::failed(
+            "the deployment goes beyond the free allowance; nothing was touched",
+        )
+        .hint("run it again with --accept-cost, or choose a smaller size in the profile"));
     }
     let lost: Vec<_> = plan
         .pending()

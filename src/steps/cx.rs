@@ -4,12 +4,13 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::compartment::CompartmentLive;
+use super::scale::Wish;
 use super::survey::Looked;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
@@ -33,6 +34,7 @@ pub struct Cx {
     /// answer any more is no failure.
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
+    wish: OnceLock<Wish>,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
@@ -85,6 +87,7 @@ impl Cx {
             dir: dir.to_owned(),
             teardown,
             survey: Mutex::default(),
+            wish: OnceLock::new(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
         })
@@ -118,6 +121,17 @@ impl Cx {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// This run is to change nothing of the app but a service's number of pods.
+    pub fn wish(&self, wish: Wish) {
+        // There is one wish in a run.
+        let _ = self.wish.set(wish);
+    }
+
+    /// The wish of this run.
+    pub(super) fn wished(&self) -> Option<&Wish> {
+        self.wish.get()
     }
 
     /// From now on lists are read anew each time: the run is changing things.

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::StepsError;
 use super::access::Access;
+use super::address::{AddressStep, Door};
 use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::release::{ReleaseStep, Spec, transforms};
 use crate::dapr;
+use crate::finding::{Finding, Findings};
 use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
 use crate::names::StepId;
@@ -49,6 +51,7 @@ const GONE_WITHIN: Duration = Duration::from_mins(10);
 pub(super) fn add(
     graph: &mut Graph<Cx>,
     profile: &Profile,
+    manifests: Vec<Manifest>,
     access: &Handle<Access>,
     nodes: Option<StepId>,
 ) -> Result<(), StepsError> {
@@ -57,7 +60,6 @@ pub(super) fn add(
         access: access.clone(),
         all: Vec::new(),
     };
-    let manifests = wanted(profile)?;
     let keep: Vec<ObjectRef> = manifests.iter().map(ObjectRef::from).collect();
     let nodes: Vec<StepId> = nodes.into_iter().collect();
 
@@ -86,8 +88,15 @@ pub(super) fn add(
         inside.object(manifest, after)?;
     }
     let platform = inside.all.clone();
-    inside.release(app_release(profile)?, platform)?;
+    let app = inside.release(app_release(profile), platform)?;
     let after = inside.all.clone();
+    if let Some(door) = Door::of(profile) {
+        graph.add(AddressStep {
+            door,
+            access: access.clone(),
+            after: vec![app],
+        })?;
+    }
     graph.add(PruneStep {
         access: access.clone(),
         after,
@@ -137,6 +146,7 @@ fn dapr_release(profile: &Profile) -> Spec {
         values: dapr::values(profile),
         files: Vec::new(),
         transforms: transforms(dapr::edits(profile)),
+        services: false,
         shared: true,
         reverts: false,
     }
@@ -152,6 +162,7 @@ fn strimzi_release(profile: &Profile) -> Spec {
         values: render::kafka::operator_values(profile),
         files: Vec::new(),
         transforms: Vec::new(),
+        services: false,
         shared: true,
         reverts: false,
     }
@@ -167,40 +178,63 @@ fn ingress_release(profile: &Profile) -> Spec {
         values: render::ingress::values(profile),
         files: Vec::new(),
         transforms: transforms(render::ingress::edits()),
+        services: false,
         shared: true,
         reverts: false,
     }
 }
 
-fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
-    let inputs = render::Inputs::default();
+fn app_release(profile: &Profile) -> Spec {
     let chart = match &profile.app.chart {
         Some(source) => ChartFrom::Source(source.clone()),
         None => ChartFrom::Own,
     };
-    Ok(Spec {
+    Spec {
         id: "app/release",
         title: "the app".to_owned(),
         name: profile.app.release.to_string(),
         namespace: profile.app.namespace.to_string(),
-        values: match &chart {
-            ChartFrom::Own => render::app_values(profile, &inputs)?,
-            ChartFrom::Source(_) => serde_json::json!({}),
-        },
+        values: serde_json::json!({}),
         chart,
         files: profile.app.values_files.clone(),
         transforms: Vec::new(),
+        services: true,
         shared: false,
         reverts: true,
-    })
+    }
 }
 
-/// All objects of this phase, in the order of creation.
-pub(super) fn wanted(profile: &Profile) -> Result<Vec<Manifest>, render::RenderError> {
+/// All objects of this phase, in the order of creation. Dapr's resources are
+/// checked, the user's own among them, and what is doubtful about them comes
+/// with the result.
+pub(super) fn wanted(profile: &Profile) -> Result<(Vec<Manifest>, Findings), StepsError> {
+    let inputs = render::Inputs::default();
+    let files: Result<Vec<_>, Finding> = profile.dapr.files.iter().map(|f| text_of(f)).collect();
+    let files = files.map_err(Findings::from)?;
+    let (dapr, warnings) = dapr::components::checked(profile, &inputs, &files)?;
+    Ok((with_dapr(profile, dapr)?, warnings))
+}
+
+/// The objects that a teardown has to look for. What is wrong with the user's
+/// own files does not stop it: what came from them goes with the namespace.
+pub(super) fn doomed(profile: &Profile) -> Result<Vec<Manifest>, StepsError> {
+    let dapr = render::dapr_resources(profile, &render::Inputs::default())?;
+    Ok(with_dapr(profile, dapr)?)
+}
+
+fn text_of(path: &str) -> Result<(String, String), Finding> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((path.to_owned(), text)),
+        Err(error) => Err(Finding::error(format!("cannot read {path}: {error}"))
+            .hint("`dapr.files` of the profile names it")),
+    }
+}
+
+fn with_dapr(profile: &Profile, dapr: Vec<Manifest>) -> Result<Vec<Manifest>, render::RenderError> {
     let inputs = render::Inputs::default();
     let mut all = render::manifests(profile, &inputs)?;
     all.retain(|manifest| manifest.group() != "dapr.io");
-    all.extend(render::dapr_resources(profile, &inputs)?);
+    all.extend(dapr);
     all.extend(render::kafka_resources(profile)?);
     all.extend(render::secrets(profile, &inputs)?);
     all.sort_by_key(Manifest::rank);
