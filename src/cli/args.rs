@@ -100,6 +100,8 @@ pub enum Command {
     History(super::history::HistoryArgs),
     /// Go back to a revision of the app's release, or of another
     Rollback(super::history::RollbackArgs),
+    /// Set a service's number of pods, if they fit onto the nodes
+    Scale(super::scale::ScaleArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
@@ -265,7 +267,7 @@ impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
         matches!(self, Self::Up(args) if !args.dry_run)
-            || matches!(self, Self::Down(_) | Self::Logs(_))
+            || matches!(self, Self::Down(_) | Self::Logs(_) | Self::Scale(_))
             || matches!(self, Self::Secrets(args) if args.rotates())
             || self.follows()
     }

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use crate::plan::{Action, Plan};
-use crate::steps::{Access, ClusterLive, NodePoolLive};
+use crate::steps::{Access, AddressLive, ClusterLive, NodePoolLive, ReleaseLive, Scaled};
 
 /// What there is to say.
 #[derive(Debug, Serialize)]
@@ -24,6 +24,15 @@ pub(super) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<ClusterFacts>,
     namespace: String,
+    /// Where the app is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    /// Whether its page answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<bool>,
+    /// What has another number of pods than the profile says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scaled: Vec<Scaled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
     journal: String,
@@ -71,6 +80,8 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>)
     let cluster: Option<ClusterLive> = typed(read("cluster/cluster"));
     let pool: Option<NodePoolLive> = typed(read("cluster/node-pool"));
     let access: Option<Access> = typed(read("cluster/access"));
+    let address: Option<AddressLive> = typed(read("app/address"));
+    let release: Option<ReleaseLive> = typed(read("app/release"));
     let wanted = |plan: &Plan| {
         plan.pending()
             .filter(|step| step.change.action != Action::None)
@@ -93,6 +104,9 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>)
             nodes_ready: pool.map_or(0, |pool| pool.ready),
         }),
         namespace: session.profile.app.namespace.to_string(),
+        url: address.as_ref().map(|address| address.url.clone()),
+        answers: address.map(|address| address.answers),
+        scaled: release.map(|release| release.scaled).unwrap_or_default(),
         pending: plan.map(wanted),
         journal: settings.shown(session.journal.path()),
     }
@@ -128,6 +142,21 @@ pub(super) fn text(facts: &Facts) -> String {
         }
         None if facts.region.is_some() => line("Cluster", "none"),
         None => line("Namespace", &facts.namespace),
+    }
+    if let Some(url) = &facts.url {
+        match facts.answers {
+            Some(false) => line("URL", &format!("{url} (does not answer)")),
+            _ => line("URL", url),
+        }
+    }
+    for scaled in &facts.scaled {
+        line(
+            "Scaled",
+            &format!(
+                "{} to {} (the profile says {})",
+                scaled.service, scaled.replicas, scaled.profile
+            ),
+        );
     }
     if let Some(pending) = facts.pending.filter(|n| *n > 0) {
         line(

@@ -26,6 +26,9 @@ struct Document<'a> {
     deployment: &'a str,
     profile: &'a str,
     run: &'a str,
+    /// Where the app is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     #[serde(flatten)]
     report: &'a RunReport,
 }
@@ -52,7 +55,7 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
     args.restrict(&mut plan);
     allow(settings, args, &session, &plan).await?;
 
-    let report = execute(settings, &session, &plan).await?;
+    let report = execute(settings, &session, &plan, "up").await?;
     if report.outcome != Outcome::Done {
         print(settings, &session, &report, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
@@ -64,13 +67,18 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
 }
 
 /// Runs the plan under the journal, within the user's time limit.
-async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<RunReport> {
+pub(super) async fn execute(
+    settings: &Settings,
+    session: &Session,
+    plan: &Plan,
+    command: &str,
+) -> Result<RunReport> {
     if plan.is_empty() {
         return Ok(session.engine.execute(plan).await);
     }
     session.cx.read_anew();
     let started = Event::RunStarted {
-        command: "up".to_owned(),
+        command: command.to_owned(),
         profile: settings.profile.clone(),
     };
     session.journal.write(started)?;
@@ -177,6 +185,7 @@ fn print(
         deployment: session.profile.deployment.as_str(),
         profile: &settings.profile,
         run: &session.run,
+        url: status::facts(settings, session, None).url,
         report,
     };
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
