@@ -60,23 +60,33 @@ pub(super) async fn run(settings: &Settings, cancel: CancellationToken) -> Resul
         Err(error) => return Err(error),
     };
     let plan = session.plan().await?;
-    let mut facts = facts(settings, &session, Some(&plan));
+    let mut facts = facts(settings, &session, &plan, Moment::Looked);
     facts.pending = facts.pending.filter(|_| compares);
     settings.ui.document(&facts, || text(&facts))?;
     Ok(Exit::Done)
 }
 
-/// Collects the facts: from a plan just made, or else from the journal and
-/// what the run has learned.
-pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Facts {
-    let live = |id: &str| -> Option<serde_json::Value> {
+/// When the facts are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// After a plan was made.
+    Looked,
+    /// After it was carried out, too.
+    Ran,
+}
+
+/// Collects the facts: from a plan just made and, for what was changed since,
+/// from the journal.
+pub(super) fn facts(settings: &Settings, session: &Session, plan: &Plan, moment: Moment) -> Facts {
+    let read = |id: &str| -> Option<serde_json::Value> {
         let id = id.parse().ok()?;
-        match plan {
-            Some(plan) => plan.step(&id)?.live.clone(),
-            None => session.journal.record(&id)?.live,
+        let planned = plan.step(&id)?;
+        let same = planned.change.action == Action::None && planned.live.is_some();
+        match moment == Moment::Looked || same {
+            true => planned.live.clone(),
+            false => session.journal.record(&id)?.live,
         }
     };
-    let read = |id: &str| live(id);
     let cluster: Option<ClusterLive> = typed(read("cluster/cluster"));
     let pool: Option<NodePoolLive> = typed(read("cluster/node-pool"));
     let access: Option<Access> = typed(read("cluster/access"));
@@ -107,7 +117,7 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>)
         url: address.as_ref().map(|address| address.url.clone()),
         answers: address.map(|address| address.answers),
         scaled: release.map(|release| release.scaled).unwrap_or_default(),
-        pending: plan.map(wanted),
+        pending: (moment == Moment::Looked).then(|| wanted(plan)),
         journal: settings.shown(session.journal.path()),
     }
 }

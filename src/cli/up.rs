@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::args::UpArgs;
 use super::error::{CliError, Result};
 use super::exit::Exit;
+use super::plan as plan_command;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
+use super::status::{self, Moment};
 use super::summary::{bill_text, counts_text, exit_of, run_error};
-use super::{plan as plan_command, status};
 use crate::clock::human;
 use crate::engine::RunReport;
 use crate::finding::Severity;
@@ -57,10 +58,10 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
 
     let report = execute(settings, &session, &plan, "up").await?;
     if report.outcome != Outcome::Done {
-        print(settings, &session, &report, String::new)?;
+        print(settings, &session, &plan, &report, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
-    print(settings, &session, &report, || {
+    print(settings, &session, &plan, &report, || {
         summary(settings, &session, &plan, &report)
     })?;
     Ok(exit_of(report.outcome))
@@ -177,6 +178,7 @@ fn refuse_stale(saved: &SavedPlan, now: &Plan, digest: &str) -> Result<()> {
 fn print(
     settings: &Settings,
     session: &Session,
+    plan: &Plan,
     report: &RunReport,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
@@ -185,7 +187,7 @@ fn print(
         deployment: session.profile.deployment.as_str(),
         profile: &settings.profile,
         run: &session.run,
-        url: status::facts(settings, session, None).url,
+        url: status::facts(settings, session, plan, Moment::Ran).url,
         report,
     };
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
@@ -207,6 +209,6 @@ fn summary(settings: &Settings, session: &Session, plan: &Plan, report: &RunRepo
     };
     format!(
         "{head}\n{}",
-        status::text(&status::facts(settings, session, None))
+        status::text(&status::facts(settings, session, plan, Moment::Ran))
     )
 }

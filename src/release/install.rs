@@ -93,11 +93,15 @@ impl Releases {
         })
     }
 
-    /// What would happen: none when nothing is to do, or else the manifest
-    /// that would be applied. Writes nothing, and cannot know what templates
-    /// would render once the chart's definitions are there.
-    pub async fn preview(&self, request: &Request) -> Result<Option<String>, ReleaseError> {
-        let history = self.store.history(&request.name).await?;
+    /// What would happen to a release with this history: none when nothing is
+    /// to do, or else the manifest that would be applied. Writes nothing, and
+    /// cannot know what templates would render once the chart's definitions
+    /// are there.
+    pub async fn preview(
+        &self,
+        request: &Request,
+        history: &[Record],
+    ) -> Result<Option<String>, ReleaseError> {
         let installs = !history.iter().any(|r| r.status() == Status::Deployed);
         let last = history.last();
         let next = Numbered {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::cx::Cx;
 use super::owned::tags_step;
 use crate::clock::{Look, wait_until};
@@ -216,9 +216,7 @@ impl Step<Cx> for AddressStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {

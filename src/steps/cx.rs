@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
+use super::charts::Indexes;
 use super::compartment::CompartmentLive;
 use super::scale::Wish;
 use super::survey::Looked;
@@ -35,6 +36,7 @@ pub struct Cx {
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
     wish: OnceLock<Wish>,
+    pub(super) indexes: Indexes,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
@@ -88,6 +90,7 @@ impl Cx {
             teardown,
             survey: Mutex::default(),
             wish: OnceLock::new(),
+            indexes: Indexes::default(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
         })
@@ -136,6 +139,7 @@ impl Cx {
 
     /// From now on lists are read anew each time: the run is changing things.
     pub fn read_anew(&self) {
+        self.cluster.read_anew();
         if let Some(cloud) = &self.cloud {
             cloud.lists.anew.store(true, Ordering::Relaxed);
         }

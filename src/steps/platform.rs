@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::StepsError;
-use super::access::Access;
+use super::access::{self, Access};
 use super::address::{AddressStep, Door};
 use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::release::{ReleaseStep, Spec, transforms};
 use crate::dapr;
 use crate::finding::{Finding, Findings};
-use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
+use crate::k8s::{self, ApplyOptions, Compared, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::plan::{
@@ -288,6 +288,23 @@ impl ObjectStep {
         let access = cx.input(&self.access)?;
         cx.cx.cluster.get(cx, &access).await
     }
+
+    /// The object as it is against what it should be. While planning, it is
+    /// among what all steps have listed, or else it may be somebody else's.
+    async fn compare(&self, cx: &StepCx<Cx>, kube: &Kube) -> Result<Option<Compared>, StepError> {
+        let kind = (self.manifest.api_version(), self.manifest.kind());
+        let cluster = &cx.cx.cluster;
+        if !cx.cx.teardown && !cluster.reads_anew() && KINDS.contains(&kind) {
+            let deployment = cx.cx.deployment.as_str();
+            let owned = cluster.owned(kube, &KINDS, deployment).await?;
+            let wanted = ObjectRef::from(&self.manifest);
+            let live = owned.iter().find(|live| ObjectRef::from(*live) == wanted);
+            if let Some(live) = live {
+                return Ok(Some(k8s::compared(live, &self.manifest)));
+            }
+        }
+        Ok(kube.compare(&self.manifest).await?)
+    }
 }
 
 impl Step<Cx> for ObjectStep {
@@ -313,9 +330,7 @@ impl Step<Cx> for ObjectStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {
@@ -331,19 +346,14 @@ impl Step<Cx> for ObjectStep {
     }
 
     async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ObjectLive>, StepError> {
-        let Some(access) = cx.known(&self.access) else {
+        let Some(way) = cx.known(&self.access) else {
             return Ok(None);
         };
         let compared = async {
-            let kube = cx.cx.cluster.get(cx, &access).await?;
-            Ok::<_, StepError>(kube.compare(&self.manifest).await?)
+            let kube = cx.cx.cluster.get(cx, &way).await?;
+            self.compare(cx, &kube).await
         };
-        let compared = match compared.await {
-            // What a cluster holds that cannot be reached goes with it.
-            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => None,
-            other => other?,
-        };
-        let Some(compared) = compared else {
+        let Some(compared) = access::found(cx, compared.await)? else {
             return Ok(None);
         };
         let ours = compared.owner.as_deref() == Some(cx.cx.deployment.as_str());
@@ -467,7 +477,8 @@ impl PruneStep {
     async fn stale(&self, cx: &StepCx<Cx>) -> Result<Vec<ObjectRef>, StepError> {
         let access = cx.input(&self.access)?;
         let kube = cx.cx.cluster.get(cx, &access).await?;
-        let owned = kube.list_owned(&KINDS, cx.cx.deployment.as_str()).await?;
+        let deployment = cx.cx.deployment.as_str();
+        let owned = cx.cx.cluster.owned(&kube, &KINDS, deployment).await?;
         let all = owned.iter().map(ObjectRef::from);
         Ok(all.filter(|object| !self.keep.contains(object)).collect())
     }
@@ -485,9 +496,7 @@ impl Step<Cx> for PruneStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {

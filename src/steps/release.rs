@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
@@ -109,7 +109,8 @@ impl ReleaseStep {
     }
 
     async fn request(&self, cx: &StepCx<Cx>, history: &[Record]) -> Result<Request, StepError> {
-        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.clock).await?;
+        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.cx.indexes, &cx.clock);
+        let chart = chart.await?;
         let content = self.content(&cx.cx, history)?;
         let layers = Layers {
             files: self.spec.files.iter().map(Into::into).collect(),
@@ -212,7 +213,7 @@ impl ReleaseStep {
         request: &Request,
         history: &[Record],
     ) -> Result<Vec<FieldChange>, StepError> {
-        let Some(manifest) = releases.preview(request).await? else {
+        let Some(manifest) = releases.preview(request, history).await? else {
             return Ok(Vec::new());
         };
         let deployed = history
@@ -276,9 +277,7 @@ impl Step<Cx> for ReleaseStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {
@@ -300,12 +299,10 @@ impl Step<Cx> for ReleaseStep {
         let look = async {
             let (_, releases) = self.releases(cx).await?;
             let history = releases.history(&self.spec.name).await?;
-            Ok::<_, StepError>((releases, history))
+            Ok(Some((releases, history)))
         };
-        let (releases, history) = match look.await {
-            // What a cluster holds that cannot be reached goes with it.
-            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => return Ok(None),
-            other => other?,
+        let Some((releases, history)) = access::found(cx, look.await)? else {
+            return Ok(None);
         };
         let Some(last) = history.last() else {
             return Ok(None);

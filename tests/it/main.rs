@@ -11,6 +11,7 @@
 )]
 
 mod crash;
+mod day2;
 mod docs;
 mod down;
 mod errors;

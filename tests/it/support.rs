@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use todoctl::sandbox::client;
 use todoctl::sandbox::faults::Fault;
 
+pub(crate) mod page;
 pub(crate) mod world;
 
 /// How fast time passes in the worlds of the tests.
