@@ -146,6 +146,9 @@ pub struct UpArgs {
     /// Go beyond the free allowance
     #[arg(long)]
     pub accept_cost: bool,
+    /// Take over fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Only change steps of these phases
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     pub only: Vec<Phase>,
@@ -198,6 +201,9 @@ pub struct PlanArgs {
     /// Use another image for a service; may be repeated
     #[arg(long, value_name = "SERVICE=REF", value_parser = image)]
     pub image: Vec<String>,
+    /// Also change fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Exit with 4 when changes are pending
     #[arg(long)]
     pub exit_code: bool,

@@ -36,6 +36,9 @@ struct Document<'a> {
 pub(super) async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
     let settings = &settings.with_sets(&args.image);
     let session = Session::open(settings, cancel, Purpose::Build).await?;
+    if args.force_conflicts {
+        session.cx.force();
+    }
     if args.dot {
         settings.ui.data(&session.engine.graph().dot())?;
         return Ok(Exit::Done);
@@ -110,11 +113,26 @@ pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Judged> {
     };
     let broken = images.iter().any(|f| f.severity == Severity::Error);
     obstacles.extend(images);
+    obstacles.extend(left_to_others(plan));
     Ok(Judged {
         bill,
         obstacles,
         images: broken,
     })
+}
+
+/// Fields that other managers have set since, and that are left to them.
+fn left_to_others(plan: &Plan) -> impl Iterator<Item = Finding> {
+    let left = |live: &serde_json::Value| {
+        let told = live.get("left")?.as_array()?.clone();
+        Some(
+            told.into_iter()
+                .filter_map(|t| Some(t.as_str()?.to_owned())),
+        )
+    };
+    let lives = plan.steps.iter().filter_map(|step| step.live.as_ref());
+    let told = lives.filter_map(left).flatten();
+    told.map(|told| Finding::warning(told).hint("take it over with `todoctl up --force-conflicts`"))
 }
 
 /// Asks the guard, when the plan makes or changes something at Oracle.

@@ -42,6 +42,9 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
         None => settings.with_sets(&args.image),
     };
     let session = Session::open(settings, cancel, Purpose::Build).await?;
+    if args.force_conflicts {
+        session.cx.force();
+    }
     if args.dry_run {
         let plan = session.plan().await?;
         let verdict = plan_command::judge(&session, &plan).await?;

@@ -14,6 +14,7 @@ pub mod diff;
 mod discover;
 mod error;
 mod exchange;
+mod fieldpath;
 pub mod forward;
 pub mod kstatus;
 pub mod logs;
@@ -24,6 +25,7 @@ mod rollout;
 pub(crate) mod script;
 mod trouble;
 mod write;
+mod yielding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,13 +36,14 @@ use tokio::sync::{Mutex, OnceCell, RwLock};
 
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
-pub use self::error::{Class, K8sError};
+pub use self::error::{Class, FieldConflict, K8sError};
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
 pub use self::object::{ApplyOptions, Compared, ObjectRef, compared};
 pub use self::ready::NodeState;
 pub use self::rollout::{Progress, WaitOptions};
 pub use self::write::DeleteOptions;
+pub use self::yielding::Yielded;
 use crate::clock::{Backoff, Clock};
 
 /// How calls are limited and repeated.

@@ -36,6 +36,7 @@ pub struct Cx {
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
     wish: OnceLock<Wish>,
+    forces: AtomicBool,
     pub(super) indexes: Indexes,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
@@ -90,6 +91,7 @@ impl Cx {
             teardown,
             survey: Mutex::default(),
             wish: OnceLock::new(),
+            forces: AtomicBool::new(false),
             indexes: Indexes::default(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
@@ -130,6 +132,16 @@ impl Cx {
     pub fn wish(&self, wish: Wish) {
         // There is one wish in a run.
         let _ = self.wish.set(wish);
+    }
+
+    /// From now on fields that others have set are taken over from them.
+    pub fn force(&self) {
+        self.forces.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether fields are taken over.
+    pub(super) fn forces(&self) -> bool {
+        self.forces.load(Ordering::Relaxed)
     }
 
     /// The wish of this run.

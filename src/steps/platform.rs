@@ -15,7 +15,7 @@ use super::release::{ReleaseStep, Spec, transforms};
 use crate::dapr;
 use crate::finding::{Finding, Findings};
 use crate::k8s::{self, ApplyOptions, Compared, Kube, ObjectRef, Rules};
-use crate::manifest::Manifest;
+use crate::manifest::{MANAGER, Manifest};
 use crate::names::StepId;
 use crate::plan::{
     Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
@@ -68,15 +68,15 @@ pub(super) fn add(
     for manifest in leads {
         first.push(inside.object(manifest, Vec::new())?);
     }
-    // The operator gets its rights in the app's namespace.
+    // Their own namespaces, and the app's, in which the operator gets rights.
     let placed: Vec<StepId> = nodes.iter().chain(&first).cloned().collect();
-    let dapr = inside.release(dapr_release(profile), nodes.clone())?;
+    let dapr = inside.release(dapr_release(profile), placed.clone())?;
     let strimzi = match profile.kafka.provider {
-        KafkaProvider::Strimzi => Some(inside.release(strimzi_release(profile), placed)?),
+        KafkaProvider::Strimzi => Some(inside.release(strimzi_release(profile), placed.clone())?),
         _ => None,
     };
     if profile.ingress.install {
-        inside.release(ingress_release(profile), nodes)?;
+        inside.release(ingress_release(profile), placed)?;
     }
     for manifest in others {
         let mut after = first.clone();
@@ -234,6 +234,7 @@ fn with_dapr(profile: &Profile, dapr: Vec<Manifest>) -> Result<Vec<Manifest>, re
     let inputs = render::Inputs::default();
     let mut all = render::manifests(profile, &inputs)?;
     all.retain(|manifest| manifest.group() != "dapr.io");
+    all.extend(render::namespaces(profile)?);
     all.extend(dapr);
     all.extend(render::kafka_resources(profile)?);
     all.extend(render::secrets(profile, &inputs)?);
@@ -252,6 +253,9 @@ pub(super) struct ObjectLive {
     /// In which fields it differs from what it should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     differs: Vec<FieldChange>,
+    /// Fields that are left to other managers, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -304,6 +308,33 @@ impl ObjectStep {
             }
         }
         Ok(kube.compare(&self.manifest).await?)
+    }
+
+    /// What applying would change once the fields that others have set are
+    /// left to them, and which these are. The server knows; it is asked only
+    /// where something differs.
+    async fn without_others(
+        &self,
+        cx: &StepCx<Cx>,
+        changes: Vec<k8s::FieldChange>,
+    ) -> Result<(Vec<k8s::FieldChange>, Vec<String>), StepError> {
+        if changes.is_empty() || cx.cx.teardown || cx.cx.forces() {
+            return Ok((changes, Vec::new()));
+        }
+        let kube = self.kube(cx).await?;
+        let trial = ApplyOptions {
+            force: false,
+            dry_run: true,
+        };
+        let wanted = self.manifest.clone();
+        let after = kube.apply_yielding(wanted, MANAGER, trial).await?;
+        if after.left.is_empty() {
+            return Ok((changes, Vec::new()));
+        }
+        let live = kube.live(&self.manifest).await?;
+        let changes = live.map_or_else(Vec::new, |live| k8s::diff::between(&live, &after.object));
+        let left = after.left.iter().map(|l| l.told(&self.manifest)).collect();
+        Ok((changes, left))
     }
 }
 
@@ -369,12 +400,18 @@ impl Step<Cx> for ObjectStep {
                 object: self.manifest.to_string(),
                 ours,
                 differs: Vec::new(),
+                left: Vec::new(),
             })),
-            _ => Ok(Some(ObjectLive {
-                object: self.manifest.to_string(),
-                ours: true,
-                differs: compared.changes.into_iter().map(planned).collect(),
-            })),
+            _ => {
+                let changes = compared.changes;
+                let (changes, left) = self.without_others(cx, changes).await?;
+                Ok(Some(ObjectLive {
+                    object: self.manifest.to_string(),
+                    ours: true,
+                    differs: changes.into_iter().map(planned).collect(),
+                    left,
+                }))
+            }
         }
     }
 
@@ -393,7 +430,19 @@ impl Step<Cx> for ObjectStep {
     async fn apply(&self, cx: &StepCx<Cx>, _: Option<ObjectLive>) -> Result<ObjectLive, StepError> {
         let kube = self.kube(cx).await?;
         cx.progress("applying it");
-        kube.apply(&self.manifest, ApplyOptions::default()).await?;
+        let options = ApplyOptions {
+            force: cx.cx.forces(),
+            dry_run: false,
+        };
+        let applied = kube
+            .apply_yielding(self.manifest.clone(), MANAGER, options)
+            .await?;
+        let left: Vec<String> = applied
+            .left
+            .iter()
+            .map(|l| l.told(&self.manifest))
+            .collect();
+        left.iter().for_each(|left| cx.progress(left));
         if self.manifest.kind() == "CustomResourceDefinition" {
             cx.progress("waiting until the cluster serves it");
             kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)
@@ -419,6 +468,7 @@ impl Step<Cx> for ObjectStep {
             object: self.manifest.to_string(),
             ours: true,
             differs: Vec::new(),
+            left,
         })
     }
 

@@ -23,7 +23,8 @@ use crate::plan::{
 };
 use crate::profile::Profile;
 use crate::release::{
-    Options, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall, Waiting,
+    Options, Preview, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall,
+    Waiting,
 };
 use crate::render;
 
@@ -88,6 +89,9 @@ pub struct ReleaseLive {
     /// In what it differs from what it should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     differs: Vec<FieldChange>,
+    /// Fields that are left to other managers, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
     /// What has another number of pods than the profile says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaled: Vec<Scaled>,
@@ -129,6 +133,7 @@ impl ReleaseStep {
             options: Options {
                 wait: Some(Waiting::within(READY_WITHIN)),
                 rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
+                force_conflicts: cx.cx.forces(),
                 create_namespace: true,
                 labels,
                 transforms: content.transforms,
@@ -199,6 +204,7 @@ impl ReleaseStep {
             status: record.status().to_string(),
             ours: record.label(OWNER) == Some(cx.deployment.as_str()),
             differs: Vec::new(),
+            left: Vec::new(),
             scaled: match self.spec.services {
                 true => scale::scaled(std::slice::from_ref(record), &cx.profile),
                 false => Vec::new(),
@@ -212,9 +218,10 @@ impl ReleaseStep {
         releases: &Releases,
         request: &Request,
         history: &[Record],
-    ) -> Result<Vec<FieldChange>, StepError> {
-        let Some(manifest) = releases.preview(request, history).await? else {
-            return Ok(Vec::new());
+    ) -> Result<(Vec<FieldChange>, Vec<String>), StepError> {
+        let manifest = match releases.preview(request, history).await? {
+            Preview::Same { left } => return Ok((Vec::new(), left)),
+            Preview::Changes(manifest) => manifest,
         };
         let deployed = history
             .iter()
@@ -245,7 +252,7 @@ impl ReleaseStep {
                 after: Some(Planned::Value("deployed".into())),
             });
         }
-        Ok(changes)
+        Ok((changes, Vec::new()))
     }
 }
 
@@ -318,7 +325,8 @@ impl Step<Cx> for ReleaseStep {
         }
         if live.ours && !cx.cx.teardown {
             let request = self.request(cx, &history).await?;
-            live.differs = self.differences(&releases, &request, &history).await?;
+            let compared = self.differences(&releases, &request, &history);
+            (live.differs, live.left) = compared.await?;
         }
         Ok(Some(live))
     }
