@@ -37,6 +37,7 @@ use tokio::sync::{Mutex, OnceCell, RwLock};
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, FieldConflict, K8sError};
+pub use self::exchange::Line;
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
 pub use self::object::{ApplyOptions, Compared, ObjectRef, compared};
@@ -44,7 +45,7 @@ pub use self::ready::NodeState;
 pub use self::rollout::{Progress, WaitOptions};
 pub use self::write::DeleteOptions;
 pub use self::yielding::Yielded;
-use crate::clock::{Backoff, Clock};
+use crate::clock::{Backoff, Clock, Deadline};
 
 /// How calls are limited and repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,15 @@ impl Kube {
         &self.client
     }
 
+    /// The same connection, with other limits for each call.
+    #[must_use]
+    pub fn with_patience(&self, patience: Patience) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
     /// The clock that waits go by.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -124,23 +134,13 @@ impl Kube {
         what: &str,
         mut attempt: impl AsyncFnMut(kube::Client) -> Result<T, kube::Error>,
     ) -> Result<T, K8sError> {
-        let started = self.clock.deadline(self.patience.retry);
-        let mut backoff = Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(15));
-        let mut attempts = 0;
+        let mut attempts = self.attempts(what);
         loop {
-            let error = match self.attempt(what, &mut attempt).await {
+            let attempt = attempt(self.client.clone());
+            match self.attempt(what, attempt).await {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            attempts += 1;
-            let limit = self.patience_with(&error);
-            let spent = started.waited() >= limit && attempts >= Self::FEWEST_ATTEMPTS;
-            if limit.is_zero() || spent {
-                return Err(error);
+                Err(error) => attempts.after(error).await?,
             }
-            tracing::debug!(what, attempts, %error, "repeating a Kubernetes call");
-            let pause = backoff.next(&self.clock).max(error.retry_after());
-            self.clock.sleep(pause).await?;
         }
     }
 
@@ -149,15 +149,25 @@ impl Kube {
     async fn attempt<T>(
         &self,
         what: &str,
-        attempt: &mut impl AsyncFnMut(kube::Client) -> Result<T, kube::Error>,
+        attempt: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, K8sError> {
         let limit = self.patience.attempt;
-        match tokio::time::timeout(limit, attempt(self.client.clone())).await {
+        match tokio::time::timeout(limit, attempt).await {
             Ok(result) => result.map_err(|error| K8sError::new(what, error)),
             Err(_) => Err(K8sError::Silent {
                 what: what.to_owned(),
                 waited: limit,
             }),
+        }
+    }
+
+    fn attempts<'a>(&'a self, what: &'a str) -> Attempts<'a> {
+        Attempts {
+            kube: self,
+            what,
+            started: self.clock.deadline(self.patience.retry),
+            backoff: Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(15)),
+            made: 0,
         }
     }
 
@@ -168,6 +178,32 @@ impl Kube {
             Class::Unauthorized => self.patience.unauthorized,
             _ => Duration::ZERO,
         }
+    }
+}
+
+/// The attempts at one call.
+struct Attempts<'a> {
+    kube: &'a Kube,
+    what: &'a str,
+    started: Deadline,
+    backoff: Backoff,
+    made: u32,
+}
+
+impl Attempts<'_> {
+    /// Waits after a failure that may pass, or returns it.
+    async fn after(&mut self, error: K8sError) -> Result<(), K8sError> {
+        self.made += 1;
+        let limit = self.kube.patience_with(&error);
+        let spent = self.started.waited() >= limit && self.made >= Kube::FEWEST_ATTEMPTS;
+        if limit.is_zero() || spent {
+            return Err(error);
+        }
+        let (what, attempts) = (self.what, self.made);
+        tracing::debug!(what, attempts, %error, "repeating a Kubernetes call");
+        let clock = &self.kube.clock;
+        let pause = self.backoff.next(clock).max(error.retry_after());
+        Ok(clock.sleep(pause).await?)
     }
 }
 

@@ -3,11 +3,18 @@
 //! The profile alone says all about a Kafka that exists already. What only a
 //! running deployment knows (the addresses and the authority of Strimzi's
 //! brokers, the way to them through the Kubernetes API, the seed brokers of a
-//! serverless cluster) is handed in as [`Told`]. Nothing is connected here.
+//! serverless cluster) is [`Told`] by the provider; [`reach`] asks it.
+
+mod strimzi;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::kafka::{Address, AddressError, Connector, KafkaAccess, Mechanism, Sasl, Tcp};
+use crate::clock::{Clock, human};
+use crate::k8s::{K8sError, Kube};
+use crate::kafka::{
+    self, Address, AddressError, Client, Connector, KafkaAccess, Mechanism, Sasl, Tcp,
+};
 use crate::net::Trust;
 use crate::profile::{KafkaProvider, Profile, SaslMechanism};
 use crate::redpanda;
@@ -43,18 +50,104 @@ impl Told {
     }
 }
 
+/// How long asking for the way may take, in real time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why there is no way to Kafka.
 #[derive(Debug, thiserror::Error)]
 pub enum BackboneError {
     /// The provider has not told where its brokers are.
     #[error("the brokers of {0} are not known yet")]
     Untold(&'static str),
+    /// Asking for the way took too long.
+    #[error("nobody told within {} where the brokers are", human(PATIENCE))]
+    Silent,
+    /// The cluster cannot be asked.
+    #[error(transparent)]
+    Cluster(#[from] K8sError),
+    /// No broker runs in the cluster.
+    #[error("no broker of Kafka {kafka} is ready{}", starting_text(*starting))]
+    NoBroker {
+        /// Namespace and name of the Kafka resource.
+        kafka: String,
+        /// How many there are that are not ready.
+        starting: usize,
+    },
+    /// A secret that its operator makes is not there, or incomplete.
+    #[error("the secret {secret} in the cluster does not hold `{key}`")]
+    Secret {
+        /// Namespace and name.
+        secret: String,
+        /// What is missing.
+        key: String,
+    },
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(#[from] kafka::Error),
     /// A broker's address makes no sense.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// There is no password for the user.
     #[error("`kafka.auth` names a mechanism, but no user with a password")]
     NoPassword,
+}
+
+fn starting_text(starting: usize) -> String {
+    match starting {
+        0 => ": none runs".to_owned(),
+        1 => ": one is starting".to_owned(),
+        n => format!(": {n} are starting"),
+    }
+}
+
+impl BackboneError {
+    /// The likely mend, as the user would do it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Untold(_) => "run `todoctl up` first".to_owned(),
+            Self::NoBroker { starting: 0, .. } | Self::Secret { .. } => {
+                "run `todoctl up`; it waits until Kafka is there".to_owned()
+            }
+            Self::NoBroker { .. } => {
+                "wait a minute; `todoctl status` shows what its pods do".to_owned()
+            }
+            Self::Silent => "check with `todoctl status` that the cluster answers".to_owned(),
+            Self::Address(_) | Self::NoPassword => {
+                "check the section `kafka` of the profile".to_owned()
+            }
+            Self::Cluster(error) => error.hint()?.to_owned(),
+            Self::Client(error) => error.hint()?,
+        })
+    }
+}
+
+/// Whether the way to the profile's Kafka leads through its cluster.
+pub fn is_inside(profile: &Profile) -> bool {
+    profile.kafka.provider == KafkaProvider::Strimzi
+}
+
+/// A client of the profile's Kafka, wherever that is. Nothing is connected
+/// before the client's first call; what that needs to know (brokers, authority
+/// and password) is asked for here, within five seconds.
+///
+/// `kube` is the deployment's cluster; [`is_inside`] tells whether it is needed.
+/// Of the clock only the cancellation counts: brokers live in real time,
+/// whatever a rehearsal's clock does.
+pub async fn reach(
+    profile: &Profile,
+    kube: Option<&Kube>,
+    clock: &Clock,
+) -> Result<Client, BackboneError> {
+    let told = async {
+        Ok::<_, BackboneError>(match (profile.kafka.provider, kube) {
+            (KafkaProvider::Strimzi, Some(kube)) => Some(strimzi::told(profile, kube).await?),
+            _ => None,
+        })
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await;
+    let access = brokers(profile, told.map_err(|_| BackboneError::Silent)??)?;
+    let real = Clock::new(1.0, clock.cancellation().clone());
+    Ok(Client::new(access, real)?)
 }
 
 /// How the profile's Kafka is reached.
