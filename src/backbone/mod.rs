@@ -5,6 +5,7 @@
 //! brokers, the way to them through the Kubernetes API, the seed brokers of a
 //! serverless cluster) is [`Told`] by the provider; [`reach`] asks it.
 
+pub mod redpanda;
 mod strimzi;
 
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::kafka::{
 };
 use crate::net::Trust;
 use crate::profile::{KafkaProvider, Profile, SaslMechanism};
-use crate::redpanda;
+use crate::redpanda as cloud;
+use crate::render;
 
 /// What the provider told about its brokers once they existed. Every field
 /// comes before what the profile says.
@@ -37,7 +39,7 @@ impl Told {
     /// What a serverless cluster of Redpanda Cloud tells: public addresses, and
     /// certificates that everybody trusts.
     pub fn by_redpanda(
-        cluster: &redpanda::Cluster,
+        cluster: &cloud::Cluster,
         sasl: Option<Sasl>,
     ) -> Result<Self, BackboneError> {
         let brokers: Result<Vec<Address>, _> = cluster.brokers.iter().map(|b| b.parse()).collect();
@@ -81,6 +83,15 @@ pub enum BackboneError {
         /// What is missing.
         key: String,
     },
+    /// The service account's secret was not looked up, or is empty.
+    #[error("`kafka.redpanda_cloud.client_secret` is not known")]
+    NoAccount,
+    /// An address of the profile is none.
+    #[error("`endpoints.redpanda` is `{0}`, which is no URL")]
+    Endpoint(String),
+    /// Redpanda Cloud says no.
+    #[error(transparent)]
+    Cloud(#[from] cloud::Error),
     /// The client cannot be made.
     #[error(transparent)]
     Client(#[from] kafka::Error),
@@ -112,10 +123,11 @@ impl BackboneError {
                 "wait a minute; `todoctl status` shows what its pods do".to_owned()
             }
             Self::Silent => "check with `todoctl status` that the cluster answers".to_owned(),
-            Self::Address(_) | Self::NoPassword => {
+            Self::Address(_) | Self::NoPassword | Self::NoAccount | Self::Endpoint(_) => {
                 "check the section `kafka` of the profile".to_owned()
             }
             Self::Cluster(error) => error.hint()?.to_owned(),
+            Self::Cloud(error) => error.hint()?,
             Self::Client(error) => error.hint()?,
         })
     }
@@ -141,13 +153,43 @@ pub async fn reach(
     let told = async {
         Ok::<_, BackboneError>(match (profile.kafka.provider, kube) {
             (KafkaProvider::Strimzi, Some(kube)) => Some(strimzi::told(profile, kube).await?),
+            (KafkaProvider::RedpandaCloud, _) => Some(redpanda::ask(profile, clock).await?),
             _ => None,
         })
     };
     let told = tokio::time::timeout(PATIENCE, told).await;
-    let access = brokers(profile, told.map_err(|_| BackboneError::Silent)??)?;
+    client(profile, told.map_err(|_| BackboneError::Silent)??, clock)
+}
+
+/// A client of the profile's Kafka, of which this was told. Nothing is
+/// connected, and of the clock only the cancellation counts.
+pub fn client(
+    profile: &Profile,
+    told: Option<Told>,
+    clock: &Clock,
+) -> Result<Client, BackboneError> {
     let real = Clock::new(1.0, clock.cancellation().clone());
-    Ok(Client::new(access, real)?)
+    Ok(Client::new(brokers(profile, told)?, real)?)
+}
+
+/// What the manifests need to know of Kafka beyond the profile: the login at
+/// Redpanda Cloud, and the brokers that it told.
+pub fn inputs(profile: &Profile, brokers: &[String]) -> Result<render::Inputs, BackboneError> {
+    if profile.kafka.provider != KafkaProvider::RedpandaCloud {
+        return Ok(render::Inputs::default());
+    }
+    let login = redpanda::login(profile)?;
+    Ok(render::Inputs {
+        brokers: brokers.to_vec(),
+        kafka_login: Some(render::KafkaLogin {
+            mechanism: match login.mechanism {
+                Mechanism::ScramSha512 => SaslMechanism::ScramSha512,
+                _ => SaslMechanism::ScramSha256,
+            },
+            username: login.username,
+            password: login.password,
+        }),
+    })
 }
 
 /// How the profile's Kafka is reached.

@@ -47,7 +47,8 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result {
     let loaded = session::load(settings)?;
-    let profile = session::resolve_section(settings, &loaded, "kafka")?;
+    let mut profile = session::resolve_section(settings, &loaded, "kafka")?;
+    super::sandbox::prepare(&mut profile).await?;
     for secret in profile.known_secrets() {
         settings.ui.learn(&secret);
     }

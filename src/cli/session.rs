@@ -277,7 +277,12 @@ pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) ->
     };
     Ok(match purpose {
         Purpose::Build => loaded.resolve(&sources)?,
-        Purpose::TearDown => loaded.resolve_without_secrets(&sources)?,
+        // What todoctl made at Redpanda Cloud it can only remove as itself;
+        // everything else needs no secrets, and goes without this one.
+        Purpose::TearDown => match loaded.resolve_section(&sources, "kafka.redpanda_cloud") {
+            Ok(profile) => profile,
+            Err(_) => loaded.resolve_without_secrets(&sources)?,
+        },
     })
 }
 

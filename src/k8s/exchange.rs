@@ -66,7 +66,9 @@ pub struct Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("to", &self.what).finish_non_exhaustive()
+        f.debug_struct("Line")
+            .field("to", &self.what)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +117,10 @@ impl Kube {
             })
         };
         let Ok(opened) = tokio::time::timeout(limit, work).await else {
-            return Err(K8sError::Silent { what, waited: limit });
+            return Err(K8sError::Silent {
+                what,
+                waited: limit,
+            });
         };
         let (sender, connection) = opened?;
         let connection = tokio::spawn(async move {

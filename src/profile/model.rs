@@ -100,6 +100,12 @@ pub struct Endpoints {
     /// Base URL of the registry in which images are looked up before a
     /// deployment, for a mirror or an emulator. By default each image's own.
     pub registry: Option<String>,
+    /// Base URL of Redpanda Cloud's control plane and of its tokens, for an
+    /// emulator.
+    pub redpanda: Option<String>,
+    /// An authority that Redpanda Cloud's certificates may have besides those
+    /// that everybody knows, as PEM text.
+    pub redpanda_ca: Option<String>,
     /// How many seconds the far side lives through while one passes here.
     /// Waits and deadlines shrink by it.
     #[schemars(range(min = 1.0))]
@@ -112,6 +118,8 @@ impl Default for Endpoints {
             oci: None,
             charts: None,
             registry: None,
+            redpanda: None,
+            redpanda_ca: None,
             clock_rate: 1.0,
         }
     }

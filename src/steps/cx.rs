@@ -13,12 +13,14 @@ use super::charts::Indexes;
 use super::compartment::CompartmentLive;
 use super::scale::Wish;
 use super::survey::Looked;
+use crate::backbone;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
 use crate::net;
 use crate::oci::{self, Client, Endpoints, NetworkResource, OciError, VcnScope};
 use crate::plan::{Class, StepCx, StepError};
 use crate::profile::{self, Profile};
+use crate::redpanda;
 
 /// How often a retry token may have been used up by a deleted thing.
 const GENERATIONS: u32 = 32;
@@ -41,6 +43,7 @@ pub struct Cx {
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
+    redpanda: OnceLock<redpanda::Cloud>,
 }
 
 /// The Oracle side of the context.
@@ -95,7 +98,17 @@ impl Cx {
             indexes: Indexes::default(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
+            redpanda: OnceLock::new(),
         })
+    }
+
+    /// The client of Redpanda Cloud, made on first use.
+    pub(super) fn redpanda(&self, clock: &Clock) -> Result<redpanda::Cloud, StepError> {
+        if let Some(cloud) = self.redpanda.get() {
+            return Ok(cloud.clone());
+        }
+        let cloud = backbone::redpanda::cloud(&self.profile, clock)?;
+        Ok(self.redpanda.get_or_init(|| cloud).clone())
     }
 
     /// The Oracle side; a bug where the profile has none.

@@ -12,9 +12,11 @@ mod compartment;
 mod cx;
 mod fault;
 pub mod guard;
+mod kafka;
 mod leftovers;
 mod network;
 mod node_pool;
+mod object;
 mod owned;
 mod placement;
 mod platform;
@@ -34,6 +36,7 @@ pub use owned::Live;
 pub use release::ReleaseLive;
 pub use scale::{Scaled, Wish};
 
+use crate::backbone::BackboneError;
 use crate::finding::Findings;
 use crate::manifest::Manifest;
 use crate::plan::{Graph, GraphError};
@@ -49,6 +52,9 @@ pub enum StepsError {
     /// A manifest cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// What the profile says about Kafka is not enough.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
     /// Something is wrong with the Dapr resources.
     #[error("the Dapr resources of the profile cannot work")]
     Resources(Findings),

@@ -1,50 +1,25 @@
-//! What the app needs inside the cluster: its namespace, its secrets, the
-//! Dapr components. One step an object, applied server-side as field manager
-//! `todoctl`, and a step that removes what is no longer wanted.
-
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
+//! What the app needs inside the cluster, and the app: which steps there are,
+//! and in which order. The steps themselves are in [`super::object`] and
+//! [`super::release`].
 
 use super::StepsError;
-use super::access::{self, Access};
+use super::access::Access;
 use super::address::{AddressStep, Door};
 use super::charts::ChartFrom;
 use super::cx::Cx;
+use super::kafka;
+use super::object::{KAFKA, ObjectStep, PruneStep, is_shared};
 use super::release::{ReleaseStep, Spec, transforms};
+use crate::backbone;
 use crate::dapr;
 use crate::finding::{Finding, Findings};
-use crate::k8s::{self, ApplyOptions, Compared, Kube, ObjectRef, Rules};
-use crate::manifest::{MANAGER, Manifest};
+use crate::k8s::ObjectRef;
+use crate::manifest::Manifest;
 use crate::names::StepId;
-use crate::plan::{
-    Action, Change, Class, FieldChange, Graph, Handle, Inputs, Planned, Step, StepCx, StepError,
-};
+use crate::plan::{Graph, Handle};
 use crate::profile::{KafkaProvider, Profile};
+use crate::redpanda::Cluster;
 use crate::render;
-
-/// The kinds that this phase makes, and so may have to remove.
-const KINDS: [(&str, &str); 11] = [
-    ("dapr.io/v1alpha1", "Component"),
-    ("dapr.io/v1alpha1", "Configuration"),
-    ("dapr.io/v1alpha1", "Resiliency"),
-    ("dapr.io/v2alpha1", "Subscription"),
-    ("kafka.strimzi.io/v1", "Kafka"),
-    ("kafka.strimzi.io/v1", "KafkaNodePool"),
-    ("kafka.strimzi.io/v1", "KafkaTopic"),
-    ("kafka.strimzi.io/v1", "KafkaUser"),
-    ("rbac.authorization.k8s.io/v1", "Role"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    ("v1", "Secret"),
-];
-/// Definitions are established within a second or two.
-const ESTABLISHED_WITHIN: Duration = Duration::from_mins(2);
-/// The group of Strimzi's resources: their operator says when they are ready.
-const KAFKA: &str = "kafka.strimzi.io";
-/// A broker's first start pulls half a gigabyte and formats a volume.
-const KAFKA_READY_WITHIN: Duration = Duration::from_mins(15);
-/// A namespace goes once everything in it has gone.
-const GONE_WITHIN: Duration = Duration::from_mins(10);
 
 /// Adds the steps inside the cluster. What runs there waits for `nodes`; what
 /// is only written down does not.
@@ -78,8 +53,20 @@ pub(super) fn add(
     if profile.ingress.install {
         inside.release(ingress_release(profile), placed)?;
     }
+    let outside = kafka::add(inside.graph, profile)?;
+    if let Some(outside) = &outside {
+        inside.all.push(outside.ready.clone());
+    }
     for manifest in others {
         let mut after = first.clone();
+        if manifest.group() == "dapr.io"
+            && let Some(outside) = &outside
+        {
+            after.push(outside.ready.clone());
+            after.push(dapr.clone());
+            inside.dapr_object(manifest, after, outside.cluster.clone())?;
+            continue;
+        }
         match manifest.group() {
             "dapr.io" => after.push(dapr.clone()),
             KAFKA => after.extend(strimzi.clone()),
@@ -114,8 +101,19 @@ struct Inside<'a> {
 
 impl Inside<'_> {
     fn object(&mut self, manifest: Manifest, after: Vec<StepId>) -> Result<StepId, StepsError> {
+        self.dapr_object(manifest, after, None)
+    }
+
+    /// The same for a resource that names the brokers of Redpanda Cloud.
+    fn dapr_object(
+        &mut self,
+        manifest: Manifest,
+        after: Vec<StepId>,
+        brokers: Option<Handle<Cluster>>,
+    ) -> Result<StepId, StepsError> {
         let step = ObjectStep {
             manifest,
+            brokers,
             access: self.access.clone(),
             after,
         };
@@ -208,18 +206,19 @@ fn app_release(profile: &Profile) -> Spec {
 /// checked, the user's own among them, and what is doubtful about them comes
 /// with the result.
 pub(super) fn wanted(profile: &Profile) -> Result<(Vec<Manifest>, Findings), StepsError> {
-    let inputs = render::Inputs::default();
+    let inputs = backbone::inputs(profile, &[TOLD_LATER.to_owned()])?;
     let files: Result<Vec<_>, Finding> = profile.dapr.files.iter().map(|f| text_of(f)).collect();
     let files = files.map_err(Findings::from)?;
     let (dapr, warnings) = dapr::components::checked(profile, &inputs, &files)?;
-    Ok((with_dapr(profile, dapr)?, warnings))
+    Ok((with_dapr(profile, &inputs, dapr)?, warnings))
 }
 
 /// The objects that a teardown has to look for. What is wrong with the user's
 /// own files does not stop it: what came from them goes with the namespace.
 pub(super) fn doomed(profile: &Profile) -> Result<Vec<Manifest>, StepsError> {
-    let dapr = render::dapr_resources(profile, &render::Inputs::default())?;
-    Ok(with_dapr(profile, dapr)?)
+    let inputs = backbone::inputs(profile, &[TOLD_LATER.to_owned()])?;
+    let dapr = render::dapr_resources(profile, &inputs)?;
+    with_dapr(profile, &inputs, dapr)
 }
 
 fn text_of(path: &str) -> Result<(String, String), Finding> {
@@ -230,363 +229,20 @@ fn text_of(path: &str) -> Result<(String, String), Finding> {
     }
 }
 
-fn with_dapr(profile: &Profile, dapr: Vec<Manifest>) -> Result<Vec<Manifest>, render::RenderError> {
-    let inputs = render::Inputs::default();
-    let mut all = render::manifests(profile, &inputs)?;
+/// Stands for brokers that Redpanda Cloud has yet to tell.
+const TOLD_LATER: &str = "(known after apply)";
+
+fn with_dapr(
+    profile: &Profile,
+    inputs: &render::Inputs,
+    dapr: Vec<Manifest>,
+) -> Result<Vec<Manifest>, StepsError> {
+    let mut all = render::manifests(profile, inputs)?;
     all.retain(|manifest| manifest.group() != "dapr.io");
     all.extend(render::namespaces(profile)?);
     all.extend(dapr);
     all.extend(render::kafka_resources(profile)?);
-    all.extend(render::secrets(profile, &inputs)?);
+    all.extend(render::secrets(profile, inputs)?);
     all.sort_by_key(Manifest::rank);
     Ok(all)
-}
-
-/// An object in the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct ObjectLive {
-    /// What it is: `Component todo/statestore`.
-    object: String,
-    /// Whether this deployment made it, and may delete it.
-    #[serde(default = "yes")]
-    ours: bool,
-    /// In which fields it differs from what it should be.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    differs: Vec<FieldChange>,
-    /// Fields that are left to other managers, in words.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    left: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn planned(change: k8s::FieldChange) -> FieldChange {
-    FieldChange {
-        path: change.path,
-        before: change.before.map(Planned::Value),
-        after: change.after.map(Planned::Value),
-    }
-}
-
-/// Whether several deployments may use an object.
-fn is_shared(manifest: &Manifest) -> bool {
-    matches!(manifest.kind(), "Namespace" | "CustomResourceDefinition")
-}
-
-/// Applies one object.
-struct ObjectStep {
-    manifest: Manifest,
-    access: Handle<Access>,
-    after: Vec<StepId>,
-}
-
-impl ObjectStep {
-    /// Whether several deployments may use the object.
-    fn is_shared(&self) -> bool {
-        is_shared(&self.manifest)
-    }
-
-    async fn kube(&self, cx: &StepCx<Cx>) -> Result<Kube, StepError> {
-        let access = cx.input(&self.access)?;
-        cx.cx.cluster.get(cx, &access).await
-    }
-
-    /// The object as it is against what it should be. While planning, it is
-    /// among what all steps have listed, or else it may be somebody else's.
-    async fn compare(&self, cx: &StepCx<Cx>, kube: &Kube) -> Result<Option<Compared>, StepError> {
-        let kind = (self.manifest.api_version(), self.manifest.kind());
-        let cluster = &cx.cx.cluster;
-        if !cx.cx.teardown && !cluster.reads_anew() && KINDS.contains(&kind) {
-            let deployment = cx.cx.deployment.as_str();
-            let owned = cluster.owned(kube, &KINDS, deployment).await?;
-            let wanted = ObjectRef::from(&self.manifest);
-            let live = owned.iter().find(|live| ObjectRef::from(*live) == wanted);
-            if let Some(live) = live {
-                return Ok(Some(k8s::compared(live, &self.manifest)));
-            }
-        }
-        Ok(kube.compare(&self.manifest).await?)
-    }
-
-    /// What applying would change once the fields that others have set are
-    /// left to them, and which these are. The server knows; it is asked only
-    /// where something differs.
-    async fn without_others(
-        &self,
-        cx: &StepCx<Cx>,
-        changes: Vec<k8s::FieldChange>,
-    ) -> Result<(Vec<k8s::FieldChange>, Vec<String>), StepError> {
-        if changes.is_empty() || cx.cx.teardown || cx.cx.forces() {
-            return Ok((changes, Vec::new()));
-        }
-        let kube = self.kube(cx).await?;
-        let trial = ApplyOptions {
-            force: false,
-            dry_run: true,
-        };
-        let wanted = self.manifest.clone();
-        let after = kube.apply_yielding(wanted, MANAGER, trial).await?;
-        if after.left.is_empty() {
-            return Ok((changes, Vec::new()));
-        }
-        let live = kube.live(&self.manifest).await?;
-        let changes = live.map_or_else(Vec::new, |live| k8s::diff::between(&live, &after.object));
-        let left = after.left.iter().map(|l| l.told(&self.manifest)).collect();
-        Ok((changes, left))
-    }
-}
-
-impl Step<Cx> for ObjectStep {
-    type Live = ObjectLive;
-
-    #[expect(
-        clippy::expect_used,
-        reason = "Kubernetes names obey the rule of step names"
-    )]
-    fn id(&self) -> StepId {
-        let kind = match self.manifest.kind() {
-            "CustomResourceDefinition" => "crd".to_owned(),
-            kind => kind.to_lowercase(),
-        };
-        let name = self.manifest.name().replace('.', "-");
-        format!("platform/{kind}-{name}")
-            .parse()
-            .expect("invariant: object names are valid names")
-    }
-
-    fn title(&self) -> String {
-        self.manifest.to_string()
-    }
-
-    fn needs(&self) -> Vec<StepId> {
-        access::needs(&self.access, &self.after)
-    }
-
-    fn system(&self) -> &'static str {
-        "kubernetes"
-    }
-
-    fn quiet_limit(&self) -> Duration {
-        KAFKA_READY_WITHIN + Duration::from_mins(1)
-    }
-
-    fn keeps(&self, live: &ObjectLive) -> bool {
-        !live.ours
-    }
-
-    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<ObjectLive>, StepError> {
-        let Some(way) = cx.known(&self.access) else {
-            return Ok(None);
-        };
-        let compared = async {
-            let kube = cx.cx.cluster.get(cx, &way).await?;
-            self.compare(cx, &kube).await
-        };
-        let Some(compared) = access::found(cx, compared.await)? else {
-            return Ok(None);
-        };
-        let ours = compared.owner.as_deref() == Some(cx.cx.deployment.as_str());
-        match compared.owner {
-            Some(other) if !ours && !self.is_shared() => Err(StepError::new(
-                Class::Conflict,
-                format!("{} belongs to deployment `{other}`", self.manifest),
-            )
-            .with_hint("choose another `app.namespace` or `deployment` in the profile")),
-            // A namespace or a definition that was there before is used as it
-            // is, and stays when the deployment goes.
-            _ if !ours && self.is_shared() => Ok(Some(ObjectLive {
-                object: self.manifest.to_string(),
-                ours,
-                differs: Vec::new(),
-                left: Vec::new(),
-            })),
-            _ => {
-                let changes = compared.changes;
-                let (changes, left) = self.without_others(cx, changes).await?;
-                Ok(Some(ObjectLive {
-                    object: self.manifest.to_string(),
-                    ours: true,
-                    differs: changes.into_iter().map(planned).collect(),
-                    left,
-                }))
-            }
-        }
-    }
-
-    fn plan(&self, _: &Cx, _: &Inputs, live: Option<&ObjectLive>) -> Change {
-        match live {
-            None => Change::create(&summary(&self.manifest)),
-            Some(live) if live.differs.is_empty() => Change::none(),
-            Some(live) => Change {
-                action: Action::Update,
-                fields: live.differs.clone(),
-                reason: None,
-            },
-        }
-    }
-
-    async fn apply(&self, cx: &StepCx<Cx>, _: Option<ObjectLive>) -> Result<ObjectLive, StepError> {
-        let kube = self.kube(cx).await?;
-        cx.progress("applying it");
-        let options = ApplyOptions {
-            force: cx.cx.forces(),
-            dry_run: false,
-        };
-        let applied = kube
-            .apply_yielding(self.manifest.clone(), MANAGER, options)
-            .await?;
-        let left: Vec<String> = applied
-            .left
-            .iter()
-            .map(|l| l.told(&self.manifest))
-            .collect();
-        left.iter().for_each(|left| cx.progress(left));
-        if self.manifest.kind() == "CustomResourceDefinition" {
-            cx.progress("waiting until the cluster serves it");
-            kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)
-                .await?;
-        }
-        if self.manifest.group() == KAFKA {
-            let report = cx.report.clone();
-            kube.wait_ready(
-                &[ObjectRef::from(&self.manifest)],
-                &k8s::WaitOptions {
-                    limit: KAFKA_READY_WITHIN,
-                    rules: Rules {
-                        // Node pools say nothing of themselves.
-                        says_so: self.manifest.kind() != "KafkaNodePool",
-                        ..Rules::default()
-                    },
-                },
-                &move |text: &str| report(text, None),
-            )
-            .await?;
-        }
-        Ok(ObjectLive {
-            object: self.manifest.to_string(),
-            ours: true,
-            differs: Vec::new(),
-            left,
-        })
-    }
-
-    async fn destroy(&self, cx: &StepCx<Cx>, _: ObjectLive) -> Result<(), StepError> {
-        let kube = self.kube(cx).await?;
-        if self.manifest.kind() == "CustomResourceDefinition"
-            && !kube
-                .list("dapr.io/v1alpha1", "Component", None, "")
-                .await?
-                .is_empty()
-        {
-            // Deleting the definition would delete the components of others.
-            return Ok(());
-        }
-        let object = ObjectRef::from(&self.manifest);
-        kube.delete_owned(&object, cx.cx.deployment.as_str())
-            .await?;
-        if matches!(
-            self.manifest.kind(),
-            "Namespace" | "CustomResourceDefinition"
-        ) {
-            cx.progress("waiting until all that is in it is gone");
-            kube.wait_until_gone(&object, GONE_WITHIN).await?;
-        }
-        Ok(())
-    }
-}
-
-/// What a plan shows of a new object: all of it but what every object has, and
-/// no schema.
-fn summary(manifest: &Manifest) -> serde_json::Value {
-    let mut body = manifest.printable();
-    if let Some(fields) = body.as_object_mut() {
-        fields.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
-        if manifest.kind() == "CustomResourceDefinition" {
-            fields.clear();
-        }
-    }
-    body
-}
-
-/// Objects that carry the deployment's label and that nothing asks for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Stale {
-    objects: Vec<String>,
-}
-
-/// Removes what left the profile.
-struct PruneStep {
-    access: Handle<Access>,
-    after: Vec<StepId>,
-    keep: Vec<ObjectRef>,
-}
-
-impl PruneStep {
-    async fn stale(&self, cx: &StepCx<Cx>) -> Result<Vec<ObjectRef>, StepError> {
-        let access = cx.input(&self.access)?;
-        let kube = cx.cx.cluster.get(cx, &access).await?;
-        let deployment = cx.cx.deployment.as_str();
-        let owned = cx.cx.cluster.owned(&kube, &KINDS, deployment).await?;
-        let all = owned.iter().map(ObjectRef::from);
-        Ok(all.filter(|object| !self.keep.contains(object)).collect())
-    }
-}
-
-impl Step<Cx> for PruneStep {
-    type Live = Stale;
-
-    fn id(&self) -> StepId {
-        super::owned::tags_step("platform/prune")
-    }
-
-    fn title(&self) -> String {
-        "objects that are no longer wanted".to_owned()
-    }
-
-    fn needs(&self) -> Vec<StepId> {
-        access::needs(&self.access, &self.after)
-    }
-
-    fn system(&self) -> &'static str {
-        "kubernetes"
-    }
-
-    async fn inspect(&self, cx: &StepCx<Cx>) -> Result<Option<Stale>, StepError> {
-        // A teardown removes the namespace with all that is in it.
-        if cx.cx.teardown || cx.known(&self.access).is_none() {
-            return Ok(None);
-        }
-        let stale = self.stale(cx).await?;
-        let objects: Vec<_> = stale.iter().map(ToString::to_string).collect();
-        Ok((!objects.is_empty()).then_some(Stale { objects }))
-    }
-
-    fn plan(&self, _: &Cx, _: &Inputs, live: Option<&Stale>) -> Change {
-        match live {
-            Some(stale) => Change::delete(format!(
-                "the profile no longer asks for {}",
-                stale.objects.join(", ")
-            )),
-            None => Change::none(),
-        }
-    }
-
-    async fn apply(&self, _: &StepCx<Cx>, live: Option<Stale>) -> Result<Stale, StepError> {
-        Ok(live.unwrap_or(Stale {
-            objects: Vec::new(),
-        }))
-    }
-
-    async fn destroy(&self, cx: &StepCx<Cx>, _: Stale) -> Result<(), StepError> {
-        let access = cx.input(&self.access)?;
-        let kube = cx.cx.cluster.get(cx, &access).await?;
-        for object in self.stale(cx).await? {
-            cx.progress(&format!("deleting {object}"));
-            kube.delete_owned(&object, cx.cx.deployment.as_str())
-                .await?;
-        }
-        Ok(())
-    }
 }

@@ -12,6 +12,7 @@ use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
 use super::scale::{self, Scaled};
+use crate::backbone;
 use crate::helm::chart::Chart;
 use crate::helm::value;
 use crate::helm::values::{Layers, from_json};
@@ -176,7 +177,8 @@ impl ReleaseStep {
         let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
         let (values, edits) = match &self.spec.chart {
             ChartFrom::Own => {
-                let values = render::app_values(profile, &render::Inputs::default());
+                let inputs = backbone::inputs(profile, &[])?;
+                let values = render::app_values(profile, &inputs);
                 let cannot = |error| {
                     StepError::new(Class::Invalid, "cannot work out the app's values")
                         .caused_by(error)

@@ -29,6 +29,15 @@ pub fn plan_text(plan: &Plan, paint: Paint) -> String {
             text += &field_text(field, change.action);
         }
     }
+    // What is not as the profile says and cannot be changed.
+    for step in &plan.steps {
+        if let (Action::None, Some(reason)) = (step.change.action, &step.change.reason) {
+            let mark = paint.apply(Style::Warning, "!");
+            let name = paint.apply(Style::Strong, &step.title);
+            let id = paint.apply(Style::Dim, step.id.as_str());
+            let _ = writeln!(text, "{mark} {name}  {id}\n    left as it is: {reason}");
+        }
+    }
     if !text.is_empty() {
         text.push('\n');
     }

@@ -133,7 +133,9 @@ impl Flow {
         match world.scope.profile.verify.tasks.clone() {
             Some(api) => Actor::new(world, api).live().await,
             None => Self {
-                trouble: Some(Verdict::skip("the profile names no task API (`verify.tasks`)")),
+                trouble: Some(Verdict::skip(
+                    "the profile names no task API (`verify.tasks`)",
+                )),
                 ..Self::default()
             },
         }
@@ -153,17 +155,29 @@ pub(super) async fn login(world: &World) -> Result<Option<String>, Verdict> {
         body.insert(name.clone(), json!(secret.expose()));
     }
     let asked = format!("POST {}", login.path);
-    let answer = world.visit(Method::POST, &login.path, &[], Some(&Value::Object(body))).await?;
+    let answer = world
+        .visit(Method::POST, &login.path, &[], Some(&Value::Object(body)))
+        .await?;
     if !answer.status.is_success() {
-        return Err(Verdict::fail(format!("the login is refused with {}", answer.status))
-            .saw(asked, answer.shown()));
+        return Err(
+            Verdict::fail(format!("the login is refused with {}", answer.status))
+                .saw(asked, answer.shown()),
+        );
     }
-    let token = answer.json().pointer(&login.token).and_then(Value::as_str).map(str::to_owned);
+    let token = answer
+        .json()
+        .pointer(&login.token)
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     match token {
         Some(token) => Ok(Some(token)),
         // The answer may hold what it holds under another name: it is not shown.
-        None => Err(Verdict::fail(format!("the login's answer has no text at {}", login.token))
-            .saw(asked, format!("{}, {} bytes", answer.status, answer.body.len()))),
+        None => Err(
+            Verdict::fail(format!("the login's answer has no text at {}", login.token)).saw(
+                asked,
+                format!("{}, {} bytes", answer.status, answer.body.len()),
+            ),
+        ),
     }
 }
 
@@ -204,7 +218,9 @@ impl<'a> Actor<'a> {
     async fn live(mut self) -> Flow {
         let mut flow = Flow::default();
         match self.world.token().await {
-            Ok(Some(token)) => self.headers.push(("authorization", format!("Bearer {token}"))),
+            Ok(Some(token)) => self
+                .headers
+                .push(("authorization", format!("Bearer {token}"))),
             Ok(None) => {}
             Err(why) => {
                 flow.trouble = Some(why);
@@ -252,15 +268,28 @@ impl<'a> Actor<'a> {
         let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
         let read = client.offsets(&names, At::Latest).await;
         let offsets = read.map_err(|error| {
-            Verdict::fail("the topics cannot be read")
-                .saw(format!("latest offsets of {}", names.join(", ")), super::scope::words(&error))
+            Verdict::fail("the topics cannot be read").saw(
+                format!("latest offsets of {}", names.join(", ")),
+                super::scope::words(&error),
+            )
         })?;
         Ok((client, offsets))
     }
 
-    async fn visit(&self, method: Method, path: &str, trace: Option<&str>, body: Option<&Value>) -> Result<Answer, Verdict> {
-        let own = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
-        let headers: Vec<_> = own.chain(trace.map(|trace| ("traceparent", trace))).collect();
+    async fn visit(
+        &self,
+        method: Method,
+        path: &str,
+        trace: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Verdict> {
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<_> = own
+            .chain(trace.map(|trace| ("traceparent", trace)))
+            .collect();
         self.world.visit(method, path, &headers, body).await
     }
 
@@ -270,7 +299,10 @@ impl<'a> Actor<'a> {
             return;
         };
         let listed = answer.json();
-        let all = listed.as_array().or_else(|| listed.get("tasks")?.as_array()).cloned();
+        let all = listed
+            .as_array()
+            .or_else(|| listed.get("tasks")?.as_array())
+            .cloned();
         let ours = |task: &&Value| task["title"].as_str().is_some_and(|t| t.starts_with(TITLE));
         for task in all.iter().flatten().filter(ours) {
             let path = format!("{}/{}", self.api.path, id_text(&task["id"]));
@@ -299,14 +331,24 @@ impl<'a> Actor<'a> {
         let one = format!("{}/{id}", self.api.path);
         let title = format!("{TITLE} {}", self.world.run);
         let (method, path, body) = match deed {
-            Deed::Create => (Method::POST, self.api.path.clone(), Some(json!({"title": title}))),
-            Deed::Update => (Method::PUT, one.clone(), Some(json!({"title": format!("{title}, changed")}))),
+            Deed::Create => (
+                Method::POST,
+                self.api.path.clone(),
+                Some(json!({"title": title})),
+            ),
+            Deed::Update => (
+                Method::PUT,
+                one.clone(),
+                Some(json!({"title": format!("{title}, changed")})),
+            ),
             Deed::Complete => (Method::PATCH, format!("{one}/complete"), None),
             Deed::Delete => (Method::DELETE, one.clone(), None),
         };
         let asked = format!("{method} {path}");
         let began = self.now();
-        let answer = self.visit(method, &path, Some(&header), body.as_ref()).await;
+        let answer = self
+            .visit(method, &path, Some(&header), body.as_ref())
+            .await;
         if deed == Deed::Create
             && let Ok(answer) = &answer
             && answer.status.is_success()
@@ -342,8 +384,11 @@ impl<'a> Actor<'a> {
         };
         match right {
             true => Ok(self.now()),
-            false => Err(Verdict::fail(format!("after the {} the app shows no {wanted}", deed.name()))
-                .saw(format!("GET {path}"), answer.shown())),
+            false => Err(Verdict::fail(format!(
+                "after the {} the app shows no {wanted}",
+                deed.name()
+            ))
+            .saw(format!("GET {path}"), answer.shown())),
         }
     }
 
@@ -364,7 +409,8 @@ impl<'a> Actor<'a> {
             };
             let at = self.now();
             let read = chunk.each(|record| {
-                let event = Event::from_record(record.headers.iter(), record.value.unwrap_or_default());
+                let event =
+                    Event::from_record(record.headers.iter(), record.value.unwrap_or_default());
                 if let Some((deed, traced)) = self.deed_of(&event) {
                     lock(&self.found).push(Found {
                         deed,
@@ -380,8 +426,10 @@ impl<'a> Actor<'a> {
                 true
             });
             if let Err(error) = read {
-                return Verdict::fail("a batch of events cannot be read")
-                    .saw(format!("{}/{}", chunk.topic, chunk.partition), super::scope::words(&error));
+                return Verdict::fail("a batch of events cannot be read").saw(
+                    format!("{}/{}", chunk.topic, chunk.partition),
+                    super::scope::words(&error),
+                );
             }
             self.news.notify_waiters();
         }
@@ -403,7 +451,9 @@ impl<'a> Actor<'a> {
         let task = event.fields().get("data")?.get("task_id")?;
         let ours = lock(&self.task).as_ref().map(id_text)?;
         let kind = event.attribute("type")?;
-        let deed = Deed::ALL.into_iter().find(|deed| kind.contains(deed.stem()))?;
+        let deed = Deed::ALL
+            .into_iter()
+            .find(|deed| kind.contains(deed.stem()))?;
         (id_text(task) == ours).then_some((deed, false))
     }
 
@@ -415,7 +465,9 @@ impl<'a> Actor<'a> {
             .iter()
             .filter(|step| step.answer.as_ref().is_ok_and(|a| a.status.is_success()))
             .all(|step| {
-                let mut all = found.iter().filter(|f| f.deed == step.deed && f.topic == topic);
+                let mut all = found
+                    .iter()
+                    .filter(|f| f.deed == step.deed && f.topic == topic);
                 all.any(|f| f.delivered.is_some() || !self.is_subscribed())
             })
     }
@@ -448,7 +500,9 @@ impl<'a> Actor<'a> {
             return futures::future::pending().await;
         };
         loop {
-            let waiting = lock(&self.found).iter().any(|found| found.delivered.is_none());
+            let waiting = lock(&self.found)
+                .iter()
+                .any(|found| found.delivered.is_none());
             if waiting {
                 let Ok(lag) = client.lag(&group).await else {
                     // The group may be in the middle of a rebalance; that the
@@ -457,9 +511,17 @@ impl<'a> Actor<'a> {
                     continue;
                 };
                 let now = self.now();
-                for found in lock(&self.found).iter_mut().filter(|f| f.delivered.is_none()) {
-                    let place = lag.iter().find(|l| l.topic == found.topic && l.partition == found.partition);
-                    if place.and_then(|l| l.committed).is_some_and(|c| c > found.offset) {
+                for found in lock(&self.found)
+                    .iter_mut()
+                    .filter(|f| f.delivered.is_none())
+                {
+                    let place = lag
+                        .iter()
+                        .find(|l| l.topic == found.topic && l.partition == found.partition);
+                    if place
+                        .and_then(|l| l.committed)
+                        .is_some_and(|c| c > found.offset)
+                    {
                         found.delivered = Some(now);
                     }
                 }

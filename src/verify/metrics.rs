@@ -24,7 +24,9 @@ impl Metrics {
     /// Reads a page.
     pub fn parse(page: &str) -> Self {
         let lines = page.lines().map(str::trim);
-        let samples = lines.filter(|line| !line.starts_with('#')).filter_map(sample);
+        let samples = lines
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(sample);
         Self {
             samples: samples.collect(),
         }
@@ -82,7 +84,10 @@ pub fn since(before: &[(f64, f64)], after: &[(f64, f64)]) -> Vec<(f64, f64)> {
     // A counter that shrank belongs to another process: then all of it is new.
     let restarted = after.iter().any(|(bound, count)| *count < was(*bound));
     let base = |bound| if restarted { 0.0 } else { was(bound) };
-    after.iter().map(|(bound, count)| (*bound, count - base(*bound))).collect()
+    after
+        .iter()
+        .map(|(bound, count)| (*bound, count - base(*bound)))
+        .collect()
 }
 
 /// A quantile of a histogram, between bounds as Prometheus'
@@ -169,7 +174,10 @@ plain 7.5e3
     fn samples_are_read() {
         let page = Metrics::parse(PAGE);
         assert_eq!(page.sum("plain", &[]), Some(7500.0));
-        assert_eq!(page.sum("said", &[("text", "a \"b\", \\ and }")]), Some(2.0));
+        assert_eq!(
+            page.sum("said", &[("text", "a \"b\", \\ and }")]),
+            Some(2.0)
+        );
         assert_eq!(page.sum("absent", &[]), None);
         let all = page.buckets("lat", &[]);
         assert_eq!(all, [(1.0, 1.0), (5.0, 7.0), (f64::INFINITY, 8.0)]);
@@ -187,8 +195,14 @@ plain 7.5e3
     #[test]
     fn only_what_is_new_counts_unless_the_process_is_new() {
         let before = [(1.0, 2.0), (5.0, 4.0)];
-        assert_eq!(since(&before, &[(1.0, 2.0), (5.0, 5.0)]), [(1.0, 0.0), (5.0, 1.0)]);
-        assert_eq!(since(&before, &[(1.0, 1.0), (5.0, 1.0)]), [(1.0, 1.0), (5.0, 1.0)]);
+        assert_eq!(
+            since(&before, &[(1.0, 2.0), (5.0, 5.0)]),
+            [(1.0, 0.0), (5.0, 1.0)]
+        );
+        assert_eq!(
+            since(&before, &[(1.0, 1.0), (5.0, 1.0)]),
+            [(1.0, 1.0), (5.0, 1.0)]
+        );
     }
 
     proptest! {

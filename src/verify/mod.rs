@@ -47,7 +47,10 @@ mod tests {
             assert!(seen.insert(check.code), "{} twice", check.code);
             let (suite, name) = check.code.split_once('.').unwrap();
             assert_eq!(suite, check.suite.name());
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+            assert!(
+                name.chars().all(|c| c.is_ascii_lowercase() || c == '-'),
+                "{name}"
+            );
         }
         for suite in Suite::ALL {
             assert!(all().any(|check| check.suite == suite), "{suite} is empty");

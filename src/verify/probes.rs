@@ -59,8 +59,10 @@ impl Account {
             return Err(Verdict::skip("the profile names no topics"));
         }
         let from = client.offsets(&names, At::Latest).await.map_err(|error| {
-            Verdict::fail("the topics cannot be read")
-                .saw(format!("latest offsets of {}", names.join(", ")), words(&error))
+            Verdict::fail("the topics cannot be read").saw(
+                format!("latest offsets of {}", names.join(", ")),
+                words(&error),
+            )
         })?;
         let places: Vec<Place> = from.keys().cloned().collect();
         let started = world.clock.elapsed();
@@ -91,7 +93,8 @@ impl Account {
 
     /// Compares what was sent with what was found.
     fn judge(&mut self, sent: &BTreeMap<Place, usize>, seen: &Seen) {
-        let name = |(topic, partition): &Place, number| format!("{topic}/{partition} number {number}");
+        let name =
+            |(topic, partition): &Place, number| format!("{topic}/{partition} number {number}");
         for (place, count) in sent {
             let mut times = vec![0_usize; *count];
             let found = seen.get(place).map(Vec::as_slice).unwrap_or_default();
@@ -105,7 +108,8 @@ impl Account {
                     None => continue,
                 };
                 if at != place {
-                    self.misplaced.push(format!("{} in {}/{}", name(place, *number), at.0, at.1));
+                    self.misplaced
+                        .push(format!("{} in {}/{}", name(place, *number), at.0, at.1));
                 }
                 if first && last.is_some_and(|last| last > *number) {
                     self.reordered.push(name(place, *number));
@@ -116,7 +120,9 @@ impl Account {
                 match times {
                     0 => self.missing.push(name(place, number)),
                     1 => {}
-                    n => self.doubled.push(format!("{} {n} times", name(place, number))),
+                    n => self
+                        .doubled
+                        .push(format!("{} {n} times", name(place, number))),
                 }
             }
         }
@@ -142,7 +148,9 @@ async fn publish(
     });
     let path = format!("/v1.0/publish/{pubsub}/{topic}?metadata.partitionNumber={partition}");
     let headers = [("content-type", MEDIA_TYPE)];
-    let answer = world.ask(sidecar, Method::POST, &path, &headers, event.to_string()).await?;
+    let answer = world
+        .ask(sidecar, Method::POST, &path, &headers, event.to_string())
+        .await?;
     Ok((!answer.status.is_success()).then(|| answer.shown()))
 }
 
@@ -154,7 +162,8 @@ async fn find(
     sent: usize,
 ) -> Result<Seen, Verdict> {
     let latest = |error| {
-        Verdict::fail("the probe events cannot be read back").saw("fetch from the brokers", words(&error))
+        Verdict::fail("the probe events cannot be read back")
+            .saw("fetch from the brokers", words(&error))
     };
     let mut seen = Seen::new();
     let mut scan = client.scan(&ScanPlan {
@@ -167,14 +176,23 @@ async fn find(
     while !patience.is_zero() {
         let next = tokio::time::timeout(patience, scan.next()).await;
         let Ok(chunk) = next else { break };
-        let Some(chunk) = chunk.map_err(latest)? else { break };
+        let Some(chunk) = chunk.map_err(latest)? else {
+            break;
+        };
         chunk
             .each(|record| {
-                let event = Event::from_record(record.headers.iter(), record.value.unwrap_or_default());
-                let data = event.fields().get("data").unwrap_or(&serde_json::Value::Null);
+                let event =
+                    Event::from_record(record.headers.iter(), record.value.unwrap_or_default());
+                let data = event
+                    .fields()
+                    .get("data")
+                    .unwrap_or(&serde_json::Value::Null);
                 if data["run"] == world.run.as_str()
-                    && let (Some(topic), Some(partition), Some(number)) =
-                        (data["topic"].as_str(), data["partition"].as_i64(), data["number"].as_u64())
+                    && let (Some(topic), Some(partition), Some(number)) = (
+                        data["topic"].as_str(),
+                        data["partition"].as_i64(),
+                        data["number"].as_u64(),
+                    )
                 {
                     let was = (topic.to_owned(), i32::try_from(partition).unwrap_or(-1));
                     let is = (chunk.topic.to_string(), chunk.partition);
@@ -217,7 +235,10 @@ mod tests {
 
     #[test]
     fn when_all_is_there_there_is_nothing_to_say() {
-        assert_eq!(judged(&[(0, &[0, 1, 2, 3]), (1, &[0, 1])]), Account::default());
+        assert_eq!(
+            judged(&[(0, &[0, 1, 2, 3]), (1, &[0, 1])]),
+            Account::default()
+        );
     }
 
     #[test]

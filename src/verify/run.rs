@@ -49,11 +49,18 @@ async fn one(world: &World, check: &Check, run_began: Duration) -> Outcome {
         Probe::Look(look) => look(&world.scope),
         Probe::Ask(ask) => match tokio::time::timeout(LIMIT, ask(world)).await {
             Ok(found) => found,
-            Err(_) => Err(Verdict::fail(format!("no result within {} s", LIMIT.as_secs()))
-                .saw(check.title, "nothing")),
+            Err(_) => Err(
+                Verdict::fail(format!("no result within {} s", LIMIT.as_secs()))
+                    .saw(check.title, "nothing"),
+            ),
         },
     };
     let took = world.clock.elapsed().saturating_sub(began);
     let verdict = found.unwrap_or_else(|early| early);
-    Outcome::new(check, verdict, millis(began.saturating_sub(run_began)), millis(took))
+    Outcome::new(
+        check,
+        verdict,
+        millis(began.saturating_sub(run_began)),
+        millis(took),
+    )
 }

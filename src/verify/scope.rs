@@ -109,8 +109,14 @@ fn singles(profile: &Profile) -> Vec<(&'static str, &'static str, Option<String>
 /// The releases of a deployment: name and namespace.
 pub(super) fn releases_of(profile: &Profile) -> Vec<(String, String)> {
     let mut all = vec![
-        (profile.app.release.to_string(), profile.app.namespace.to_string()),
-        (crate::dapr::RELEASE.to_owned(), profile.dapr.namespace.to_string()),
+        (
+            profile.app.release.to_string(),
+            profile.app.namespace.to_string(),
+        ),
+        (
+            crate::dapr::RELEASE.to_owned(),
+            profile.dapr.namespace.to_string(),
+        ),
     ];
     if profile.ingress.install {
         all.push((
@@ -147,12 +153,13 @@ impl Scope {
             let version = kube.call("read the version", read).await;
             version.map(|v| v.git_version).map_err(|e| words(&e))
         };
-        let lists = futures::stream::iter(keys(profile)).map(|(version, kind, namespace)| async move {
-            let read = kube.list(version, kind, namespace.as_deref(), "").await;
-            ((kind, namespace), read)
-        });
-        let singles =
-            futures::stream::iter(singles(profile)).map(|(version, kind, namespace, name)| async move {
+        let lists =
+            futures::stream::iter(keys(profile)).map(|(version, kind, namespace)| async move {
+                let read = kube.list(version, kind, namespace.as_deref(), "").await;
+                ((kind, namespace), read)
+            });
+        let singles = futures::stream::iter(singles(profile)).map(
+            |(version, kind, namespace, name)| async move {
                 let object = crate::k8s::ObjectRef {
                     api_version: version.to_owned(),
                     kind: kind.to_owned(),
@@ -160,8 +167,12 @@ impl Scope {
                     name,
                 };
                 let read = kube.get(&object).await;
-                ((kind, namespace), read.map(|found| found.into_iter().collect()))
-            });
+                (
+                    (kind, namespace),
+                    read.map(|found| found.into_iter().collect()),
+                )
+            },
+        );
         let releases =
             futures::stream::iter(releases_of(profile)).map(|(name, namespace)| async move {
                 let history = Releases::new(kube.clone(), &namespace).history(&name).await;
@@ -186,11 +197,7 @@ impl Scope {
         scope
     }
 
-    fn note(
-        &mut self,
-        key: (&'static str, Option<String>),
-        read: Result<Vec<Manifest>, K8sError>,
-    ) {
+    fn note(&mut self, key: (&'static str, Option<String>), read: Result<Vec<Manifest>, K8sError>) {
         let read = read.map_err(|error| words(&error));
         let entry = self.lists.entry(key).or_insert_with(|| Ok(Vec::new()));
         match (entry, read) {
@@ -253,7 +260,13 @@ impl Scope {
         for kind in ["CustomResourceDefinition", "MutatingWebhookConfiguration"] {
             all.extend_from_slice(self.cluster(kind)?);
         }
-        for kind in ["Deployment", "StatefulSet", "EndpointSlice", "Secret", "ConfigMap"] {
+        for kind in [
+            "Deployment",
+            "StatefulSet",
+            "EndpointSlice",
+            "Secret",
+            "ConfigMap",
+        ] {
             all.extend_from_slice(self.list(kind, namespace)?);
         }
         all.extend_from_slice(self.list("Configuration", namespace)?);
@@ -285,9 +298,7 @@ impl Scope {
         Ok(pods
             .filter(|pod| is_current(pod))
             .filter(|pod| {
-                labels.is_some_and(|labels| {
-                    labels.iter().all(|(k, v)| pod.label(k) == v.as_str())
-                })
+                labels.is_some_and(|labels| labels.iter().all(|(k, v)| pod.label(k) == v.as_str()))
             })
             .collect())
     }
@@ -303,7 +314,8 @@ impl Scope {
         let port = self.profile.ingress.http_port;
         let namespace = self.profile.ingress.namespace.as_str();
         let services = self.list("Service", namespace)?.iter();
-        let balancer = services.filter(|s| s.body().pointer("/spec/type") == Some(&"LoadBalancer".into()));
+        let balancer =
+            services.filter(|s| s.body().pointer("/spec/type") == Some(&"LoadBalancer".into()));
         let given = balancer.filter_map(|s| host_of(s.body())).next();
         let from_ingress = || {
             let all = self.list("Ingress", self.namespace()).ok()?;
@@ -326,7 +338,8 @@ fn host_of(body: &Value) -> Option<String> {
 /// Whether a pod is neither finished nor on its way out.
 pub(super) fn is_current(pod: &Manifest) -> bool {
     let phase = text(pod, "/status/phase");
-    !matches!(phase, "Succeeded" | "Failed") && pod.body().pointer("/metadata/deletionTimestamp").is_none()
+    !matches!(phase, "Succeeded" | "Failed")
+        && pod.body().pointer("/metadata/deletionTimestamp").is_none()
 }
 
 /// A text at a JSON pointer, or nothing.

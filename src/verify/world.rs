@@ -18,8 +18,8 @@ use super::metrics::Metrics;
 use super::probes::Account;
 use super::scope::{Scope, is_current, items, text, words};
 use crate::clock::Clock;
-use crate::kafka;
 use crate::k8s::{Kube, Line};
+use crate::kafka;
 use crate::net::{Budget, Call, Http};
 
 /// The port of a sidecar's API, which listens on the pod's loopback interface.
@@ -153,9 +153,9 @@ impl World {
 
     /// The brokers.
     pub fn kafka(&self) -> Result<&kafka::Client, Verdict> {
-        self.kafka
-            .as_ref()
-            .map_err(|why| Verdict::fail("there is no way to Kafka").saw("connect to the brokers", why))
+        self.kafka.as_ref().map_err(|why| {
+            Verdict::fail("there is no way to Kafka").saw("connect to the brokers", why)
+        })
     }
 
     /// The life of one task, lived once for all checks that look at it.
@@ -196,7 +196,11 @@ impl World {
         for (service, app_id) in self.scope.with_sidecar() {
             for pod in self.scope.pods(service)? {
                 if has_sidecar(pod) {
-                    all.push(Box::pin(self.meet(pod.name(), service.name.as_str(), app_id)));
+                    all.push(Box::pin(self.meet(
+                        pod.name(),
+                        service.name.as_str(),
+                        app_id,
+                    )));
                 }
             }
         }
@@ -219,7 +223,9 @@ impl World {
             app_id: app_id.to_owned(),
             health,
             metadata: metadata.and_then(good).map(|answer| answer.json()),
-            metrics: metrics.and_then(good).map(|answer| Metrics::parse(&answer.text())),
+            metrics: metrics
+                .and_then(good)
+                .map(|answer| Metrics::parse(&answer.text())),
             line: Mutex::new(None),
         }
     }
@@ -228,7 +234,10 @@ impl World {
         let request = request(Method::GET, path, &[], Bytes::new())?;
         let started = self.clock.elapsed();
         let namespace = self.scope.namespace();
-        let answer = self.kube.exchange(namespace, pod, port, request, PATIENCE).await;
+        let answer = self
+            .kube
+            .exchange(namespace, pod, port, request, PATIENCE)
+            .await;
         Ok(self.answer(answer.map_err(|error| words(&error))?, started))
     }
 
@@ -249,8 +258,10 @@ impl World {
         let some = all.iter().find(healthy).or_else(|| all.first());
         some.ok_or_else(|| match self.scope.with_sidecar().next() {
             None => Verdict::skip("the profile has no service with a sidecar"),
-            Some(_) => Verdict::fail("no running pod has a sidecar")
-                .saw(format!("pods of {}", self.scope.namespace()), "none with a container daprd"),
+            Some(_) => Verdict::fail("no running pod has a sidecar").saw(
+                format!("pods of {}", self.scope.namespace()),
+                "none with a container daprd",
+            ),
         })
     }
 
@@ -276,7 +287,10 @@ impl World {
         };
         let mut open = open.map_err(|error| failed(words(&error)))?;
         let started = self.clock.elapsed();
-        let answer = open.send(request).await.map_err(|error| failed(words(&error)))?;
+        let answer = open
+            .send(request)
+            .await
+            .map_err(|error| failed(words(&error)))?;
         *line = Some(open);
         Ok(self.answer(answer, started))
     }
@@ -294,8 +308,10 @@ impl World {
     pub fn public(&self) -> Result<Url, Verdict> {
         let address = self.scope.address()?;
         let Some(address) = address else {
-            return Err(Verdict::fail("the load balancer has no address")
-                .saw("status.loadBalancer of the ingress controller's Service", "empty"));
+            return Err(Verdict::fail("the load balancer has no address").saw(
+                "status.loadBalancer of the ingress controller's Service",
+                "empty",
+            ));
         };
         let url = format!("http://{address}/");
         Url::parse(&url).map_err(|error| {
@@ -313,8 +329,12 @@ impl World {
     ) -> Result<Answer, Verdict> {
         let base = self.public()?;
         let request = format!("{method} {path}");
-        let what = format!("{method} {}", base.join(path).map_or_else(|_| path.to_owned(), Into::into));
-        let failed = |why: String| Verdict::fail("the public address does not answer").saw(&what, why);
+        let what = format!(
+            "{method} {}",
+            base.join(path).map_or_else(|_| path.to_owned(), Into::into)
+        );
+        let failed =
+            |why: String| Verdict::fail("the public address does not answer").saw(&what, why);
         let url = base.join(path).map_err(|error| failed(error.to_string()))?;
         let mut call = Call::new(method, url, "verify");
         call.repeatable = false;
@@ -363,7 +383,9 @@ impl World {
     /// The host that the app's rules ask for.
     fn host(&self) -> Option<(&'static str, &str)> {
         let services = self.scope.profile.app.services.iter();
-        let host = services.filter_map(|s| s.ingress.as_ref()?.host.as_deref()).next();
+        let host = services
+            .filter_map(|s| s.ingress.as_ref()?.host.as_deref())
+            .next();
         Some(("host", host?))
     }
 }
@@ -400,7 +422,12 @@ fn unique() -> u64 {
 
 /// A trace of our own: the header, and the trace's id.
 pub(super) fn trace() -> (String, String) {
-    let id = format!("{:012x}{:012x}{:08x}", unique(), unique(), unique() & 0xffff_ffff);
+    let id = format!(
+        "{:012x}{:012x}{:08x}",
+        unique(),
+        unique(),
+        unique() & 0xffff_ffff
+    );
     let span = format!("{:012x}{:04x}", unique(), unique() & 0xffff);
     // The flag asks for sampling, so that a trace can be looked up afterwards.
     (format!("00-{id}-{span}-01"), id)

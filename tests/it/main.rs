@@ -19,6 +19,7 @@ mod fuzz;
 mod helm_corpus;
 mod install;
 mod interrupt;
+mod logs;
 mod output;
 mod plan;
 mod profile_errors;

@@ -284,6 +284,11 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
+    /// What it has said on stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap()
+    }
+
     /// What it has said on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap()

@@ -71,7 +71,9 @@ fn check(outcome: &Outcome) -> Value {
 
 /// The bars of the waterfall, in percent of the longest way.
 fn legs(legs: &[Leg]) -> Value {
-    let ends = legs.iter().flat_map(|leg| [leg.answered, leg.in_kafka, leg.delivered, leg.shown]);
+    let ends = legs
+        .iter()
+        .flat_map(|leg| [leg.answered, leg.in_kafka, leg.delivered, leg.shown]);
     let end = ends.flatten().fold(1.0_f64, f64::max);
     let percent = |at: f64| format!("{:.2}", (at / end * 100.0).clamp(0.0, 100.0));
     let bar = |name: &str, class: &str, from: f64, to: Option<f64>| {
@@ -89,7 +91,12 @@ fn legs(legs: &[Leg]) -> Value {
         let bars: Vec<Value> = [
             bar("request", "request", leg.sent, leg.answered),
             bar("to Kafka", "kafka", leg.sent, leg.in_kafka),
-            bar("to the subscriber", "subscriber", leg.in_kafka.unwrap_or(leg.sent), leg.delivered),
+            bar(
+                "to the subscriber",
+                "subscriber",
+                leg.in_kafka.unwrap_or(leg.sent),
+                leg.delivered,
+            ),
             bar("to the app's state", "state", leg.sent, leg.shown),
         ]
         .into_iter()
@@ -102,7 +109,11 @@ fn legs(legs: &[Leg]) -> Value {
 
 /// A dot for each request, and the percentiles.
 fn latency(report: &Report) -> Value {
-    let slowest = report.latencies.iter().map(|timed| timed.ms).fold(1.0_f64, f64::max);
+    let slowest = report
+        .latencies
+        .iter()
+        .map(|timed| timed.ms)
+        .fold(1.0_f64, f64::max);
     let count = report.latencies.len().max(1);
     let mut dots = String::new();
     for (i, timed) in report.latencies.iter().enumerate() {
@@ -110,7 +121,10 @@ fn latency(report: &Report) -> Value {
         let y = 96.0 - timed.ms / slowest * 90.0;
         let label = escape(&format!("{}: {:.1} ms", timed.request, timed.ms));
         // Writing into a String cannot fail.
-        let _ = write!(dots, "<circle cx=\"{x:.2}%\" cy=\"{y:.2}%\" r=\"4\"><title>{label}</title></circle>");
+        let _ = write!(
+            dots,
+            "<circle cx=\"{x:.2}%\" cy=\"{y:.2}%\" r=\"4\"><title>{label}</title></circle>"
+        );
     }
     let percentile = |part| report.latency(part).map(|ms| format!("{ms:.1}"));
     json!({
@@ -128,9 +142,22 @@ const GAP: (usize, usize) = (60, 16);
 
 /// The diagram as SVG.
 fn topology(topology: &Topology) -> String {
-    let columns = topology.nodes.iter().map(|node| node.column + 1).max().unwrap_or(0);
-    let of = |column| topology.nodes.iter().filter(move |node| node.column == column);
-    let rows = (0..columns).map(|column| of(column).count()).max().unwrap_or(0);
+    let columns = topology
+        .nodes
+        .iter()
+        .map(|node| node.column + 1)
+        .max()
+        .unwrap_or(0);
+    let of = |column| {
+        topology
+            .nodes
+            .iter()
+            .filter(move |node| node.column == column)
+    };
+    let rows = (0..columns)
+        .map(|column| of(column).count())
+        .max()
+        .unwrap_or(0);
     let width = columns * (BOX.0 + GAP.0) - GAP.0.min(columns * GAP.0) + 2;
     let height = rows * (BOX.1 + GAP.1) + 2;
     // Every column is centred.
@@ -138,14 +165,22 @@ fn topology(topology: &Topology) -> String {
         let node = topology.nodes.iter().find(|node| node.name == name)?;
         let row = of(node.column).position(|other| other.name == name)?;
         let free = (rows - of(node.column).count()) * (BOX.1 + GAP.1) / 2;
-        Some((node.column * (BOX.0 + GAP.0) + 1, row * (BOX.1 + GAP.1) + free + 1))
+        Some((
+            node.column * (BOX.0 + GAP.0) + 1,
+            row * (BOX.1 + GAP.1) + free + 1,
+        ))
     };
-    let mut svg = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"What talks to what\">");
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"What talks to what\">"
+    );
     for (from, to) in &topology.edges {
         if let (Some((x1, y1)), Some((x2, y2))) = (place(from), place(to)) {
             let (x1, y1, y2) = (x1 + BOX.0, y1 + BOX.1 / 2, y2 + BOX.1 / 2);
             let middle = usize::midpoint(x1, x2);
-            let _ = write!(svg, "<path d=\"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}\"/>");
+            let _ = write!(
+                svg,
+                "<path d=\"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}\"/>"
+            );
         }
     }
     for node in &topology.nodes {
@@ -193,14 +228,20 @@ mod tests {
             verdict: Status::Fail,
             began: "2026-11-22T00:00:00Z".to_owned(),
             took_ms: 1234.5,
-            counts: Counts { fail: 1, ..Counts::default() },
+            counts: Counts {
+                fail: 1,
+                ..Counts::default()
+            },
             checks: vec![Outcome {
                 code: "events.create",
                 suite: Suite::Events,
                 title: "a title",
                 status: Status::Fail,
                 summary: "<script>alert(1)</script>".to_owned(),
-                evidence: vec![Evidence { asked: "a & b".to_owned(), answered: "\"c\"".to_owned() }],
+                evidence: vec![Evidence {
+                    asked: "a & b".to_owned(),
+                    answered: "\"c\"".to_owned(),
+                }],
                 mend: Some("todoctl up".to_owned()),
                 began_ms: 0.0,
                 took_ms: 3.0,
@@ -217,7 +258,12 @@ mod tests {
             }],
             latencies: vec![],
             topology: Topology {
-                nodes: vec![Node { name: "<x>".to_owned(), detail: String::new(), status: Status::Pass, column: 0 }],
+                nodes: vec![Node {
+                    name: "<x>".to_owned(),
+                    detail: String::new(),
+                    status: Status::Pass,
+                    column: 0,
+                }],
                 edges: vec![],
             },
         }
@@ -227,7 +273,12 @@ mod tests {
     fn the_page_shows_what_was_found_and_runs_nothing_of_it() {
         let page = report().html();
         assert!(page.starts_with("<!doctype html>"), "{page}");
-        for part in ["events.create", "todoctl up", "&lt;script&gt;", "It does not work."] {
+        for part in [
+            "events.create",
+            "todoctl up",
+            "&lt;script&gt;",
+            "It does not work.",
+        ] {
             assert!(page.contains(part), "no {part}\n{page}");
         }
         for forbidden in ["<script", "<b>todo", "<x>", "http-equiv", "src="] {
@@ -238,7 +289,15 @@ mod tests {
     #[test]
     fn every_other_form_holds_the_failure() {
         let report = report();
-        assert!(report.junit().contains("failures=\"1\""), "{}", report.junit());
-        assert!(report.markdown().contains("## failed: events.create"), "{}", report.markdown());
+        assert!(
+            report.junit().contains("failures=\"1\""),
+            "{}",
+            report.junit()
+        );
+        assert!(
+            report.markdown().contains("## failed: events.create"),
+            "{}",
+            report.markdown()
+        );
     }
 }

@@ -53,19 +53,36 @@ fn one(xml: &mut String, case: &Outcome) {
         escape(case.title),
         case.took_ms / 1e3
     );
-    let evidence: Vec<String> =
-        case.evidence.iter().map(|e| format!("{}: {}", e.asked, e.answered)).collect();
+    let evidence: Vec<String> = case
+        .evidence
+        .iter()
+        .map(|e| format!("{}: {}", e.asked, e.answered))
+        .collect();
     let text = escape(&evidence.join("\n"));
     let summary = escape(&case.summary);
     match case.status {
         Status::Pass => line(xml, format_args!("{head}/>")),
-        Status::Skip => line(xml, format_args!("{head}><skipped message=\"{summary}\"/></testcase>")),
-        Status::Warn => line(xml, format_args!("{head}><system-out>warning: {summary}\n{text}</system-out></testcase>")),
+        Status::Skip => line(
+            xml,
+            format_args!("{head}><skipped message=\"{summary}\"/></testcase>"),
+        ),
+        Status::Warn => line(
+            xml,
+            format_args!("{head}><system-out>warning: {summary}\n{text}</system-out></testcase>"),
+        ),
         Status::Fail => {
-            let mend = case.mend.as_deref().map(|mend| format!("\nnext: {mend}")).unwrap_or_default();
+            let mend = case
+                .mend
+                .as_deref()
+                .map(|mend| format!("\nnext: {mend}"))
+                .unwrap_or_default();
             line(
                 xml,
-                format_args!("{head}><failure message=\"{summary}\" type=\"{}\">{text}{}</failure></testcase>", case.code, escape(&mend)),
+                format_args!(
+                    "{head}><failure message=\"{summary}\" type=\"{}\">{text}{}</failure></testcase>",
+                    case.code,
+                    escape(&mend)
+                ),
             );
         }
     }
@@ -99,6 +116,9 @@ mod tests {
 
     #[test]
     fn what_xml_cannot_hold_is_escaped_or_left_out() {
-        assert_eq!(escape("a<b>&\"c\"\u{1b}[0m\n"), "a&lt;b&gt;&amp;&quot;c&quot;[0m\n");
+        assert_eq!(
+            escape("a<b>&\"c\"\u{1b}[0m\n"),
+            "a&lt;b&gt;&amp;&quot;c&quot;[0m\n"
+        );
     }
 }

@@ -16,14 +16,30 @@ fn write(text: &mut String, report: &Report) {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{args}");
     };
-    line(format_args!("# Deployment {}: {}\n", cell(&report.deployment), word(report.verdict)));
-    line(format_args!("{}. Begun {}.\n", report.headline(), report.began));
+    line(format_args!(
+        "# Deployment {}: {}\n",
+        cell(&report.deployment),
+        word(report.verdict)
+    ));
+    line(format_args!(
+        "{}. Begun {}.\n",
+        report.headline(),
+        report.began
+    ));
     let bad = |outcome: &&Outcome| matches!(outcome.status, Status::Fail | Status::Warn);
     for outcome in report.checks.iter().filter(bad) {
-        line(format_args!("## {}: {}\n", word(outcome.status), outcome.code));
+        line(format_args!(
+            "## {}: {}\n",
+            word(outcome.status),
+            outcome.code
+        ));
         line(format_args!("{}\n", cell(&outcome.summary)));
         for evidence in &outcome.evidence {
-            line(format_args!("- {}: {}", code(&evidence.asked), code(&evidence.answered)));
+            line(format_args!(
+                "- {}: {}",
+                code(&evidence.asked),
+                code(&evidence.answered)
+            ));
         }
         if let Some(mend) = &outcome.mend {
             line(format_args!("\nNext: {}\n", code(mend)));
@@ -34,7 +50,9 @@ fn write(text: &mut String, report: &Report) {
         if all.is_empty() {
             continue;
         }
-        line(format_args!("## {suite}\n\n| check | result | what was found | ms |\n| --- | --- | --- | --- |"));
+        line(format_args!(
+            "## {suite}\n\n| check | result | what was found | ms |\n| --- | --- | --- | --- |"
+        ));
         for outcome in all {
             line(format_args!(
                 "| {} | {} | {} | {:.0} |",
@@ -47,9 +65,13 @@ fn write(text: &mut String, report: &Report) {
         line(format_args!(""));
     }
     if !report.waterfall.is_empty() {
-        line(format_args!("## The task's way\n\n| change | answered | in Kafka | taken by the subscriber | event |\n| --- | --- | --- | --- | --- |"));
+        line(format_args!(
+            "## The task's way\n\n| change | answered | in Kafka | taken by the subscriber | event |\n| --- | --- | --- | --- | --- |"
+        ));
         for leg in &report.waterfall {
-            let after = |at: Option<f64>| at.map_or_else(|| "-".to_owned(), |at| format!("{:.0} ms", at - leg.sent));
+            let after = |at: Option<f64>| {
+                at.map_or_else(|| "-".to_owned(), |at| format!("{:.0} ms", at - leg.sent))
+            };
             line(format_args!(
                 "| {} | {} | {} | {} | {} |",
                 leg.deed,
@@ -90,7 +112,11 @@ fn cell(text: &str) -> String {
 /// Text as code, whatever is in it.
 fn code(text: &str) -> String {
     let one_line = text.replace(['\n', '\r'], " ");
-    let longest = one_line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let longest = one_line
+        .split(|c| c != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     format!("{fence} {one_line} {fence}")
 }

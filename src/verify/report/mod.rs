@@ -118,7 +118,9 @@ impl Report {
 
     /// The checks of a suite.
     pub fn suite(&self, suite: Suite) -> impl Iterator<Item = &Outcome> {
-        self.checks.iter().filter(move |outcome| outcome.suite == suite)
+        self.checks
+            .iter()
+            .filter(move |outcome| outcome.suite == suite)
     }
 
     /// In one line: how many checks, and how they ended.
@@ -135,7 +137,12 @@ impl Report {
                 parts.push(format!("{count} {word}"));
             }
         }
-        format!("{} checks in {:.1} s: {}", self.checks.len(), self.took_ms / 1e3, parts.join(", "))
+        format!(
+            "{} checks in {:.1} s: {}",
+            self.checks.len(),
+            self.took_ms / 1e3,
+            parts.join(", ")
+        )
     }
 
     /// A percentile of the public address's answers, in milliseconds.
@@ -172,7 +179,11 @@ fn legs(flow: &Flow) -> Vec<Leg> {
             trace: step.trace.clone(),
             sent: millis(step.began),
             answered: answer.map(|answer| millis(step.began + answer.took)),
-            shown: step.shown.as_ref().and_then(|shown| shown.as_ref().ok()).map(|at| millis(*at)),
+            shown: step
+                .shown
+                .as_ref()
+                .and_then(|shown| shown.as_ref().ok())
+                .map(|at| millis(*at)),
             in_kafka: found.map(|found| millis(found.at)),
             delivered: found.and_then(|found| found.delivered).map(millis),
             place: found.map(|f| format!("{}/{} offset {}", f.topic, f.partition, f.offset)),

@@ -34,15 +34,33 @@ impl Topology {
         let mut out = Self::default();
         let scope = &world.scope;
         let address = scope.address().ok().flatten();
-        let status = if address.is_some() { Status::Pass } else { Status::Fail };
-        out.add(0, "load balancer", address.unwrap_or_else(|| "no address".to_owned()), status);
+        let status = if address.is_some() {
+            Status::Pass
+        } else {
+            Status::Fail
+        };
+        out.add(
+            0,
+            "load balancer",
+            address.unwrap_or_else(|| "no address".to_owned()),
+            status,
+        );
         let services: Vec<_> = scope.profile.app.services.iter().collect();
         for service in &services {
             let found = scope.deployment(service).ok().flatten();
             let ready = found.map_or(0, |found| number(found, "/status/readyReplicas"));
             let wanted = u64::from(service.replicas);
-            let status = if ready >= wanted { Status::Pass } else { Status::Fail };
-            out.add(1, service.name.as_str(), format!("{ready} of {wanted} ready"), status);
+            let status = if ready >= wanted {
+                Status::Pass
+            } else {
+                Status::Fail
+            };
+            out.add(
+                1,
+                service.name.as_str(),
+                format!("{ready} of {wanted} ready"),
+                status,
+            );
             if service.ingress.is_some() {
                 out.join("load balancer", service.name.as_str());
             }
@@ -50,7 +68,15 @@ impl Topology {
         let names = &scope.profile.dapr.components;
         for (service, app_id) in scope.with_sidecar() {
             let sidecar = format!("sidecar {app_id}");
-            out.add(2, &sidecar, format!("Dapr {}", scope.profile.dapr.chart.version.as_deref().unwrap_or("")), Status::Pass);
+            out.add(
+                2,
+                &sidecar,
+                format!(
+                    "Dapr {}",
+                    scope.profile.dapr.chart.version.as_deref().unwrap_or("")
+                ),
+                Status::Pass,
+            );
             out.join(service.name.as_str(), &sidecar);
             for (name, detail) in [
                 (names.pubsub.as_str(), "Kafka"),
@@ -58,14 +84,23 @@ impl Topology {
                 (names.secrets.as_str(), "secrets"),
             ] {
                 let there = scope.find("Component", scope.namespace(), name);
-                let status = if matches!(there, Ok(Some(_))) { Status::Pass } else { Status::Fail };
+                let status = if matches!(there, Ok(Some(_))) {
+                    Status::Pass
+                } else {
+                    Status::Fail
+                };
                 out.add(3, name, detail.to_owned(), status);
                 out.join(&sidecar, name);
             }
         }
         for topic in scope.profile.topics() {
             let name = topic.name.as_str();
-            out.add(4, name, format!("{} partitions", topic.partitions), Status::Pass);
+            out.add(
+                4,
+                name,
+                format!("{} partitions", topic.partitions),
+                Status::Pass,
+            );
             out.join(names.pubsub.as_str(), name);
         }
         out

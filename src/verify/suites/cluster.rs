@@ -136,14 +136,23 @@ const RESTARTS: (u64, u64) = (3, 10);
 
 fn api(scope: &Scope) -> Found {
     Ok(match &scope.version {
-        Ok(version) => Verdict::pass(format!("the server is {version}")).saw("GET /version", version),
-        Err(error) => Verdict::fail("the Kubernetes API does not answer").saw("GET /version", error),
+        Ok(version) => {
+            Verdict::pass(format!("the server is {version}")).saw("GET /version", version)
+        }
+        Err(error) => {
+            Verdict::fail("the Kubernetes API does not answer").saw("GET /version", error)
+        }
     })
 }
 
 /// The minor number of `v1.34.2`.
 fn minor(version: &str) -> Option<u64> {
-    version.trim_start_matches('v').split('.').nth(1)?.parse().ok()
+    version
+        .trim_start_matches('v')
+        .split('.')
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn version(scope: &Scope) -> Found {
@@ -152,7 +161,9 @@ fn version(scope: &Scope) -> Found {
     };
     let server = scope.version.as_ref().map_err(unknown)?;
     let Some(newest) = minor(server) else {
-        return Err(Verdict::fail("the server's version makes no sense").saw("GET /version", server));
+        return Err(
+            Verdict::fail("the server's version makes no sense").saw("GET /version", server)
+        );
     };
     let verdicts = scope.cluster("Node")?.iter().map(|node| {
         let kubelet = text(node, "/status/nodeInfo/kubeletVersion");
@@ -160,27 +171,44 @@ fn version(scope: &Scope) -> Found {
         let name = node.name();
         match minor(kubelet) {
             None => Verdict::warn(format!("{name} does not tell its version")).saw(asked, kubelet),
-            Some(own) if own > newest => Verdict::fail(format!("{name} has {kubelet}, newer than the server's {server}")).saw(asked, kubelet),
-            Some(own) if own + 3 < newest => Verdict::fail(format!("{name} has {kubelet}, too old for the server's {server}")).saw(asked, kubelet),
+            Some(own) if own > newest => Verdict::fail(format!(
+                "{name} has {kubelet}, newer than the server's {server}"
+            ))
+            .saw(asked, kubelet),
+            Some(own) if own + 3 < newest => Verdict::fail(format!(
+                "{name} has {kubelet}, too old for the server's {server}"
+            ))
+            .saw(asked, kubelet),
             Some(_) => Verdict::pass("").saw(asked, kubelet),
         }
     });
     let mut all: Vec<Verdict> = verdicts.collect();
     if newest < 29 {
-        all.push(Verdict::warn(format!("the server is {server}; Dapr 1.18 is tested with 1.29 and newer")));
+        all.push(Verdict::warn(format!(
+            "the server is {server}; Dapr 1.18 is tested with 1.29 and newer"
+        )));
     }
-    Ok(Verdict::worst(all, format!("server {server}, nodes within three minor versions")))
+    Ok(Verdict::worst(
+        all,
+        format!("server {server}, nodes within three minor versions"),
+    ))
 }
 
 fn nodes(scope: &Scope) -> Found {
     let nodes = scope.cluster("Node")?;
-    let wanted = scope.profile.cloud.as_ref().map_or(1, |cloud| cloud.nodes.count as usize);
+    let wanted = scope
+        .profile
+        .cloud
+        .as_ref()
+        .map_or(1, |cloud| cloud.nodes.count as usize);
     let not_ready = nodes.iter().filter_map(|node| {
         let ready = condition(node, "Ready");
         if ready.is_some_and(|c| c["status"] == "True") {
             return None;
         }
-        let why = ready.map_or("no word on it", |c| c["message"].as_str().unwrap_or_default());
+        let why = ready.map_or("no word on it", |c| {
+            c["message"].as_str().unwrap_or_default()
+        });
         let asked = format!("condition Ready of node {}", node.name());
         Some(Verdict::fail(format!("{} is not ready", node.name())).saw(asked, why))
     });
@@ -196,11 +224,20 @@ fn nodes(scope: &Scope) -> Found {
 }
 
 fn names(objects: &[Manifest]) -> String {
-    objects.iter().map(Manifest::name).collect::<Vec<_>>().join(", ")
+    objects
+        .iter()
+        .map(Manifest::name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn pressure(scope: &Scope) -> Found {
-    let kinds = ["MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable"];
+    let kinds = [
+        "MemoryPressure",
+        "DiskPressure",
+        "PIDPressure",
+        "NetworkUnavailable",
+    ];
     let mut all = Vec::new();
     for node in scope.cluster("Node")? {
         for kind in kinds {
@@ -222,16 +259,25 @@ fn schedulable(scope: &Scope) -> Found {
         if node.body().pointer("/spec/unschedulable") == Some(&Value::Bool(true)) {
             let mend = format!("kubectl uncordon {}", node.name());
             let asked = format!("spec.unschedulable of node {}", node.name());
-            all.push(Verdict::warn(format!("{} is cordoned", node.name())).saw(asked, "true").mend(mend));
+            all.push(
+                Verdict::warn(format!("{} is cordoned", node.name()))
+                    .saw(asked, "true")
+                    .mend(mend),
+            );
         }
         let taints = items(node, "/spec/taints").iter();
-        for taint in taints.filter(|t| matches!(t["effect"].as_str(), Some("NoSchedule" | "NoExecute"))) {
+        for taint in
+            taints.filter(|t| matches!(t["effect"].as_str(), Some("NoSchedule" | "NoExecute")))
+        {
             let key = taint["key"].as_str().unwrap_or_default();
             if key == "node.kubernetes.io/unschedulable" || key.contains("control-plane") {
                 continue;
             }
             let asked = format!("spec.taints of node {}", node.name());
-            all.push(Verdict::warn(format!("{} keeps pods away: {key}", node.name())).saw(asked, taint.to_string()));
+            all.push(
+                Verdict::warn(format!("{} keeps pods away: {key}", node.name()))
+                    .saw(asked, taint.to_string()),
+            );
         }
     }
     Ok(Verdict::worst(all, "every node takes new pods"))
@@ -239,7 +285,9 @@ fn schedulable(scope: &Scope) -> Found {
 
 /// A Kubernetes quantity as a number, for the units that nodes and volumes use.
 fn quantity(text: &str) -> f64 {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor = match unit {
         "m" => 1e-3,
@@ -258,26 +306,44 @@ fn quantity(text: &str) -> f64 {
 
 fn free_tier(scope: &Scope) -> Found {
     let Some(cloud) = &scope.profile.cloud else {
-        return Err(Verdict::skip("the profile has no cloud, so there is no allowance"));
+        return Err(Verdict::skip(
+            "the profile has no cloud, so there is no allowance",
+        ));
     };
     let nodes = scope.cluster("Node")?;
-    let sum = |pointer: &str| nodes.iter().map(|node| quantity(text(node, pointer))).sum::<f64>();
+    let sum = |pointer: &str| {
+        nodes
+            .iter()
+            .map(|node| quantity(text(node, pointer)))
+            .sum::<f64>()
+    };
     // An Arm OCPU is one core. A node tells a little less memory than it has.
     let ocpus = sum("/status/capacity/cpu");
     let memory = sum("/status/capacity/memory") / 1024.0_f64.powi(3);
     let volumes = scope.cluster("PersistentVolume")?;
-    let claimed = volumes.iter().map(|v| quantity(text(v, "/spec/capacity/storage"))).sum::<f64>();
+    let claimed = volumes
+        .iter()
+        .map(|v| quantity(text(v, "/spec/capacity/storage")))
+        .sum::<f64>();
     let boot = nodes.len() as f64 * f64::from(cloud.nodes.boot_volume_gb);
     let storage = claimed / 1024.0_f64.powi(3) + boot;
     let allowance = &cloud.allowance;
     let uses = [
         ("OCPU", ocpus, f64::from(allowance.ocpus)),
         ("GB of memory", memory, f64::from(allowance.memory_gb)),
-        ("GB of block storage", storage, f64::from(allowance.block_storage_gb)),
+        (
+            "GB of block storage",
+            storage,
+            f64::from(allowance.block_storage_gb),
+        ),
     ];
     let shown = |(name, used, free): &(&str, f64, f64)| format!("{used:.0} of {free:.0} {name}");
     let all: Vec<String> = uses.iter().map(shown).collect();
-    let beyond: Vec<String> = uses.iter().filter(|(_, used, free)| *used > free + 0.5).map(shown).collect();
+    let beyond: Vec<String> = uses
+        .iter()
+        .filter(|(_, used, free)| *used > free + 0.5)
+        .map(shown)
+        .collect();
     let verdict = match beyond.is_empty() {
         true => Verdict::pass(all.join(", ")),
         false => Verdict::warn(format!("beyond the free allowance: {}", beyond.join(", "))),
@@ -295,7 +361,13 @@ fn storage(scope: &Scope) -> Found {
             let phase = text(claim, "/status/phase");
             if phase != "Bound" {
                 let asked = format!("phase of volume claim {namespace}/{}", claim.name());
-                all.push(Verdict::fail(format!("volume claim {namespace}/{} is {phase}", claim.name())).saw(asked, phase));
+                all.push(
+                    Verdict::fail(format!(
+                        "volume claim {namespace}/{} is {phase}",
+                        claim.name()
+                    ))
+                    .saw(asked, phase),
+                );
             }
         }
     }
@@ -304,13 +376,23 @@ fn storage(scope: &Scope) -> Found {
 
 fn namespaces(scope: &Scope) -> Found {
     let known = scope.cluster("Namespace")?;
-    let wanted = releases_of(&scope.profile).into_iter().map(|(_, namespace)| namespace);
+    let wanted = releases_of(&scope.profile)
+        .into_iter()
+        .map(|(_, namespace)| namespace);
     let all = wanted.map(|name| {
         let asked = format!("phase of namespace {name}");
-        match known.iter().find(|n| n.name() == name).map(|n| text(n, "/status/phase")) {
+        match known
+            .iter()
+            .find(|n| n.name() == name)
+            .map(|n| text(n, "/status/phase"))
+        {
             Some("Active") => Verdict::pass("").saw(asked, "Active"),
-            Some(phase) => Verdict::fail(format!("the namespace {name} is {phase}")).saw(asked, phase),
-            None => Verdict::fail(format!("the namespace {name} is missing")).saw(asked, "not found"),
+            Some(phase) => {
+                Verdict::fail(format!("the namespace {name} is {phase}")).saw(asked, phase)
+            }
+            None => {
+                Verdict::fail(format!("the namespace {name} is missing")).saw(asked, "not found")
+            }
         }
     });
     Ok(Verdict::worst(all.collect(), "all there"))
@@ -321,17 +403,24 @@ fn releases(scope: &Scope) -> Found {
     for (name, namespace) in releases_of(&scope.profile) {
         let asked = format!("newest revision of {namespace}/{name}");
         let history = scope.release(&name)?;
-        all.push(match history.iter().max_by_key(|record| record.revision()) {
-            None => Verdict::fail(format!("there is no release {name}")).saw(asked, "none"),
-            Some(newest) => {
-                let status = newest.status();
-                let shown = format!("revision {}: {status}, {}", newest.revision(), newest.description());
-                match status {
-                    crate::release::Status::Deployed => Verdict::pass("").saw(asked, shown),
-                    _ => Verdict::fail(format!("the release {name} is {status}")).saw(asked, shown),
+        all.push(
+            match history.iter().max_by_key(|record| record.revision()) {
+                None => Verdict::fail(format!("there is no release {name}")).saw(asked, "none"),
+                Some(newest) => {
+                    let status = newest.status();
+                    let shown = format!(
+                        "revision {}: {status}, {}",
+                        newest.revision(),
+                        newest.description()
+                    );
+                    match status {
+                        crate::release::Status::Deployed => Verdict::pass("").saw(asked, shown),
+                        _ => Verdict::fail(format!("the release {name} is {status}"))
+                            .saw(asked, shown),
+                    }
                 }
-            }
-        });
+            },
+        );
     }
     let good = format!("{} deployed", all.len());
     Ok(Verdict::worst(all, good))
@@ -343,21 +432,29 @@ fn workloads(scope: &Scope) -> Found {
         let name = &service.name;
         let Some(found) = scope.deployment(service)? else {
             let asked = format!("Deployment {}/{name}", scope.namespace());
-            all.push(Verdict::fail(format!("the Deployment {name} is missing")).saw(asked, "not found"));
+            all.push(
+                Verdict::fail(format!("the Deployment {name} is missing")).saw(asked, "not found"),
+            );
             continue;
         };
         let wanted = number(found, "/spec/replicas");
         let [updated, ready, total] = ["updatedReplicas", "readyReplicas", "replicas"]
             .map(|field| number(found, &format!("/status/{field}")));
-        let shown = format!("{wanted} wanted, {total} there, {updated} of the newest form, {ready} ready");
+        let shown =
+            format!("{wanted} wanted, {total} there, {updated} of the newest form, {ready} ready");
         let asked = format!("status of Deployment {name}");
-        let current = number(found, "/status/observedGeneration") >= number(found, "/metadata/generation");
-        all.push(if current && updated == wanted && ready == wanted && total == wanted {
-            Verdict::pass("").saw(asked, shown)
-        } else {
-            let mend = format!("todoctl logs {name}");
-            Verdict::fail(format!("{name}: {shown}")).saw(asked, shown).mend(mend)
-        });
+        let current =
+            number(found, "/status/observedGeneration") >= number(found, "/metadata/generation");
+        all.push(
+            if current && updated == wanted && ready == wanted && total == wanted {
+                Verdict::pass("").saw(asked, shown)
+            } else {
+                let mend = format!("todoctl logs {name}");
+                Verdict::fail(format!("{name}: {shown}"))
+                    .saw(asked, shown)
+                    .mend(mend)
+            },
+        );
     }
     let good = format!("{} complete", all.len());
     Ok(Verdict::worst(all, good))
@@ -373,9 +470,19 @@ fn counted(pod: &Manifest) -> Vec<(&str, Option<&Value>)> {
     let name = |container: &'_ Value| container["name"].as_str().unwrap_or_default().to_owned();
     let always = |c: &&Value| c["restartPolicy"] == "Always";
     let first = items(pod, "/spec/initContainers").iter().filter(always);
-    let first = first.map(|c| (c["name"].as_str().unwrap_or_default(), status("/status/initContainerStatuses", &name(c))));
+    let first = first.map(|c| {
+        (
+            c["name"].as_str().unwrap_or_default(),
+            status("/status/initContainerStatuses", &name(c)),
+        )
+    });
     let rest = items(pod, "/spec/containers").iter();
-    let rest = rest.map(|c| (c["name"].as_str().unwrap_or_default(), status("/status/containerStatuses", &name(c))));
+    let rest = rest.map(|c| {
+        (
+            c["name"].as_str().unwrap_or_default(),
+            status("/status/containerStatuses", &name(c)),
+        )
+    });
     first.chain(rest).collect()
 }
 
@@ -401,7 +508,8 @@ fn pods(scope: &Scope) -> Found {
         for pod in scope.pods(service)? {
             count += 1;
             let containers = counted(pod);
-            let is_ready = |(_, status): &(&str, Option<&Value>)| status.is_some_and(|s| s["ready"] == true);
+            let is_ready =
+                |(_, status): &(&str, Option<&Value>)| status.is_some_and(|s| s["ready"] == true);
             let ready = containers.iter().filter(|c| is_ready(c)).count();
             let shown = format!("{ready}/{}", containers.len());
             let asked = format!("containers of pod {}", pod.name());
@@ -410,18 +518,37 @@ fn pods(scope: &Scope) -> Found {
                 continue;
             }
             let behind = containers.iter().filter(|c| !is_ready(c));
-            let mut why: Vec<String> = behind.map(|(name, status)| format!("{name} {}", trouble(*status))).collect();
-            if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|c| c["status"] == "False") {
-                why = vec![unscheduled["message"].as_str().unwrap_or("not scheduled").to_owned()];
+            let mut why: Vec<String> = behind
+                .map(|(name, status)| format!("{name} {}", trouble(*status)))
+                .collect();
+            if let Some(unscheduled) =
+                condition(pod, "PodScheduled").filter(|c| c["status"] == "False")
+            {
+                why = vec![
+                    unscheduled["message"]
+                        .as_str()
+                        .unwrap_or("not scheduled")
+                        .to_owned(),
+                ];
             }
             let mend = format!("todoctl logs {}", service.name);
-            all.push(Verdict::fail(format!("{} is {shown}: {}", pod.name(), why.join(", "))).saw(asked, why.join("; ")).mend(mend));
+            all.push(
+                Verdict::fail(format!("{} is {shown}: {}", pod.name(), why.join(", ")))
+                    .saw(asked, why.join("; "))
+                    .mend(mend),
+            );
         }
         if scope.pods(service)?.is_empty() && service.replicas > 0 {
-            all.push(Verdict::fail(format!("{} has no pods", service.name)).saw(format!("pods of {}", service.name), "none"));
+            all.push(
+                Verdict::fail(format!("{} has no pods", service.name))
+                    .saw(format!("pods of {}", service.name), "none"),
+            );
         }
     }
-    Ok(Verdict::worst(all, format!("{count} pods, all of them n/n")))
+    Ok(Verdict::worst(
+        all,
+        format!("{count} pods, all of them n/n"),
+    ))
 }
 
 fn restarts(scope: &Scope) -> Found {
@@ -429,16 +556,28 @@ fn restarts(scope: &Scope) -> Found {
     for service in &scope.profile.app.services {
         for pod in scope.pods(service)? {
             for (name, status) in counted(pod) {
-                let count = status.and_then(|s| s["restartCount"].as_u64()).unwrap_or_default();
+                let count = status
+                    .and_then(|s| s["restartCount"].as_u64())
+                    .unwrap_or_default();
                 if count < RESTARTS.0 {
                     continue;
                 }
-                let last = status.and_then(|s| s.pointer("/lastState/terminated")).map(Value::to_string);
+                let last = status
+                    .and_then(|s| s.pointer("/lastState/terminated"))
+                    .map(Value::to_string);
                 let asked = format!("restarts of {name} in pod {}", pod.name());
                 let summary = format!("{name} of {} has restarted {count} times", pod.name());
-                let verdict = if count < RESTARTS.1 { Verdict::warn(summary) } else { Verdict::fail(summary) };
+                let verdict = if count < RESTARTS.1 {
+                    Verdict::warn(summary)
+                } else {
+                    Verdict::fail(summary)
+                };
                 let mend = format!("todoctl logs {}", service.name);
-                all.push(verdict.saw(asked, last.unwrap_or_else(|| count.to_string())).mend(mend));
+                all.push(
+                    verdict
+                        .saw(asked, last.unwrap_or_else(|| count.to_string()))
+                        .mend(mend),
+                );
             }
         }
     }
@@ -449,8 +588,10 @@ fn images(scope: &Scope) -> Found {
     let mut all = Vec::new();
     for service in &scope.profile.app.services {
         let Some(deployment) = scope.deployment(service)? else {
-            return Err(Verdict::fail(format!("the Deployment {} is missing", service.name))
-                .saw(format!("Deployment {}", service.name), "not found"));
+            return Err(
+                Verdict::fail(format!("the Deployment {} is missing", service.name))
+                    .saw(format!("Deployment {}", service.name), "not found"),
+            );
         };
         let wanted: Vec<(&str, &str)> = items(deployment, "/spec/template/spec/containers")
             .iter()
@@ -459,11 +600,16 @@ fn images(scope: &Scope) -> Found {
         for pod in scope.pods(service)? {
             for (name, image) in &wanted {
                 let mut containers = items(pod, "/spec/containers").iter();
-                let found = containers.find(|c| c["name"] == *name).and_then(|c| c["image"].as_str());
+                let found = containers
+                    .find(|c| c["name"] == *name)
+                    .and_then(|c| c["image"].as_str());
                 if found != Some(image) {
                     let asked = format!("image of {name} in pod {}", pod.name());
                     let found = found.unwrap_or("no such container");
-                    all.push(Verdict::fail(format!("{} runs {found}, not {image}", pod.name())).saw(asked, found));
+                    all.push(
+                        Verdict::fail(format!("{} runs {found}, not {image}", pod.name()))
+                            .saw(asked, found),
+                    );
                 }
             }
         }
@@ -473,9 +619,13 @@ fn images(scope: &Scope) -> Found {
 
 /// How many ready endpoints a Service has.
 pub(super) fn ready_endpoints(slices: &[Manifest], service: &str) -> usize {
-    let own = slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(service));
+    let own = slices
+        .iter()
+        .filter(|s| s.label("kubernetes.io/service-name") == Some(service));
     let endpoints = own.flat_map(|slice| items(slice, "/endpoints"));
-    endpoints.filter(|e| e.pointer("/conditions/ready") != Some(&Value::Bool(false))).count()
+    endpoints
+        .filter(|e| e.pointer("/conditions/ready") != Some(&Value::Bool(false)))
+        .count()
 }
 
 fn endpoints(scope: &Scope) -> Found {
@@ -484,11 +634,19 @@ fn endpoints(scope: &Scope) -> Found {
     for service in scope.profile.app.services.iter().filter(|s| s.replicas > 0) {
         let name = service.name.as_str();
         let asked = format!("endpoints of Service {name}");
-        all.push(match (scope.find("Service", scope.namespace(), name)?, ready_endpoints(slices, name)) {
-            (None, _) => Verdict::fail(format!("the Service {name} is missing")).saw(asked, "not found"),
-            (Some(_), 0) => Verdict::fail(format!("the Service {name} has no ready endpoint")).saw(asked, "0 ready"),
-            (Some(_), n) => Verdict::pass("").saw(asked, format!("{n} ready")),
-        });
+        all.push(
+            match (
+                scope.find("Service", scope.namespace(), name)?,
+                ready_endpoints(slices, name),
+            ) {
+                (None, _) => {
+                    Verdict::fail(format!("the Service {name} is missing")).saw(asked, "not found")
+                }
+                (Some(_), 0) => Verdict::fail(format!("the Service {name} has no ready endpoint"))
+                    .saw(asked, "0 ready"),
+                (Some(_), n) => Verdict::pass("").saw(asked, format!("{n} ready")),
+            },
+        );
     }
     let good = format!("{} services with endpoints", all.len());
     Ok(Verdict::worst(all, good))
@@ -510,5 +668,8 @@ fn disruption(scope: &Scope) -> Found {
         );
         Verdict::warn(format!("{} lets no pod go", budget.name())).saw(asked, shown)
     });
-    Ok(Verdict::worst(all.collect(), format!("{} budgets", budgets.len())))
+    Ok(Verdict::worst(
+        all.collect(),
+        format!("{} budgets", budgets.len()),
+    ))
 }

@@ -151,20 +151,29 @@ impl Role {
 
 fn found(scope: &Scope, role: Role) -> Result<&Manifest, Verdict> {
     let name = role.name(scope);
-    scope.find("Component", scope.namespace(), name)?.ok_or_else(|| {
-        Verdict::fail(format!("the component {name} is missing"))
-            .saw(format!("Component {}/{name}", scope.namespace()), "not found")
-    })
+    scope
+        .find("Component", scope.namespace(), name)?
+        .ok_or_else(|| {
+            Verdict::fail(format!("the component {name} is missing")).saw(
+                format!("Component {}/{name}", scope.namespace()),
+                "not found",
+            )
+        })
 }
 
 fn component(scope: &Scope, role: Role) -> Found {
     let found = found(scope, role)?;
     let (kind, version) = role.kind();
-    let own = format!("{}/{}", text(found, "/spec/type"), text(found, "/spec/version"));
+    let own = format!(
+        "{}/{}",
+        text(found, "/spec/type"),
+        text(found, "/spec/version")
+    );
     let asked = format!("type of Component {}", found.name());
     Ok(match own == format!("{kind}/{version}") {
         true => Verdict::pass(format!("{} is {own}", found.name())).saw(asked, own),
-        false => Verdict::fail(format!("{} is {own}, not {kind}/{version}", found.name())).saw(asked, own),
+        false => Verdict::fail(format!("{} is {own}, not {kind}/{version}", found.name()))
+            .saw(asked, own),
     })
 }
 
@@ -176,16 +185,31 @@ fn references(scope: &Scope) -> Found {
                 continue;
             };
             let name = reference["name"].as_str().unwrap_or_default();
-            let key = reference["key"].as_str().filter(|key| !key.is_empty()).unwrap_or(name);
-            let asked = format!("key {key} of Secret {name}, for {} of {}", entry["name"].as_str().unwrap_or_default(), component.name());
+            let key = reference["key"]
+                .as_str()
+                .filter(|key| !key.is_empty())
+                .unwrap_or(name);
+            let asked = format!(
+                "key {key} of Secret {name}, for {} of {}",
+                entry["name"].as_str().unwrap_or_default(),
+                component.name()
+            );
             // Other secrets than the deployment's own were not read.
             if ![crate::render::APP_SECRETS, crate::render::DAPR_STATE].contains(&name) {
                 continue;
             }
             all.push(match scope.find("Secret", scope.namespace(), name)? {
-                None => Verdict::fail(format!("{} refers to the Secret {name}, which is missing", component.name())).saw(asked, "not found"),
+                None => Verdict::fail(format!(
+                    "{} refers to the Secret {name}, which is missing",
+                    component.name()
+                ))
+                .saw(asked, "not found"),
                 Some(secret) if secret.body().pointer(&format!("/data/{key}")).is_none() => {
-                    Verdict::fail(format!("{} refers to `{key}` of the Secret {name}, which it lacks", component.name())).saw(asked, "no such key")
+                    Verdict::fail(format!(
+                        "{} refers to `{key}` of the Secret {name}, which it lacks",
+                        component.name()
+                    ))
+                    .saw(asked, "no such key")
                 }
                 Some(_) => Verdict::pass("").saw(asked, "there"),
             });
@@ -201,24 +225,36 @@ async fn loaded(world: &World, role: Role) -> Found {
     let scopes = scopes_of(component);
     let (kind, version) = role.kind();
     let name = component.name();
-    by_metadata(all, |n| format!("{name} in {n} sidecars"), |sidecar, metadata| {
-        let asked = format!("component {name} in the metadata of {}", sidecar.pod);
-        if !scopes.is_empty() && !scopes.contains(sidecar.app_id.as_str()) {
-            return Verdict::pass("").saw(asked, "not in its scopes");
-        }
-        let mut all = metadata["components"].as_array().into_iter().flatten();
-        match all.find(|c| c["name"] == name) {
-            None => Verdict::fail(format!("{} has not loaded {name}", sidecar.pod)).saw(asked, "not loaded"),
-            Some(own) if own["type"] != kind || own["version"] != version => {
-                Verdict::fail(format!("{} has loaded {name} as {} {}", sidecar.pod, own["type"], own["version"])).saw(asked, own.to_string())
+    by_metadata(
+        all,
+        |n| format!("{name} in {n} sidecars"),
+        |sidecar, metadata| {
+            let asked = format!("component {name} in the metadata of {}", sidecar.pod);
+            if !scopes.is_empty() && !scopes.contains(sidecar.app_id.as_str()) {
+                return Verdict::pass("").saw(asked, "not in its scopes");
             }
-            Some(own) => Verdict::pass("").saw(asked, own.to_string()),
-        }
-    })
+            let mut all = metadata["components"].as_array().into_iter().flatten();
+            match all.find(|c| c["name"] == name) {
+                None => Verdict::fail(format!("{} has not loaded {name}", sidecar.pod))
+                    .saw(asked, "not loaded"),
+                Some(own) if own["type"] != kind || own["version"] != version => {
+                    Verdict::fail(format!(
+                        "{} has loaded {name} as {} {}",
+                        sidecar.pod, own["type"], own["version"]
+                    ))
+                    .saw(asked, own.to_string())
+                }
+                Some(own) => Verdict::pass("").saw(asked, own.to_string()),
+            }
+        },
+    )
 }
 
 fn scopes_of(component: &Manifest) -> BTreeSet<&str> {
-    items(component, "/scopes").iter().filter_map(Value::as_str).collect()
+    items(component, "/scopes")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn scopes(scope: &Scope) -> Found {
@@ -230,11 +266,23 @@ fn scopes(scope: &Scope) -> Found {
         let asked = format!("scopes of Component {}", component.name());
         let shown = scopes.iter().copied().collect::<Vec<_>>().join(", ");
         all.push(if scopes.is_empty() {
-            Verdict::warn(format!("{} is open to every app of the namespace", component.name())).saw(asked, "none")
+            Verdict::warn(format!(
+                "{} is open to every app of the namespace",
+                component.name()
+            ))
+            .saw(asked, "none")
         } else if scopes.is_disjoint(&apps) {
-            Verdict::fail(format!("{} is open to no app of the profile", component.name())).saw(asked, shown)
+            Verdict::fail(format!(
+                "{} is open to no app of the profile",
+                component.name()
+            ))
+            .saw(asked, shown)
         } else if let Some(stranger) = scopes.iter().find(|id| !apps.contains(**id)) {
-            Verdict::warn(format!("{} is open to `{stranger}`, which the profile does not know", component.name())).saw(asked, shown)
+            Verdict::warn(format!(
+                "{} is open to `{stranger}`, which the profile does not know",
+                component.name()
+            ))
+            .saw(asked, shown)
         } else {
             Verdict::pass("").saw(asked, shown)
         });
@@ -251,8 +299,15 @@ fn configuration(scope: &Scope) -> Found {
             let asked = format!("Configuration of pod {}", pod.name());
             all.push(if name.is_empty() {
                 Verdict::warn(format!("{} names no Configuration", pod.name())).saw(asked, "none")
-            } else if scope.find("Configuration", scope.namespace(), name)?.is_none() {
-                Verdict::fail(format!("{} names the Configuration {name}, which is missing", pod.name())).saw(asked, "not found")
+            } else if scope
+                .find("Configuration", scope.namespace(), name)?
+                .is_none()
+            {
+                Verdict::fail(format!(
+                    "{} names the Configuration {name}, which is missing",
+                    pod.name()
+                ))
+                .saw(asked, "not found")
             } else {
                 Verdict::pass("").saw(asked, name)
             });
@@ -268,28 +323,46 @@ fn resiliency(scope: &Scope) -> Found {
     let covers = |r: &&Manifest| r.body().pointer(&pointer).is_some();
     let asked = format!("policies for publishing by {pubsub}");
     Ok(match all.iter().find(covers) {
-        Some(found) => Verdict::pass(format!("{} covers {pubsub}", found.name())).saw(asked, found.body().pointer(&pointer).map(Value::to_string).unwrap_or_default()),
-        None => Verdict::warn(format!("no policy repeats publications by {pubsub}")).saw(asked, "none"),
+        Some(found) => Verdict::pass(format!("{} covers {pubsub}", found.name())).saw(
+            asked,
+            found
+                .body()
+                .pointer(&pointer)
+                .map(Value::to_string)
+                .unwrap_or_default(),
+        ),
+        None => {
+            Verdict::warn(format!("no policy repeats publications by {pubsub}")).saw(asked, "none")
+        }
     })
 }
 
 async fn subscriptions(world: &World) -> Found {
     let Some(tasks) = &world.scope.profile.verify.tasks else {
-        return Err(Verdict::skip("the profile names no task API (`verify.tasks`)"));
+        return Err(Verdict::skip(
+            "the profile names no task API (`verify.tasks`)",
+        ));
     };
     let topic = tasks.topic.as_str();
     let all = some_sidecars(world).await?;
     let mut topics = Vec::new();
     for sidecar in all {
         let metadata = sidecar.metadata.as_ref().map_err(|error| {
-            Verdict::fail(format!("the sidecar of {} does not tell", sidecar.pod)).saw(format!("GET /v1.0/metadata at the sidecar of {}", sidecar.pod), error)
+            Verdict::fail(format!("the sidecar of {} does not tell", sidecar.pod)).saw(
+                format!("GET /v1.0/metadata at the sidecar of {}", sidecar.pod),
+                error,
+            )
         })?;
         let own = metadata["subscriptions"].as_array().into_iter().flatten();
         topics.extend(own.filter_map(|s| s["topic"].as_str()));
     }
     topics.sort_unstable();
     topics.dedup();
-    let shown = if topics.is_empty() { "none".to_owned() } else { topics.join(", ") };
+    let shown = if topics.is_empty() {
+        "none".to_owned()
+    } else {
+        topics.join(", ")
+    };
     let asked = "subscriptions in the metadata of the sidecars";
     Ok(match topics.contains(&topic) {
         true => Verdict::pass(format!("subscribed: {shown}")).saw(asked, shown),
@@ -302,10 +375,16 @@ fn says_ready(object: &Manifest) -> Verdict {
     let ready = condition(object, "Ready").or_else(|| condition(object, "NotReady"));
     let asked = format!("condition Ready of {} {}", object.kind(), object.name());
     match ready {
-        Some(found) if found["type"] == "Ready" && found["status"] == "True" => Verdict::pass("").saw(asked, "True"),
+        Some(found) if found["type"] == "Ready" && found["status"] == "True" => {
+            Verdict::pass("").saw(asked, "True")
+        }
         Some(found) => {
-            let why = found["message"].as_str().or(found["reason"].as_str()).unwrap_or("no reason given");
-            Verdict::fail(format!("{} is not ready: {why}", object.name())).saw(asked, found.to_string())
+            let why = found["message"]
+                .as_str()
+                .or(found["reason"].as_str())
+                .unwrap_or("no reason given");
+            Verdict::fail(format!("{} is not ready: {why}", object.name()))
+                .saw(asked, found.to_string())
         }
         None => Verdict::fail(format!("{} has no status yet", object.name())).saw(asked, "none"),
     }
@@ -322,8 +401,14 @@ fn kafka(scope: &Scope) -> Found {
     strimzi(scope)?;
     let name = crate::render::kafka::cluster(&scope.profile);
     let found = scope.find("Kafka", scope.namespace(), name)?;
-    let found = found.ok_or_else(|| Verdict::fail(format!("the Kafka {name} is missing")).saw(format!("Kafka {name}"), "not found"))?;
-    Ok(Verdict::worst(vec![says_ready(found)], format!("{name} is ready")))
+    let found = found.ok_or_else(|| {
+        Verdict::fail(format!("the Kafka {name} is missing"))
+            .saw(format!("Kafka {name}"), "not found")
+    })?;
+    Ok(Verdict::worst(
+        vec![says_ready(found)],
+        format!("{name} is ready"),
+    ))
 }
 
 fn kafka_topics(scope: &Scope) -> Found {
@@ -335,7 +420,8 @@ fn kafka_topics(scope: &Scope) -> Found {
         let named = |t: &&Manifest| t.name() == name || text(t, "/spec/topicName") == name;
         all.push(match found.clone().find(named) {
             Some(found) => says_ready(found),
-            None => Verdict::fail(format!("the KafkaTopic {name} is missing")).saw(format!("KafkaTopic {name}"), "not found"),
+            None => Verdict::fail(format!("the KafkaTopic {name} is missing"))
+                .saw(format!("KafkaTopic {name}"), "not found"),
         });
     }
     let good = format!("{} ready", all.len());

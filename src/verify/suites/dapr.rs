@@ -130,7 +130,8 @@ pub const CHECKS: &[Check] = &[
 fn part(scope: &Scope, name: &str) -> Found {
     let live = scope.control_plane()?;
     let all = health::look(&scope.profile, &live, scope.now);
-    let Some(Health { state, detail, .. }) = all.into_iter().find(|health| health.name == name) else {
+    let Some(Health { state, detail, .. }) = all.into_iter().find(|health| health.name == name)
+    else {
         return Err(Verdict::skip(format!("this control plane has no {name}")));
     };
     let verdict = match state {
@@ -138,20 +139,36 @@ fn part(scope: &Scope, name: &str) -> Found {
         State::Warning => Verdict::warn(&detail),
         State::Bad => Verdict::fail(&detail),
     };
-    Ok(verdict.saw(format!("objects of {name} in {}", scope.profile.dapr.namespace), &detail))
+    Ok(verdict.saw(
+        format!("objects of {name} in {}", scope.profile.dapr.namespace),
+        &detail,
+    ))
 }
 
 fn injected(scope: &Scope) -> Found {
     let mut all = Vec::new();
     for (service, _) in scope.with_sidecar() {
-        for pod in scope.pods(service)?.into_iter().filter(|pod| text(pod, "/status/phase") == "Running") {
-            let containers: Vec<&str> = items(pod, "/spec/containers").iter().filter_map(|c| c["name"].as_str()).collect();
+        for pod in scope
+            .pods(service)?
+            .into_iter()
+            .filter(|pod| text(pod, "/status/phase") == "Running")
+        {
+            let containers: Vec<&str> = items(pod, "/spec/containers")
+                .iter()
+                .filter_map(|c| c["name"].as_str())
+                .collect();
             let asked = format!("containers of pod {}", pod.name());
             all.push(match has_sidecar(pod) {
                 true => Verdict::pass("").saw(asked, containers.join(", ")),
                 false => {
-                    let mend = format!("kubectl rollout restart deployment -n {} {}", scope.namespace(), service.name);
-                    Verdict::fail(format!("{} has no sidecar", pod.name())).saw(asked, containers.join(", ")).mend(mend)
+                    let mend = format!(
+                        "kubectl rollout restart deployment -n {} {}",
+                        scope.namespace(),
+                        service.name
+                    );
+                    Verdict::fail(format!("{} has no sidecar", pod.name()))
+                        .saw(asked, containers.join(", "))
+                        .mend(mend)
                 }
             });
         }
@@ -177,8 +194,10 @@ pub(super) fn by_metadata(
 ) -> Found {
     let verdicts = all.iter().map(|sidecar| match &sidecar.metadata {
         Ok(metadata) => judge(sidecar, metadata),
-        Err(error) => Verdict::fail(format!("the sidecar of {} does not tell", sidecar.pod))
-            .saw(format!("GET /v1.0/metadata at the sidecar of {}", sidecar.pod), error),
+        Err(error) => Verdict::fail(format!("the sidecar of {} does not tell", sidecar.pod)).saw(
+            format!("GET /v1.0/metadata at the sidecar of {}", sidecar.pod),
+            error,
+        ),
     });
     Ok(Verdict::worst(verdicts.collect(), good(all.len())))
 }
@@ -188,13 +207,21 @@ fn asked(sidecar: &Sidecar, what: &str) -> String {
 }
 
 async fn identity(world: &World) -> Found {
-    by_metadata(some_sidecars(world).await?, |n| format!("{n} as the profile says"), |sidecar, metadata| {
-        let id = metadata["id"].as_str().unwrap_or_default();
-        match id == sidecar.app_id {
-            true => Verdict::pass("").saw(asked(sidecar, "id"), id),
-            false => Verdict::fail(format!("{} is `{id}`, not `{}`", sidecar.pod, sidecar.app_id)).saw(asked(sidecar, "id"), id),
-        }
-    })
+    by_metadata(
+        some_sidecars(world).await?,
+        |n| format!("{n} as the profile says"),
+        |sidecar, metadata| {
+            let id = metadata["id"].as_str().unwrap_or_default();
+            match id == sidecar.app_id {
+                true => Verdict::pass("").saw(asked(sidecar, "id"), id),
+                false => Verdict::fail(format!(
+                    "{} is `{id}`, not `{}`",
+                    sidecar.pod, sidecar.app_id
+                ))
+                .saw(asked(sidecar, "id"), id),
+            }
+        },
+    )
 }
 
 async fn ready(world: &World) -> Found {
@@ -202,49 +229,81 @@ async fn ready(world: &World) -> Found {
     let verdicts = all.iter().map(|sidecar| {
         let asked = format!("GET /v1.0/healthz at the sidecar of {}", sidecar.pod);
         match &sidecar.health {
-            Ok(answer) if answer.status.is_success() => Verdict::pass("").saw(asked, answer.shown()),
+            Ok(answer) if answer.status.is_success() => {
+                Verdict::pass("").saw(asked, answer.shown())
+            }
             Ok(answer) => {
                 let message = answer.json()["message"].as_str().map(str::to_owned);
                 let why = message.unwrap_or_else(|| format!("answers {}", answer.status));
                 Verdict::fail(format!("{}: {why}", sidecar.pod)).saw(asked, answer.shown())
             }
-            Err(error) => Verdict::fail(format!("the sidecar of {} does not answer", sidecar.pod)).saw(asked, error),
+            Err(error) => Verdict::fail(format!("the sidecar of {} does not answer", sidecar.pod))
+                .saw(asked, error),
         }
     });
-    Ok(Verdict::worst(verdicts.collect(), format!("{} ready", all.len())))
+    Ok(Verdict::worst(
+        verdicts.collect(),
+        format!("{} ready", all.len()),
+    ))
 }
 
 async fn skew(world: &World) -> Found {
-    let operator = world.scope.find("Deployment", world.scope.profile.dapr.namespace.as_str(), "dapr-operator")?;
-    let image = operator.map(|o| text(o, "/spec/template/spec/containers/0/image")).unwrap_or_default();
+    let operator = world.scope.find(
+        "Deployment",
+        world.scope.profile.dapr.namespace.as_str(),
+        "dapr-operator",
+    )?;
+    let image = operator
+        .map(|o| text(o, "/spec/template/spec/containers/0/image"))
+        .unwrap_or_default();
     let control = image.rsplit_once(':').map_or("", |(_, tag)| tag).to_owned();
     let parsed = semver::Version::parse(&control).ok();
-    by_metadata(some_sidecars(world).await?, |n| format!("{n} with {control}"), |sidecar, metadata| {
-        let own = metadata["runtimeVersion"].as_str().unwrap_or_default();
-        let asked = asked(sidecar, "runtimeVersion");
-        match (&parsed, semver::Version::parse(own)) {
-            (Some(control), Ok(own)) if (own.major, own.minor) != (control.major, control.minor) => {
-                Verdict::fail(format!("{} has {own}, the control plane {control}", sidecar.pod)).saw(asked, own.to_string())
+    by_metadata(
+        some_sidecars(world).await?,
+        |n| format!("{n} with {control}"),
+        |sidecar, metadata| {
+            let own = metadata["runtimeVersion"].as_str().unwrap_or_default();
+            let asked = asked(sidecar, "runtimeVersion");
+            match (&parsed, semver::Version::parse(own)) {
+                (Some(control), Ok(own))
+                    if (own.major, own.minor) != (control.major, control.minor) =>
+                {
+                    Verdict::fail(format!(
+                        "{} has {own}, the control plane {control}",
+                        sidecar.pod
+                    ))
+                    .saw(asked, own.to_string())
+                }
+                (Some(control), Ok(own)) if own != *control => Verdict::warn(format!(
+                    "{} has {own}, the control plane {control}",
+                    sidecar.pod
+                ))
+                .saw(asked, own.to_string()),
+                (_, Err(_)) => Verdict::warn(format!("{} does not tell its version", sidecar.pod))
+                    .saw(asked, own),
+                _ => Verdict::pass("").saw(asked, own),
             }
-            (Some(control), Ok(own)) if own != *control => {
-                Verdict::warn(format!("{} has {own}, the control plane {control}", sidecar.pod)).saw(asked, own.to_string())
-            }
-            (_, Err(_)) => Verdict::warn(format!("{} does not tell its version", sidecar.pod)).saw(asked, own),
-            _ => Verdict::pass("").saw(asked, own),
-        }
-    })
+        },
+    )
 }
 
 async fn scheduler_link(world: &World) -> Found {
-    by_metadata(some_sidecars(world).await?, |n| format!("{n} connected"), |sidecar, metadata| {
-        let all = metadata.pointer("/scheduler/connected_addresses").and_then(Value::as_array);
-        let shown = all.map(|all| Value::Array(all.clone()).to_string());
-        let asked = asked(sidecar, "scheduler.connected_addresses");
-        match all.is_some_and(|all| !all.is_empty()) {
-            true => Verdict::pass("").saw(asked, shown.unwrap_or_default()),
-            false => Verdict::fail(format!("{} is connected to no scheduler", sidecar.pod)).saw(asked, "none"),
-        }
-    })
+    by_metadata(
+        some_sidecars(world).await?,
+        |n| format!("{n} connected"),
+        |sidecar, metadata| {
+            let all = metadata
+                .pointer("/scheduler/connected_addresses")
+                .and_then(Value::as_array);
+            let shown = all.map(|all| Value::Array(all.clone()).to_string());
+            let asked = asked(sidecar, "scheduler.connected_addresses");
+            match all.is_some_and(|all| !all.is_empty()) {
+                true => Verdict::pass("").saw(asked, shown.unwrap_or_default()),
+                false => Verdict::fail(format!("{} is connected to no scheduler", sidecar.pod))
+                    .saw(asked, "none"),
+            }
+        },
+    )
 }
 
 async fn app_channel(world: &World) -> Found {
@@ -252,14 +311,24 @@ async fn app_channel(world: &World) -> Found {
         let service = world.scope.profile.service(name)?;
         service.dapr.as_ref()?.app_port.or(Some(service.port))
     };
-    by_metadata(some_sidecars(world).await?, |n| format!("{n} know it"), |sidecar, metadata| {
-        let wanted = ports(&sidecar.service).unwrap_or_default();
-        let port = metadata.pointer("/appConnectionProperties/port").and_then(Value::as_u64);
-        let asked = asked(sidecar, "appConnectionProperties.port");
-        let shown = port.map_or_else(|| "none".to_owned(), |port| port.to_string());
-        match port == Some(u64::from(wanted)) {
-            true => Verdict::pass("").saw(asked, shown),
-            false => Verdict::fail(format!("{} calls port {shown} of its app, not {wanted}", sidecar.pod)).saw(asked, shown),
-        }
-    })
+    by_metadata(
+        some_sidecars(world).await?,
+        |n| format!("{n} know it"),
+        |sidecar, metadata| {
+            let wanted = ports(&sidecar.service).unwrap_or_default();
+            let port = metadata
+                .pointer("/appConnectionProperties/port")
+                .and_then(Value::as_u64);
+            let asked = asked(sidecar, "appConnectionProperties.port");
+            let shown = port.map_or_else(|| "none".to_owned(), |port| port.to_string());
+            match port == Some(u64::from(wanted)) {
+                true => Verdict::pass("").saw(asked, shown),
+                false => Verdict::fail(format!(
+                    "{} calls port {shown} of its app, not {wanted}",
+                    sidecar.pod
+                ))
+                .saw(asked, shown),
+            }
+        },
+    )
 }

@@ -79,10 +79,14 @@ fn controller(scope: &Scope) -> Found {
     let namespace = scope.profile.ingress.namespace.as_str();
     let all = scope.list("Deployment", namespace)?;
     if all.is_empty() {
-        return Err(Verdict::fail("the controller's Deployment is missing").saw(format!("Deployments of {namespace}"), "none"));
+        return Err(Verdict::fail("the controller's Deployment is missing")
+            .saw(format!("Deployments of {namespace}"), "none"));
     }
     let verdicts = all.iter().map(|found| {
-        let (wanted, ready) = (number(found, "/spec/replicas"), number(found, "/status/readyReplicas"));
+        let (wanted, ready) = (
+            number(found, "/spec/replicas"),
+            number(found, "/status/readyReplicas"),
+        );
         let asked = format!("status of Deployment {namespace}/{}", found.name());
         let shown = format!("{ready} of {wanted} ready");
         match ready >= wanted && ready > 0 {
@@ -100,20 +104,35 @@ fn behind_a_path(scope: &Scope) -> impl Iterator<Item = (&Service, &str)> {
 
 fn class(scope: &Scope) -> Found {
     let wanted = scope.profile.ingress.class.as_str();
-    let known = scope.cluster("IngressClass")?.iter().any(|class| class.name() == wanted);
+    let known = scope
+        .cluster("IngressClass")?
+        .iter()
+        .any(|class| class.name() == wanted);
     let mut all = Vec::new();
     if !known {
-        all.push(Verdict::fail(format!("there is no ingress class {wanted}")).saw(format!("IngressClass {wanted}"), "not found"));
+        all.push(
+            Verdict::fail(format!("there is no ingress class {wanted}"))
+                .saw(format!("IngressClass {wanted}"), "not found"),
+        );
     }
     let rules = scope.list("Ingress", scope.namespace())?;
     if rules.is_empty() && behind_a_path(scope).next().is_some() {
-        all.push(Verdict::fail("the app has no Ingress").saw(format!("Ingress objects of {}", scope.namespace()), "none"));
+        all.push(
+            Verdict::fail("the app has no Ingress")
+                .saw(format!("Ingress objects of {}", scope.namespace()), "none"),
+        );
     }
     for ingress in rules {
         let class = text(ingress, "/spec/ingressClassName");
         if class != wanted {
             let asked = format!("class of Ingress {}", ingress.name());
-            all.push(Verdict::fail(format!("{} is of class `{class}`, not `{wanted}`", ingress.name())).saw(asked, class));
+            all.push(
+                Verdict::fail(format!(
+                    "{} is of class `{class}`, not `{wanted}`",
+                    ingress.name()
+                ))
+                .saw(asked, class),
+            );
         }
     }
     Ok(Verdict::worst(all, wanted))
@@ -124,22 +143,41 @@ fn rules(scope: &Scope) -> Found {
     let mut all = Vec::new();
     for ingress in scope.list("Ingress", scope.namespace())? {
         let paths = items(ingress, "/spec/rules").iter();
-        for path in paths.flat_map(|rule| rule.pointer("/http/paths").and_then(Value::as_array).into_iter().flatten()) {
-            let name = path.pointer("/backend/service/name").and_then(Value::as_str).unwrap_or_default();
-            let port = path.pointer("/backend/service/port").cloned().unwrap_or_default();
+        for path in paths.flat_map(|rule| {
+            rule.pointer("/http/paths")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        }) {
+            let name = path
+                .pointer("/backend/service/name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let port = path
+                .pointer("/backend/service/port")
+                .cloned()
+                .unwrap_or_default();
             let shown = path["path"].as_str().unwrap_or("/");
             let asked = format!("Service {name} behind {shown}");
             let Some(service) = scope.find("Service", scope.namespace(), name)? else {
-                all.push(Verdict::fail(format!("{shown} leads to the Service {name}, which is missing")).saw(asked, "not found"));
+                all.push(
+                    Verdict::fail(format!(
+                        "{shown} leads to the Service {name}, which is missing"
+                    ))
+                    .saw(asked, "not found"),
+                );
                 continue;
             };
             let has = items(service, "/spec/ports").iter().any(|own| {
-                port["number"].is_null() && port["name"] == own["name"] || !port["number"].is_null() && port["number"] == own["port"]
+                port["number"].is_null() && port["name"] == own["name"]
+                    || !port["number"].is_null() && port["number"] == own["port"]
             });
             all.push(if !has {
-                Verdict::fail(format!("{shown} leads to a port that {name} does not have")).saw(asked, port.to_string())
+                Verdict::fail(format!("{shown} leads to a port that {name} does not have"))
+                    .saw(asked, port.to_string())
             } else if ready_endpoints(slices, name) == 0 {
-                Verdict::fail(format!("{shown} leads to {name}, which has no ready pod")).saw(asked, "0 ready endpoints")
+                Verdict::fail(format!("{shown} leads to {name}, which has no ready pod"))
+                    .saw(asked, "0 ready endpoints")
             } else {
                 Verdict::pass("").saw(asked, "ready")
             });
@@ -158,22 +196,46 @@ fn address(scope: &Scope) -> Found {
 }
 
 async fn page(world: &World) -> Found {
-    let Some((service, path)) = behind_a_path(&world.scope).min_by_key(|(_, path)| path.len()) else {
+    let Some((service, path)) = behind_a_path(&world.scope).min_by_key(|(_, path)| path.len())
+    else {
         return Err(Verdict::skip("the profile has no service behind a path"));
     };
-    let asked = format!("GET {}", world.public()?.join(path).map_or_else(|_| path.to_owned(), Into::into));
-    let answer = world.visit(Method::GET, path, &[("accept", "text/html")], None).await?;
-    let kind = answer.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("no type").to_owned();
-    let shown = format!("{} {kind}, {} bytes", answer.status.as_u16(), answer.body.len());
+    let asked = format!(
+        "GET {}",
+        world
+            .public()?
+            .join(path)
+            .map_or_else(|_| path.to_owned(), Into::into)
+    );
+    let answer = world
+        .visit(Method::GET, path, &[("accept", "text/html")], None)
+        .await?;
+    let kind = answer
+        .headers
+        .get("content-type")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("no type")
+        .to_owned();
+    let shown = format!(
+        "{} {kind}, {} bytes",
+        answer.status.as_u16(),
+        answer.body.len()
+    );
     let took = answer.took.as_secs_f64() * 1e3;
     let mend = format!("todoctl logs {}", service.name);
-    Ok(if !answer.status.is_success() && !answer.status.is_redirection() {
-        Verdict::fail(format!("{path} answers {}", answer.status.as_u16())).saw(asked, answer.shown()).mend(mend)
-    } else if answer.status.is_success() && answer.body.is_empty() {
-        Verdict::fail(format!("{path} is an empty page")).saw(asked, shown).mend(mend)
-    } else {
-        Verdict::pass(format!("{} in {took:.0} ms", answer.status.as_u16())).saw(asked, shown)
-    })
+    Ok(
+        if !answer.status.is_success() && !answer.status.is_redirection() {
+            Verdict::fail(format!("{path} answers {}", answer.status.as_u16()))
+                .saw(asked, answer.shown())
+                .mend(mend)
+        } else if answer.status.is_success() && answer.body.is_empty() {
+            Verdict::fail(format!("{path} is an empty page"))
+                .saw(asked, shown)
+                .mend(mend)
+        } else {
+            Verdict::pass(format!("{} in {took:.0} ms", answer.status.as_u16())).saw(asked, shown)
+        },
+    )
 }
 
 async fn health(world: &World) -> Found {
@@ -197,10 +259,17 @@ async fn health(world: &World) -> Found {
             None => None,
         };
         all.push(match inside {
-            Some(status) if status.is_success() => Verdict::pass("").saw(asked, answer.shown()).saw(format!("GET {health} at a pod of {}", service.name), status.to_string()),
+            Some(status) if status.is_success() => {
+                Verdict::pass("").saw(asked, answer.shown()).saw(
+                    format!("GET {health} at a pod of {}", service.name),
+                    status.to_string(),
+                )
+            }
             _ => {
                 let mend = format!("todoctl logs {}", service.name);
-                Verdict::fail(format!("{public} answers {}", answer.status.as_u16())).saw(asked, answer.shown()).mend(mend)
+                Verdict::fail(format!("{public} answers {}", answer.status.as_u16()))
+                    .saw(asked, answer.shown())
+                    .mend(mend)
             }
         });
     }
@@ -214,7 +283,16 @@ async fn health(world: &World) -> Found {
 async fn direct(world: &World, pod: &str, port: u16, path: &str) -> Option<http::StatusCode> {
     let request = http::Request::get(path).body(bytes::Bytes::new()).ok()?;
     let namespace = world.scope.namespace();
-    let answer = world.kube.exchange(namespace, pod, port, request, crate::verify::world::PATIENCE).await;
+    let answer = world
+        .kube
+        .exchange(
+            namespace,
+            pod,
+            port,
+            request,
+            crate::verify::world::PATIENCE,
+        )
+        .await;
     Some(answer.ok()?.status())
 }
 
@@ -226,22 +304,29 @@ async fn tls(world: &World) -> Found {
     let object = crate::k8s::ObjectRef::namespaced("v1", "Secret", world.scope.namespace(), name);
     let asked = format!("certificate in Secret {name}");
     let found = world.kube.get(&object).await.map_err(|error| {
-        Verdict::fail("the certificate cannot be read").saw(&asked, crate::verify::scope::words(&error))
+        Verdict::fail("the certificate cannot be read")
+            .saw(&asked, crate::verify::scope::words(&error))
     })?;
     let Some(found) = found else {
         return Err(Verdict::fail(format!("the Secret {name} is missing")).saw(asked, "not found"));
     };
-    Ok(match crate::dapr::certificate::expiry_of(&found, "tls.crt", world.scope.now) {
-        Err(error) => Verdict::fail("the certificate makes no sense").saw(asked, error.to_string()),
-        Ok(expiry) => {
-            use crate::dapr::certificate::Validity;
-            let day = expiry.until.strftime("%Y-%m-%d").to_string();
-            let verdict = match expiry.validity {
-                Validity::Good => Verdict::pass(format!("until {day}")),
-                Validity::Ending | Validity::Urgent => Verdict::warn(format!("it ends on {day}")),
-                Validity::Ended => Verdict::fail(format!("it ended on {day}")),
-            };
-            verdict.saw(asked, day)
-        }
-    })
+    Ok(
+        match crate::dapr::certificate::expiry_of(&found, "tls.crt", world.scope.now) {
+            Err(error) => {
+                Verdict::fail("the certificate makes no sense").saw(asked, error.to_string())
+            }
+            Ok(expiry) => {
+                use crate::dapr::certificate::Validity;
+                let day = expiry.until.strftime("%Y-%m-%d").to_string();
+                let verdict = match expiry.validity {
+                    Validity::Good => Verdict::pass(format!("until {day}")),
+                    Validity::Ending | Validity::Urgent => {
+                        Verdict::warn(format!("it ends on {day}"))
+                    }
+                    Validity::Ended => Verdict::fail(format!("it ended on {day}")),
+                };
+                verdict.saw(asked, day)
+            }
+        },
+    )
 }

@@ -52,7 +52,11 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     async fn new(world: &'a World, purpose: &str) -> Result<Self, Verdict> {
         let sidecar = world.sidecar().await?;
-        let version = sidecar.metadata.as_ref().ok().and_then(|m| m["runtimeVersion"].as_str());
+        let version = sidecar
+            .metadata
+            .as_ref()
+            .ok()
+            .and_then(|m| m["runtimeVersion"].as_str());
         let old = version.is_some_and(|v| v.starts_with("1.17.") || v.starts_with("1.16."));
         let api = if old { "v1.0-alpha1" } else { "v1.0" };
         Ok(Self {
@@ -63,9 +67,15 @@ impl<'a> Job<'a> {
     }
 
     async fn send(&self, method: Method, body: String) -> Result<(String, Answer), Verdict> {
-        let asked = format!("{method} {} at the sidecar of {}", self.path, self.sidecar.pod);
+        let asked = format!(
+            "{method} {} at the sidecar of {}",
+            self.path, self.sidecar.pod
+        );
         let headers = [("content-type", "application/json")];
-        let answer = self.world.ask(self.sidecar, method, &self.path, &headers, body).await?;
+        let answer = self
+            .world
+            .ask(self.sidecar, method, &self.path, &headers, body)
+            .await?;
         Ok((asked, answer))
     }
 
@@ -73,7 +83,10 @@ impl<'a> Job<'a> {
         let (asked, answer) = self.send(Method::POST, body.to_string()).await?;
         match answer.status.is_success() {
             true => Ok((asked, answer)),
-            false => Err(Verdict::fail(format!("scheduling answers {}", answer.status.as_u16())).saw(asked, answer.shown())),
+            false => Err(
+                Verdict::fail(format!("scheduling answers {}", answer.status.as_u16()))
+                    .saw(asked, answer.shown()),
+            ),
         }
     }
 }
@@ -86,19 +99,36 @@ async fn kept(world: &World) -> Found {
     let (removal, removed) = job.send(Method::DELETE, String::new()).await?;
     let (_, gone) = job.send(Method::GET, String::new()).await?;
     Ok(if !back.status.is_success() {
-        Verdict::fail(format!("a job that was taken cannot be read: {}", back.status.as_u16())).saw(asked, answer.shown()).saw(read, back.shown())
+        Verdict::fail(format!(
+            "a job that was taken cannot be read: {}",
+            back.status.as_u16()
+        ))
+        .saw(asked, answer.shown())
+        .saw(read, back.shown())
     } else if !removed.status.is_success() {
-        Verdict::fail(format!("a job cannot be removed: {}", removed.status.as_u16())).saw(removal, removed.shown())
+        Verdict::fail(format!(
+            "a job cannot be removed: {}",
+            removed.status.as_u16()
+        ))
+        .saw(removal, removed.shown())
     } else if gone.status.is_success() {
-        Verdict::fail("a job that was removed is still there").saw(removal, removed.shown()).saw(read, gone.shown())
+        Verdict::fail("a job that was removed is still there")
+            .saw(removal, removed.shown())
+            .saw(read, gone.shown())
     } else {
-        Verdict::pass("taken, read and removed").saw(asked, answer.shown()).saw(read, back.shown()).saw(removal, removed.shown())
+        Verdict::pass("taken, read and removed")
+            .saw(asked, answer.shown())
+            .saw(read, back.shown())
+            .saw(removal, removed.shown())
     })
 }
 
 /// How often a sidecar has handed a job to its app, well or not.
 fn calls(metrics: &Metrics) -> f64 {
-    let names = ["dapr_component_job_success_count", "dapr_component_job_failure_count"];
+    let names = [
+        "dapr_component_job_success_count",
+        "dapr_component_job_failure_count",
+    ];
     names.iter().filter_map(|name| metrics.sum(name, &[])).sum()
 }
 
@@ -106,7 +136,8 @@ async fn total(world: &World) -> Result<f64, Verdict> {
     let mut sum = 0.0;
     for sidecar in world.sidecars().await? {
         let metrics = world.metrics(sidecar).await.map_err(|error| {
-            Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod)).saw(format!("metrics of {}", sidecar.pod), error)
+            Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod))
+                .saw(format!("metrics of {}", sidecar.pod), error)
         })?;
         sum += calls(&metrics);
     }
@@ -125,12 +156,18 @@ async fn callback(world: &World) -> Found {
         let shown = format!("{calls} more callbacks in the sidecars' metrics");
         if calls >= 1.0 {
             let after = limit.waited().as_secs_f64() * 1e3;
-            return Ok(Verdict::pass(format!("delivered after {after:.0} ms")).saw(asked, answer.shown()).saw("callbacks to the app", shown));
+            return Ok(Verdict::pass(format!("delivered after {after:.0} ms"))
+                .saw(asked, answer.shown())
+                .saw("callbacks to the app", shown));
         }
         if limit.passed() {
             job.send(Method::DELETE, String::new()).await?;
             let seconds = DUE_WITHIN.as_secs();
-            return Ok(Verdict::fail(format!("a due job did not reach the app within {seconds} s")).saw(asked, answer.shown()).saw("callbacks to the app", shown));
+            return Ok(Verdict::fail(format!(
+                "a due job did not reach the app within {seconds} s"
+            ))
+            .saw(asked, answer.shown())
+            .saw("callbacks to the app", shown));
         }
         if world.clock.sleep(Duration::from_millis(50)).await.is_err() {
             return Err(Verdict::fail("interrupted"));
@@ -143,7 +180,8 @@ async fn schedule(world: &World) -> Found {
     let odd = json!({"schedule": "every second thursday", "ttl": "60s"});
     let (asked, answer) = job.send(Method::POST, odd.to_string()).await?;
     Ok(match answer.status.is_success() {
-        false => Verdict::pass(format!("refused with {}", answer.status.as_u16())).saw(asked, answer.shown()),
+        false => Verdict::pass(format!("refused with {}", answer.status.as_u16()))
+            .saw(asked, answer.shown()),
         true => {
             job.send(Method::DELETE, String::new()).await?;
             Verdict::fail("a schedule that makes no sense was taken").saw(asked, answer.shown())

@@ -24,14 +24,18 @@ pub const CHECKS: &[Check] = &[Check {
 async fn scenarios(world: &World) -> Found {
     let all = &world.scope.profile.verify.scenarios;
     if all.is_empty() {
-        return Err(Verdict::skip("the profile has no scenarios (`verify.scenarios`)"));
+        return Err(Verdict::skip(
+            "the profile has no scenarios (`verify.scenarios`)",
+        ));
     }
     let token = world.token().await?;
     let played = all.iter().map(|scenario| async move {
-        play(world, scenario, token).await.unwrap_or_else(|why| Verdict {
-            summary: format!("{}: {}", scenario.name, why.summary),
-            ..why
-        })
+        play(world, scenario, token)
+            .await
+            .unwrap_or_else(|why| Verdict {
+                summary: format!("{}: {}", scenario.name, why.summary),
+                ..why
+            })
     });
     let verdicts = futures::future::join_all(played).await;
     Ok(Verdict::worst(verdicts, format!("{} scenarios", all.len())))
@@ -46,7 +50,10 @@ async fn play(world: &World, scenario: &Scenario, token: Option<&str>) -> Found 
             .map_err(|_| Verdict::fail(format!("`{}` is no method", step.method)))?;
         let body = step.body.as_ref().map(|body| filled(body, &saved));
         let bearer = token.map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|bearer| ("authorization", bearer.as_str()))
+            .collect();
         let asked = format!("{method} {path}");
         let answer = world.visit(method, &path, &headers, body.as_ref()).await?;
         if let Some(why) = differs(step, &answer, &saved) {
@@ -55,7 +62,10 @@ async fn play(world: &World, scenario: &Scenario, token: Option<&str>) -> Found 
         for (name, pointer) in &step.save {
             match answer.json().pointer(pointer) {
                 Some(value) => saved.insert(name.clone(), id_text(value)),
-                None => return Err(Verdict::fail(format!("{asked} has nothing at {pointer}")).saw(asked, answer.shown())),
+                None => {
+                    return Err(Verdict::fail(format!("{asked} has nothing at {pointer}"))
+                        .saw(asked, answer.shown()));
+                }
             };
         }
         verdict = verdict.saw(asked, answer.shown());
@@ -64,7 +74,11 @@ async fn play(world: &World, scenario: &Scenario, token: Option<&str>) -> Found 
 }
 
 /// In what an answer is not what the step expects.
-fn differs(step: &ScenarioStep, answer: &Answer, saved: &BTreeMap<String, String>) -> Option<String> {
+fn differs(
+    step: &ScenarioStep,
+    answer: &Answer,
+    saved: &BTreeMap<String, String>,
+) -> Option<String> {
     let expect = &step.expect;
     let status = answer.status.as_u16();
     match expect.status {
@@ -98,7 +112,9 @@ fn filled(value: &Value, saved: &BTreeMap<String, String>) -> Value {
         Value::String(text) => fill(text, saved).into(),
         Value::Array(all) => all.iter().map(|value| filled(value, saved)).collect(),
         Value::Object(all) => {
-            let entries = all.iter().map(|(key, value)| (key.clone(), filled(value, saved)));
+            let entries = all
+                .iter()
+                .map(|(key, value)| (key.clone(), filled(value, saved)));
             Value::Object(entries.collect())
         }
         other => other.clone(),
@@ -115,6 +131,9 @@ mod tests {
         let saved = BTreeMap::from([("id".to_owned(), "7".to_owned())]);
         assert_eq!(fill("/tasks/{id}/x", &saved), "/tasks/7/x");
         let body = json!({"a": ["{id}", 1], "b": "{other}"});
-        assert_eq!(filled(&body, &saved), json!({"a": ["7", 1], "b": "{other}"}));
+        assert_eq!(
+            filled(&body, &saved),
+            json!({"a": ["7", 1], "b": "{other}"})
+        );
     }
 }

@@ -55,17 +55,27 @@ fn present(scope: &Scope) -> Found {
         return Err(Verdict::skip("the profile has no secrets"));
     }
     let Some(secret) = scope.find("Secret", scope.namespace(), APP_SECRETS)? else {
-        return Err(Verdict::fail(format!("the Secret {APP_SECRETS} is missing")).saw(asked, "not found"));
+        return Err(
+            Verdict::fail(format!("the Secret {APP_SECRETS} is missing")).saw(asked, "not found"),
+        );
     };
     let has = |key: &str| {
         let found = secret.body().pointer(&format!("/data/{key}"));
-        found.and_then(|v| v.as_str()).is_some_and(|text| !text.is_empty())
+        found
+            .and_then(|v| v.as_str())
+            .is_some_and(|text| !text.is_empty())
     };
-    let keys: Vec<&str> = scope.profile.secrets.keys().map(crate::names::SecretName::as_str).collect();
+    let keys: Vec<&str> = scope
+        .profile
+        .secrets
+        .keys()
+        .map(crate::names::SecretName::as_str)
+        .collect();
     let missing: Vec<&str> = keys.iter().copied().filter(|key| !has(key)).collect();
     Ok(match missing.is_empty() {
         true => Verdict::pass(format!("{} keys", keys.len())).saw(asked, keys.join(", ")),
-        false => Verdict::fail(format!("missing or empty: {}", missing.join(", "))).saw(asked, format!("without {}", missing.join(", "))),
+        false => Verdict::fail(format!("missing or empty: {}", missing.join(", ")))
+            .saw(asked, format!("without {}", missing.join(", "))),
     })
 }
 
@@ -81,22 +91,37 @@ async fn returned(world: &World) -> Result<(String, BTreeMap<String, String>), V
     let answer = world.ask(sidecar, Method::GET, &path, &[], "").await?;
     if !answer.status.is_success() {
         // A refusal holds no values, and its words are the best there is.
-        return Err(Verdict::fail(format!("the secrets API answers {}", answer.status.as_u16())).saw(asked, answer.shown()));
+        return Err(Verdict::fail(format!(
+            "the secrets API answers {}",
+            answer.status.as_u16()
+        ))
+        .saw(asked, answer.shown()));
     }
     let json = answer.json();
     let all = json.as_object().into_iter().flatten();
-    let prints = all.filter_map(|(key, value)| Some((key.clone(), fingerprint(value.as_str()?.as_bytes()))));
+    let prints =
+        all.filter_map(|(key, value)| Some((key.clone(), fingerprint(value.as_str()?.as_bytes()))));
     Ok((asked, prints.collect()))
 }
 
 fn fingerprint(value: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, value);
-    digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_ref()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn api(world: &World) -> Found {
     let (asked, prints) = returned(world).await?;
-    let wanted = world.scope.profile.secrets.keys().map(crate::names::SecretName::as_str);
+    let wanted = world
+        .scope
+        .profile
+        .secrets
+        .keys()
+        .map(crate::names::SecretName::as_str);
     let missing: Vec<&str> = wanted.filter(|key| !prints.contains_key(*key)).collect();
     let keys: Vec<&str> = prints.keys().map(String::as_str).collect();
     let shown = format!("keys {}", keys.join(", "));
@@ -108,10 +133,15 @@ async fn api(world: &World) -> Found {
 
 async fn values(world: &World) -> Found {
     let (asked, prints) = returned(world).await?;
-    let secret = world.scope.find("Secret", world.scope.namespace(), APP_SECRETS)?;
+    let secret = world
+        .scope
+        .find("Secret", world.scope.namespace(), APP_SECRETS)?;
     let data = secret.and_then(|secret| secret.body().get("data")?.as_object());
     let Some(data) = data else {
-        return Err(Verdict::fail(format!("the Secret {APP_SECRETS} is missing")).saw(asked, "nothing to compare with"));
+        return Err(
+            Verdict::fail(format!("the Secret {APP_SECRETS} is missing"))
+                .saw(asked, "nothing to compare with"),
+        );
     };
     let differ: Vec<&str> = data
         .iter()
@@ -122,8 +152,16 @@ async fn values(world: &World) -> Found {
         })
         .collect();
     Ok(match differ.is_empty() {
-        true => Verdict::pass(format!("{} fingerprints agree", prints.len())).saw(asked, "the same fingerprints"),
-        false => Verdict::fail(format!("other values than the cluster's: {}", differ.join(", "))).saw(asked, format!("other fingerprints for {}", differ.join(", "))),
+        true => Verdict::pass(format!("{} fingerprints agree", prints.len()))
+            .saw(asked, "the same fingerprints"),
+        false => Verdict::fail(format!(
+            "other values than the cluster's: {}",
+            differ.join(", ")
+        ))
+        .saw(
+            asked,
+            format!("other fingerprints for {}", differ.join(", ")),
+        ),
     })
 }
 
@@ -138,8 +176,12 @@ async fn unknown(world: &World) -> Found {
     let answer = world.ask(sidecar, Method::GET, &path, &[], "").await?;
     Ok(match answer.status.as_u16() {
         // What it answers is a secret: only the status is shown.
-        200..=299 => Verdict::fail(format!("the app may read {namespace}/{name}")).saw(asked, answer.status.to_string()),
-        403 | 500 => Verdict::pass(format!("refused with {}", answer.status.as_u16())).saw(asked, answer.shown()),
-        other => Verdict::fail(format!("the secrets API answers {other}")).saw(asked, answer.shown()),
+        200..=299 => Verdict::fail(format!("the app may read {namespace}/{name}"))
+            .saw(asked, answer.status.to_string()),
+        403 | 500 => Verdict::pass(format!("refused with {}", answer.status.as_u16()))
+            .saw(asked, answer.shown()),
+        other => {
+            Verdict::fail(format!("the secrets API answers {other}")).saw(asked, answer.shown())
+        }
     })
 }

@@ -73,7 +73,9 @@ pub fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
 async fn response(world: &World) -> Found {
     let target = f64::from(world.scope.profile.verify.targets.response_ms);
     let services = world.scope.profile.app.services.iter();
-    let paths: Vec<&str> = services.filter_map(|s| Some(s.ingress.as_ref()?.path.as_str())).collect();
+    let paths: Vec<&str> = services
+        .filter_map(|s| Some(s.ingress.as_ref()?.path.as_str()))
+        .collect();
     let Some(path) = paths.iter().min_by_key(|path| path.len()) else {
         return Err(Verdict::skip("the profile has no service behind a path"));
     };
@@ -81,17 +83,25 @@ async fn response(world: &World) -> Found {
     for _ in 0..REQUESTS {
         let answer = world.visit(Method::GET, path, &[], None).await?;
         if answer.status.is_server_error() {
-            return Err(Verdict::fail(format!("{path} answers {}", answer.status.as_u16())).saw(format!("GET {path}"), answer.shown()));
+            return Err(
+                Verdict::fail(format!("{path} answers {}", answer.status.as_u16()))
+                    .saw(format!("GET {path}"), answer.shown()),
+            );
         }
         times.push(millis(answer.took));
     }
     times.sort_by(f64::total_cmp);
     let most = percentile(&times, 0.95).unwrap_or_default();
-    let shown = format!("p50 {:.1} ms, p95 {most:.1} ms, of {REQUESTS}", percentile(&times, 0.5).unwrap_or_default());
+    let shown = format!(
+        "p50 {:.1} ms, p95 {most:.1} ms, of {REQUESTS}",
+        percentile(&times, 0.5).unwrap_or_default()
+    );
     let asked = format!("{REQUESTS} times GET {path}");
     Ok(match most <= target {
         true => Verdict::pass(format!("p95 {most:.0} ms of {target:.0}")).saw(asked, shown),
-        false => Verdict::fail(format!("p95 {most:.0} ms, the target is {target:.0}")).saw(asked, shown),
+        false => {
+            Verdict::fail(format!("p95 {most:.0} ms, the target is {target:.0}")).saw(asked, shown)
+        }
     })
 }
 
@@ -111,13 +121,19 @@ async fn event(world: &World) -> Found {
         }
     }
     let Some((deed, took)) = slowest else {
-        return Err(Verdict::fail("there are no events to measure").saw("events of the task", "none"));
+        return Err(
+            Verdict::fail("there are no events to measure").saw("events of the task", "none")
+        );
     };
     let asked = "from each request to its event in Kafka";
     let shown = format!("at most {took:.1} ms, for the {}", deed.name());
     Ok(match took <= target {
         true => Verdict::pass(format!("at most {took:.0} ms of {target:.0}")).saw(asked, shown),
-        false => Verdict::fail(format!("{took:.0} ms for the {}, the target is {target:.0}", deed.name())).saw(asked, shown),
+        false => Verdict::fail(format!(
+            "{took:.0} ms for the {}, the target is {target:.0}",
+            deed.name()
+        ))
+        .saw(asked, shown),
     })
 }
 
@@ -130,18 +146,23 @@ async fn publish(world: &World) -> Found {
     // Something has to be published to be measured.
     world.account().await?;
     let now = world.metrics(sidecar).await.map_err(|error| {
-        Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod)).saw(format!("metrics of {}", sidecar.pod), error)
+        Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod))
+            .saw(format!("metrics of {}", sidecar.pod), error)
     })?;
     let buckets = since(&before, &now.buckets(NAME, &[]));
     let asked = format!("{NAME} of {}, during this run", sidecar.pod);
     let Some(most) = quantile(&buckets, 0.95) else {
-        return Ok(Verdict::fail("the sidecar has not measured its publications").saw(asked, "no samples"));
+        return Ok(
+            Verdict::fail("the sidecar has not measured its publications").saw(asked, "no samples"),
+        );
     };
     let count = buckets.last().map_or(0.0, |(_, count)| *count);
     let shown = format!("p95 {most:.1} ms of {count:.0}");
     Ok(match most <= target {
         true => Verdict::pass(format!("p95 {most:.0} ms of {target:.0}")).saw(asked, shown),
-        false => Verdict::fail(format!("p95 {most:.0} ms, the target is {target:.0}")).saw(asked, shown),
+        false => {
+            Verdict::fail(format!("p95 {most:.0} ms, the target is {target:.0}")).saw(asked, shown)
+        }
     })
 }
 
@@ -152,19 +173,33 @@ async fn memory(world: &World) -> Found {
     let verdicts = all.iter().map(|sidecar| {
         let asked = format!("{NAME} of {}", sidecar.pod);
         let held = match &sidecar.metrics {
-            Err(error) => return Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod)).saw(asked, error),
+            Err(error) => {
+                return Verdict::fail(format!("the sidecar of {} shows no metrics", sidecar.pod))
+                    .saw(asked, error);
+            }
             Ok(metrics) => metrics.sum(NAME, &[]),
         };
         let Some(held) = held.map(|bytes| bytes / 1e6) else {
-            return Verdict::fail(format!("the sidecar of {} does not tell its memory", sidecar.pod)).saw(asked, "no sample");
+            return Verdict::fail(format!(
+                "the sidecar of {} does not tell its memory",
+                sidecar.pod
+            ))
+            .saw(asked, "no sample");
         };
         let shown = format!("{held:.0} MB");
         match held <= target {
             true => Verdict::pass("").saw(asked, shown),
-            false => Verdict::fail(format!("{} holds {held:.0} MB, the target is {target:.0}", sidecar.pod)).saw(asked, shown),
+            false => Verdict::fail(format!(
+                "{} holds {held:.0} MB, the target is {target:.0}",
+                sidecar.pod
+            ))
+            .saw(asked, shown),
         }
     });
-    Ok(Verdict::worst(verdicts.collect(), format!("each below {target:.0} MB")))
+    Ok(Verdict::worst(
+        verdicts.collect(),
+        format!("each below {target:.0} MB"),
+    ))
 }
 
 fn start(scope: &Scope) -> Found {
@@ -179,27 +214,42 @@ fn start(scope: &Scope) -> Found {
             };
             let asked = format!("conditions PodScheduled and Ready of {}", pod.name());
             let (Some(placed), Some(ready)) = (at("PodScheduled"), at("Ready")) else {
-                all.push(Verdict::fail(format!("{} is not ready", pod.name())).saw(asked, "no time"));
+                all.push(
+                    Verdict::fail(format!("{} is not ready", pod.name())).saw(asked, "no time"),
+                );
                 continue;
             };
             // A pod that has restarted became ready more than once.
             let took = ready.duration_since(placed).as_secs_f64();
-            let restarted = crate::verify::scope::items(pod, "/status/containerStatuses").iter().any(|c| c["restartCount"].as_u64() > Some(0));
+            let restarted = crate::verify::scope::items(pod, "/status/containerStatuses")
+                .iter()
+                .any(|c| c["restartCount"].as_u64() > Some(0));
             most = most.max(took);
             let shown = format!("{took:.0} s");
             all.push(if took <= target {
                 Verdict::pass("").saw(asked, shown)
             } else if restarted {
-                Verdict::warn(format!("{} became ready {took:.0} s after it was placed, with restarts", pod.name())).saw(asked, shown)
+                Verdict::warn(format!(
+                    "{} became ready {took:.0} s after it was placed, with restarts",
+                    pod.name()
+                ))
+                .saw(asked, shown)
             } else {
-                Verdict::fail(format!("{} took {took:.0} s, the target is {target:.0}", pod.name())).saw(asked, shown)
+                Verdict::fail(format!(
+                    "{} took {took:.0} s, the target is {target:.0}",
+                    pod.name()
+                ))
+                .saw(asked, shown)
             });
         }
     }
     if all.is_empty() {
         return Err(Verdict::skip("no pod has a sidecar"));
     }
-    Ok(Verdict::worst(all, format!("at most {most:.0} s of {target:.0}")))
+    Ok(Verdict::worst(
+        all,
+        format!("at most {most:.0} s of {target:.0}"),
+    ))
 }
 
 #[cfg(test)]

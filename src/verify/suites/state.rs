@@ -74,11 +74,23 @@ impl<'a> Store<'a> {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Result<(String, Answer), Verdict> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(String, Answer), Verdict> {
         let asked = format!("{method} {path} at the sidecar of {}", self.sidecar.pod);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let headers = [("content-type", "application/json")];
-        let answer = self.world.ask(self.sidecar, method, path, &headers, body).await?;
+        let answer = self
+            .world
+            .ask(self.sidecar, method, path, &headers, body)
+            .await?;
         Ok((asked, answer))
     }
 
@@ -111,7 +123,10 @@ impl<'a> Store<'a> {
 fn succeeded(what: &str, asked: &str, answer: &Answer) -> Result<(), Verdict> {
     match answer.status.is_success() {
         true => Ok(()),
-        false => Err(Verdict::fail(format!("{what} answers {}", answer.status.as_u16())).saw(asked, answer.shown())),
+        false => Err(
+            Verdict::fail(format!("{what} answers {}", answer.status.as_u16()))
+                .saw(asked, answer.shown()),
+        ),
     }
 }
 
@@ -123,7 +138,10 @@ async fn round_trip(world: &World) -> Found {
     let took = answer.took + back.took;
     store.remove().await?;
     let verdict = match right {
-        true => Verdict::pass(format!("saved and read in {:.1} ms", took.as_secs_f64() * 1e3)),
+        true => Verdict::pass(format!(
+            "saved and read in {:.1} ms",
+            took.as_secs_f64() * 1e3
+        )),
         false => Verdict::fail("what was read is not what was saved"),
     };
     Ok(verdict.saw(saved, answer.shown()).saw(read, back.shown()))
@@ -133,7 +151,12 @@ async fn etag(world: &World) -> Found {
     let store = Store::new(world, "etag").await?;
     store.save(&store.item("first", LIFE)).await?;
     let (read, first) = store.get().await?;
-    let etag = first.headers.get("etag").and_then(|e| e.to_str().ok()).unwrap_or_default().to_owned();
+    let etag = first
+        .headers
+        .get("etag")
+        .and_then(|e| e.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     if etag.is_empty() {
         store.remove().await?;
         return Ok(Verdict::fail("what was read has no etag").saw(read, first.shown()));
@@ -142,12 +165,15 @@ async fn etag(world: &World) -> Found {
     let mut item = store.item("third", LIFE);
     item["etag"] = json!(etag);
     item["options"] = json!({"concurrency": "first-write"});
-    let (asked, refused) = store.send(Method::POST, &store.base, &json!([item])).await?;
+    let (asked, refused) = store
+        .send(Method::POST, &store.base, &json!([item]))
+        .await?;
     store.remove().await?;
     Ok(match refused.status.as_u16() {
         409 => Verdict::pass("refused with 409").saw(asked, refused.shown()),
         200..=299 => Verdict::fail("a save with an old etag was taken").saw(asked, refused.shown()),
-        other => Verdict::fail(format!("a save with an old etag answers {other}, not 409")).saw(asked, refused.shown()),
+        other => Verdict::fail(format!("a save with an old etag answers {other}, not 409"))
+            .saw(asked, refused.shown()),
     })
 }
 
@@ -165,7 +191,10 @@ async fn ttl(world: &World) -> Found {
         }
         if limit.passed() {
             store.remove().await?;
-            return Ok(Verdict::fail("a key that should live for a second is still there").saw(asked, answer.shown()));
+            return Ok(
+                Verdict::fail("a key that should live for a second is still there")
+                    .saw(asked, answer.shown()),
+            );
         }
         let pause = std::time::Duration::from_millis(50);
         if world.clock.sleep(pause).await.is_err() {
@@ -181,8 +210,12 @@ async fn delete(world: &World) -> Found {
     succeeded("deleting", &asked, &answer)?;
     let (read, back) = store.get().await?;
     Ok(match back.status == http::StatusCode::NO_CONTENT {
-        true => Verdict::pass("gone").saw(asked, answer.shown()).saw(read, back.shown()),
-        false => Verdict::fail("a key that was deleted is still there").saw(asked, answer.shown()).saw(read, back.shown()),
+        true => Verdict::pass("gone")
+            .saw(asked, answer.shown())
+            .saw(read, back.shown()),
+        false => Verdict::fail("a key that was deleted is still there")
+            .saw(asked, answer.shown())
+            .saw(read, back.shown()),
     })
 }
 
