@@ -104,6 +104,8 @@ pub enum Command {
     History(super::history::HistoryArgs),
     /// Go back to a revision of the app's release, or of another
     Rollback(super::history::RollbackArgs),
+    /// Set a service's number of pods, if they fit onto the nodes
+    Scale(super::scale::ScaleArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
@@ -148,6 +150,9 @@ pub struct UpArgs {
     /// Go beyond the free allowance
     #[arg(long)]
     pub accept_cost: bool,
+    /// Take over fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Do not prove afterwards that it works
     #[arg(long)]
     pub no_verify: bool,
@@ -212,6 +217,9 @@ pub struct PlanArgs {
     /// Use another image for a service; may be repeated
     #[arg(long, value_name = "SERVICE=REF", value_parser = image)]
     pub image: Vec<String>,
+    /// Also change fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Exit with 4 when changes are pending
     #[arg(long)]
     pub exit_code: bool,
@@ -281,7 +289,7 @@ impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
         matches!(self, Self::Up(args) if !args.dry_run)
-            || matches!(self, Self::Down(_) | Self::Logs(_))
+            || matches!(self, Self::Down(_) | Self::Logs(_) | Self::Scale(_))
             || matches!(self, Self::Secrets(args) if args.rotates())
             || self.follows()
     }

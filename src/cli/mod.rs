@@ -12,6 +12,7 @@ mod logs;
 mod plan;
 mod profile;
 mod sandbox;
+mod scale;
 mod secrets;
 mod session;
 mod settings;
@@ -106,6 +107,7 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Logs(args) => Box::pin(logs::run(settings, &args, cancel)).await,
         Command::History(args) => Box::pin(history::history(settings, &args, cancel)).await,
         Command::Rollback(args) => Box::pin(history::rollback(settings, &args, cancel)).await,
+        Command::Scale(args) => Box::pin(scale::run(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
         Command::Events(args) => Box::pin(events::run(settings, &args, cancel)).await,

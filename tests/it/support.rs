@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use todoctl::sandbox::client;
 use todoctl::sandbox::faults::Fault;
 
+pub(crate) mod page;
 pub(crate) mod world;
 
 /// How fast time passes in the worlds of the tests.
@@ -294,6 +295,11 @@ impl Running {
             .args(["-c", &format!("kill -{name} {}", self.pid())])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// What it has said on stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap()
     }
 
     /// What it has said on stderr so far.
