@@ -88,14 +88,21 @@ fn with_runtime(settings: &Settings, command: Command) -> Result {
         .build()
         .map_err(|error| CliError::failed("cannot start").caused_by(&error))?;
     let follows = command.follows();
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::select! {
             result = run(settings, command, cancel.clone()) => result,
             () = interrupted(settings, &cancel, follows) => Ok(Exit::Interrupted),
         }
-    })
+    });
+    // What still runs has nothing to finish; one that does not give way must
+    // not keep the process.
+    runtime.shutdown_timeout(LEFTOVERS);
+    result
 }
+
+/// How long tasks that are still running get to give way at the end.
+const LEFTOVERS: std::time::Duration = std::time::Duration::from_secs(1);
 
 async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -> Result {
     match command {
