@@ -14,6 +14,7 @@ pub mod diff;
 mod discover;
 mod error;
 mod exchange;
+mod fieldpath;
 pub mod forward;
 pub mod kstatus;
 pub mod logs;
@@ -24,22 +25,26 @@ mod rollout;
 pub(crate) mod script;
 mod trouble;
 mod write;
+mod yielding;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::discovery::Discovery;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
-pub use self::error::{Class, K8sError};
+pub use self::error::{Class, FieldConflict, K8sError};
+pub use self::exchange::Line;
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
-pub use self::object::{ApplyOptions, Compared, ObjectRef};
+pub use self::object::{ApplyOptions, Compared, ObjectRef, compared};
 pub use self::ready::NodeState;
 pub use self::rollout::{Progress, WaitOptions};
 pub use self::write::DeleteOptions;
+pub use self::yielding::Yielded;
 use crate::clock::{Backoff, Clock, Deadline};
 
 /// How calls are limited and repeated.
@@ -72,6 +77,7 @@ pub struct Kube {
     patience: Patience,
     discovery: Arc<RwLock<Option<Arc<Discovery>>>>,
     discovering: Arc<Mutex<()>>,
+    version: Arc<OnceCell<Info>>,
     /// Kinds whose definitions were seen before discovery shows them.
     learned: Arc<RwLock<Vec<(kube::core::ApiResource, kube::discovery::Scope)>>>,
 }
@@ -97,6 +103,7 @@ impl Kube {
             patience,
             discovery: Arc::default(),
             discovering: Arc::default(),
+            version: Arc::default(),
             learned: Arc::default(),
         }
     }

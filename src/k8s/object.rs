@@ -195,10 +195,7 @@ impl Kube {
     /// sets. None when the object is not there.
     pub async fn compare(&self, desired: &Manifest) -> Result<Option<Compared>, K8sError> {
         let live = self.live(desired).await?;
-        Ok(live.map(|live| Compared {
-            owner: live.label(OWNER_LABEL).map(str::to_owned),
-            changes: diff::owned(&live, desired),
-        }))
+        Ok(live.map(|live| compared(&live, desired)))
     }
 
     /// What an apply would change, worked out by the server: exact also where
@@ -255,6 +252,14 @@ impl Kube {
             Err(error) if error.is_not_found() => Ok(true),
             other => other.map(|()| true),
         }
+    }
+}
+
+/// What an apply would change about an object that was read already.
+pub fn compared(live: &Manifest, desired: &Manifest) -> Compared {
+    Compared {
+        owner: live.label(OWNER_LABEL).map(str::to_owned),
+        changes: diff::owned(live, desired),
     }
 }
 

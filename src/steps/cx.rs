@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
+use super::charts::Indexes;
 use super::compartment::CompartmentLive;
+use super::scale::Wish;
 use super::survey::Looked;
 use crate::backbone;
 use crate::clock::Clock;
@@ -35,6 +37,9 @@ pub struct Cx {
     /// answer any more is no failure.
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
+    wish: OnceLock<Wish>,
+    forces: AtomicBool,
+    pub(super) indexes: Indexes,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
@@ -88,6 +93,9 @@ impl Cx {
             dir: dir.to_owned(),
             teardown,
             survey: Mutex::default(),
+            wish: OnceLock::new(),
+            forces: AtomicBool::new(false),
+            indexes: Indexes::default(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
             redpanda: OnceLock::new(),
@@ -133,8 +141,30 @@ impl Cx {
             .clone()
     }
 
+    /// This run is to change nothing of the app but a service's number of pods.
+    pub fn wish(&self, wish: Wish) {
+        // There is one wish in a run.
+        let _ = self.wish.set(wish);
+    }
+
+    /// From now on fields that others have set are taken over from them.
+    pub fn force(&self) {
+        self.forces.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether fields are taken over.
+    pub(super) fn forces(&self) -> bool {
+        self.forces.load(Ordering::Relaxed)
+    }
+
+    /// The wish of this run.
+    pub(super) fn wished(&self) -> Option<&Wish> {
+        self.wish.get()
+    }
+
     /// From now on lists are read anew each time: the run is changing things.
     pub fn read_anew(&self) {
+        self.cluster.read_anew();
         if let Some(cloud) = &self.cloud {
             cloud.lists.anew.store(true, Ordering::Relaxed);
         }

@@ -11,6 +11,7 @@
 )]
 
 mod crash;
+mod day2;
 mod docs;
 mod down;
 mod errors;
@@ -19,6 +20,7 @@ mod fuzz;
 mod helm_corpus;
 mod install;
 mod interrupt;
+mod logs;
 mod output;
 mod plan;
 mod profile_errors;
@@ -29,4 +31,5 @@ mod seed;
 mod support;
 mod tidy;
 mod up;
+mod verify;
 mod weather;
