@@ -63,9 +63,7 @@ impl Releases {
             self.make_namespace(options),
         )?;
         if past.installs && !options.skip_crds {
-            let files = request.chart.crds(request.chart.name());
-            let all = definitions(&files, &options.transforms)?;
-            apply::apply_definitions(&self.kube, &all, options.force_conflicts, progress).await?;
+            self.apply_crds(request, progress).await?;
         }
         let capabilities = self.capabilities().await?;
         let next = Numbered {
@@ -90,6 +88,9 @@ impl Releases {
             progress(&format!("changed by {change}"));
         }
         let transformed = std::mem::take(&mut content.transformed);
+        if !past.installs && options.update_crds && !options.skip_crds {
+            self.apply_crds(request, progress).await?;
+        }
         let done = Box::pin(self.revise(request, past, content, fresh, progress)).await;
         let record = match done {
             Ok(record) => record,
@@ -103,6 +104,18 @@ impl Releases {
             notes: record.notes().to_owned(),
             transformed,
         })
+    }
+
+    /// Applies the files of the chart's `crds/`.
+    async fn apply_crds(
+        &self,
+        request: &Request,
+        progress: Progress<'_>,
+    ) -> Result<(), ReleaseError> {
+        let files = request.chart.crds(request.chart.name());
+        let all = definitions(&files, &request.options.transforms)?;
+        let force = request.options.force_conflicts;
+        apply::apply_definitions(&self.kube, &all, force, progress).await
     }
 
     /// What would happen to a release with this history. Writes nothing, and

@@ -123,6 +123,9 @@ pub struct Options {
     pub create_namespace: bool,
     /// Leave the files of `crds/` out.
     pub skip_crds: bool,
+    /// Apply the files of `crds/` with every new revision. Helm does so for
+    /// installations only, and leaves old definitions under a new controller.
+    pub update_crds: bool,
     /// Run no hooks.
     pub no_hooks: bool,
     /// Do without `values.schema.json`.
@@ -147,6 +150,7 @@ impl Default for Options {
             force_conflicts: false,
             create_namespace: false,
             skip_crds: false,
+            update_crds: false,
             no_hooks: false,
             skip_schema: false,
             history_limit: HISTORY_LIMIT,
