@@ -92,6 +92,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Remove everything that the deployment created
     Down(DownArgs),
+    /// Prove that the deployment works
+    Verify(super::verify::VerifyArgs),
+    /// Show what a check means and how to mend what it finds
+    Explain(super::verify::ExplainArgs),
     /// Show what exists
     Status,
     /// Show the logs of all replicas and sidecars, in order of time
@@ -149,7 +153,10 @@ pub struct UpArgs {
     /// Take over fields of the cluster's objects that others have set
     #[arg(long)]
     pub force_conflicts: bool,
-    /// Only change steps of these phases
+    /// Do not prove afterwards that it works
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Only change steps of these phases; nothing is proved then
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     pub only: Vec<Phase>,
     /// Change nothing in these phases
@@ -158,6 +165,12 @@ pub struct UpArgs {
 }
 
 impl UpArgs {
+    /// Whether it is to be proved that everything works: only when all of it
+    /// was to be made.
+    pub fn proves(&self) -> bool {
+        !self.no_verify && self.only.is_empty() && self.skip.is_empty()
+    }
+
     /// Leaves everything outside the wanted phases as it is.
     pub fn restrict(&self, plan: &mut Plan) {
         for step in &mut plan.steps {
@@ -174,6 +187,7 @@ impl Phase {
             Self::Account => "account",
             Self::Network => "network",
             Self::Cluster => "cluster",
+            Self::Kafka => "kafka",
             Self::Platform => "platform",
             Self::App => "app",
         }
@@ -189,6 +203,8 @@ pub enum Phase {
     Network,
     /// The cluster and its nodes
     Cluster,
+    /// Kafka outside of the cluster: at Redpanda Cloud, or the topics of another
+    Kafka,
     /// What the app needs inside the cluster
     Platform,
     /// The app itself
@@ -281,6 +297,7 @@ impl Command {
     /// Whether being interrupted is how the command ends.
     pub fn follows(&self) -> bool {
         matches!(self, Self::Events(args) if args.follows())
+            || matches!(self, Self::Verify(args) if args.watch)
     }
 }
 

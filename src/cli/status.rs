@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use crate::plan::{Action, Plan};
+use crate::redpanda;
 use crate::steps::{Access, AddressLive, ClusterLive, NodePoolLive, ReleaseLive, Scaled};
 
 /// What there is to say.
@@ -33,6 +34,8 @@ pub(super) struct Facts {
     /// What has another number of pods than the profile says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scaled: Vec<Scaled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kafka: Option<redpanda::Cluster>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
     journal: String,
@@ -114,6 +117,7 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: &Plan, moment:
             nodes_ready: pool.map_or(0, |pool| pool.ready),
         }),
         namespace: session.profile.app.namespace.to_string(),
+        kafka: typed(read("kafka/cluster")),
         url: address.as_ref().map(|address| address.url.clone()),
         answers: address.map(|address| address.answers),
         scaled: release.map(|release| release.scaled).unwrap_or_default(),
@@ -152,6 +156,14 @@ pub(super) fn text(facts: &Facts) -> String {
         }
         None if facts.region.is_some() => line("Cluster", "none"),
         None => line("Namespace", &facts.namespace),
+    }
+    if let Some(kafka) = &facts.kafka {
+        let ends = kafka.deletion.as_ref();
+        let ends = ends.map_or_else(String::new, |end| {
+            format!(", deleted after {} unless it is paid for", end.after)
+        });
+        let text = format!("Redpanda cluster {} is {}{ends}", kafka.name, kafka.state);
+        line("Kafka", &text);
     }
     if let Some(url) = &facts.url {
         match facts.answers {

@@ -13,12 +13,14 @@ use super::session::{Purpose, Session};
 use super::settings::Settings;
 use super::status::{self, Moment};
 use super::summary::{bill_text, counts_text, exit_of, run_error};
+use super::verify;
 use crate::clock::human;
 use crate::engine::RunReport;
 use crate::finding::Severity;
 use crate::journal::{Event, Outcome};
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::ui::Answer;
+use crate::verify::Report as Proof;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +34,9 @@ struct Document<'a> {
     url: Option<String>,
     #[serde(flatten)]
     report: &'a RunReport,
+    /// What was proved afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<&'a Proof>,
 }
 
 /// Makes it so.
@@ -61,13 +66,29 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
 
     let report = execute(settings, &session, &plan, "up").await?;
     if report.outcome != Outcome::Done {
-        print(settings, &session, &plan, &report, String::new)?;
+        print(settings, &session, &plan, &report, None, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
-    print(settings, &session, &plan, &report, || {
-        summary(settings, &session, &plan, &report)
+    let proof = match args.proves() && !session.profile.app.services.is_empty() {
+        true => {
+            settings.ui.say("Proving that it works.");
+            Some(verify::after_up(settings, &session).await?)
+        }
+        false => None,
+    };
+    print(settings, &session, &plan, &report, proof.as_ref(), || {
+        let told = proof
+            .as_ref()
+            .map(|proof| verify::text(proof, settings.ui.paint()));
+        let summary = summary(settings, &session, &plan, &report);
+        format!(
+            "{summary}{}",
+            told.map(|told| format!("\n{told}")).unwrap_or_default()
+        )
     })?;
-    Ok(exit_of(report.outcome))
+    Ok(proof
+        .as_ref()
+        .map_or_else(|| exit_of(report.outcome), verify::exit))
 }
 
 /// Runs the plan under the journal, within the user's time limit.
@@ -183,6 +204,7 @@ fn print(
     session: &Session,
     plan: &Plan,
     report: &RunReport,
+    proof: Option<&Proof>,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
     let document = Document {
@@ -192,6 +214,7 @@ fn print(
         run: &session.run,
         url: status::facts(settings, session, plan, Moment::Ran).url,
         report,
+        verify: proof,
     };
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
         return Ok(());

@@ -95,12 +95,15 @@ impl Kube {
     /// The live object, or none.
     pub async fn get(&self, object: &ObjectRef) -> Result<Option<Manifest>, K8sError> {
         let what = format!("read {object}");
-        let api = self.api(object).await?;
-        let found = self
-            .call(&what, async |client| {
-                api(client).get_opt(&object.name).await
-            })
-            .await?;
+        let api = self.api(object).await?(self.client.clone());
+        let mut attempts = self.attempts(&what);
+        // Not `call`: what this returns may be sent between threads.
+        let found = loop {
+            match self.attempt(&what, api.get_opt(&object.name)).await {
+                Ok(found) => break found,
+                Err(error) => attempts.after(error).await?,
+            }
+        };
         found
             .map(|live| manifest(&what, live, &object.api_version, &object.kind))
             .transpose()

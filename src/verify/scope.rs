@@ -103,6 +103,9 @@ fn singles(profile: &Profile) -> Vec<(&'static str, &'static str, Option<String>
     for name in [crate::render::APP_SECRETS, crate::render::DAPR_STATE] {
         all.push(("v1", "Secret", app.clone(), name.to_owned()));
     }
+    if let Some(https) = &profile.ingress.https {
+        all.push(("v1", "Secret", app, https.secret.to_string()));
+    }
     all
 }
 

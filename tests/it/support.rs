@@ -28,6 +28,7 @@ pub(crate) struct Env {
     root: TempDir,
     rate: u32,
     variables: Vec<(String, String)>,
+    proves: bool,
 }
 
 /// What a command said, and how it ended.
@@ -63,6 +64,7 @@ impl Env {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: RATE,
             variables: Vec::new(),
+            proves: false,
         };
         // Making a key takes longer than most tests.
         write(&env.world().join("oci/key.pem"), signing_key());
@@ -72,6 +74,12 @@ impl Env {
     /// The same with another rate of the world's clock.
     pub(crate) fn at_rate(mut self, rate: u32) -> Self {
         self.rate = rate;
+        self
+    }
+
+    /// The same with `up` proving in the end that everything works.
+    pub(crate) fn proving(mut self) -> Self {
+        self.proves = true;
         self
     }
 
@@ -87,6 +95,7 @@ impl Env {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: self.rate,
             variables: self.variables.clone(),
+            proves: self.proves,
         };
         copy_dir(self.root.path(), copy.root.path());
         copy
@@ -182,6 +191,10 @@ impl Env {
         let takes_profile = args
             .first()
             .is_some_and(|first| !matches!(*first, "sandbox" | "version" | "--version"));
+        // What `up` proves in the end has tests of its own.
+        if args.first() == Some(&"up") && !self.proves {
+            command.arg("--no-verify");
+        }
         if takes_profile && !args.iter().any(|arg| arg.contains("oke")) {
             command.args(["--set", &format!("sandbox.clock={}", self.rate)]);
         }

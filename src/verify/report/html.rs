@@ -218,7 +218,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::check::{Evidence, Suite};
+    use crate::verify::check::Evidence;
     use crate::verify::report::{Counts, Node};
 
     fn report() -> Report {

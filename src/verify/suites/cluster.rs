@@ -7,7 +7,7 @@ use crate::verify::check::{Check, Found, Probe, Suite, Verdict};
 use crate::verify::scope::{Scope, condition, items, number, releases_of, text};
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "cluster.api",
         suite: Suite::Cluster,

@@ -15,7 +15,7 @@ use crate::verify::world::World;
 const UP: &str = "todoctl up --only platform";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "components.pubsub",
         suite: Suite::Components,
@@ -312,6 +312,13 @@ fn configuration(scope: &Scope) -> Found {
                 Verdict::pass("").saw(asked, name)
             });
         }
+    }
+    if scope.with_sidecar().next().is_none() {
+        return Err(Verdict::skip("the profile has no service with a sidecar"));
+    }
+    if all.is_empty() {
+        return Err(Verdict::fail("no pod of the app is there")
+            .saw(format!("pods of {}", scope.namespace()), "none"));
     }
     Ok(Verdict::worst(all, "there"))
 }

@@ -11,7 +11,7 @@ use crate::verify::world::{Sidecar, World, has_sidecar};
 const RESTART: &str = "kubectl rollout restart deployment -n NAMESPACE SERVICE";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "dapr.operator",
         suite: Suite::Dapr,
@@ -175,6 +175,10 @@ fn injected(scope: &Scope) -> Found {
     }
     if scope.with_sidecar().next().is_none() {
         return Err(Verdict::skip("the profile has no service with a sidecar"));
+    }
+    if all.is_empty() {
+        return Err(Verdict::fail("no pod of the app is running")
+            .saw(format!("pods of {}", scope.namespace()), "none"));
     }
     let good = format!("{} pods with a sidecar", all.len());
     Ok(Verdict::worst(all, good))

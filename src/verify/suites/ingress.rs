@@ -13,7 +13,7 @@ use crate::verify::world::World;
 const UP: &str = "todoctl up --only platform";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "ingress.controller",
         suite: Suite::Ingress,
@@ -68,7 +68,7 @@ pub const CHECKS: &[Check] = &[
         title: "the certificate for HTTPS is valid for long enough",
         means: "Browsers refuse the page, or will within days.",
         mend: "kubectl get secrets --field-selector type=kubernetes.io/tls -A",
-        probe: Probe::Ask(|world| tls(world).boxed()),
+        probe: Probe::Look(tls),
     },
 ];
 
@@ -296,22 +296,17 @@ async fn direct(world: &World, pod: &str, port: u16, path: &str) -> Option<http:
     Some(answer.ok()?.status())
 }
 
-async fn tls(world: &World) -> Found {
-    let Some(https) = &world.scope.profile.ingress.https else {
+fn tls(scope: &Scope) -> Found {
+    let Some(https) = &scope.profile.ingress.https else {
         return Err(Verdict::skip("the profile asks for no HTTPS"));
     };
     let name = https.secret.as_str();
-    let object = crate::k8s::ObjectRef::namespaced("v1", "Secret", world.scope.namespace(), name);
     let asked = format!("certificate in Secret {name}");
-    let found = world.kube.get(&object).await.map_err(|error| {
-        Verdict::fail("the certificate cannot be read")
-            .saw(&asked, crate::verify::scope::words(&error))
-    })?;
-    let Some(found) = found else {
+    let Some(found) = scope.find("Secret", scope.namespace(), name)? else {
         return Err(Verdict::fail(format!("the Secret {name} is missing")).saw(asked, "not found"));
     };
     Ok(
-        match crate::dapr::certificate::expiry_of(&found, "tls.crt", world.scope.now) {
+        match crate::dapr::certificate::expiry_of(found, "tls.crt", scope.now) {
             Err(error) => {
                 Verdict::fail("the certificate makes no sense").saw(asked, error.to_string())
             }

@@ -13,7 +13,7 @@ use crate::verify::world::{Answer, Sidecar, World};
 const LOGS: &str = "todoctl logs --sidecar --grep job";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "jobs.kept",
         suite: Suite::Jobs,
@@ -147,7 +147,7 @@ async fn total(world: &World) -> Result<f64, Verdict> {
 async fn callback(world: &World) -> Found {
     let job = Job::new(world, "due").await?;
     let before = total(world).await?;
-    let now = json!({"dueTime": "0s", "ttl": "60s", "repeats": 1, "data": {"probe": world.run}});
+    let now = json!({"dueTime": "0s", "ttl": "24h", "repeats": 1, "data": {"probe": world.run}});
     let (asked, answer) = job.schedule(&now).await?;
     let limit = world.clock.deadline(DUE_WITHIN);
     // Any replica of the app may get it.
@@ -177,7 +177,7 @@ async fn callback(world: &World) -> Found {
 
 async fn schedule(world: &World) -> Found {
     let job = Job::new(world, "odd").await?;
-    let odd = json!({"schedule": "every second thursday", "ttl": "60s"});
+    let odd = json!({"schedule": "every second thursday", "ttl": "24h"});
     let (asked, answer) = job.send(Method::POST, odd.to_string()).await?;
     Ok(match answer.status.is_success() {
         false => Verdict::pass(format!("refused with {}", answer.status.as_u16()))

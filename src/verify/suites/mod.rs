@@ -8,7 +8,7 @@ mod ingress;
 mod jobs;
 mod regressions;
 mod secrets;
-pub mod slo;
+pub(super) mod slo;
 mod state;
 
 use super::check::Check;

@@ -12,7 +12,7 @@ use crate::verify::flow::id_text;
 use crate::verify::world::{Answer, World};
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[Check {
+pub(super) const CHECKS: &[Check] = &[Check {
     code: "regressions.scenarios",
     suite: Suite::Regressions,
     title: "the app does what the profile's scenarios say",

@@ -14,7 +14,7 @@ use crate::verify::scope::Scope;
 use crate::verify::world::World;
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "secrets.present",
         suite: Suite::Secrets,

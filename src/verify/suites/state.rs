@@ -10,7 +10,7 @@ use crate::verify::world::{Answer, Sidecar, World};
 const LOGS: &str = "todoctl logs --sidecar --level warn";
 
 /// The checks of the suite.
-pub const CHECKS: &[Check] = &[
+pub(super) const CHECKS: &[Check] = &[
     Check {
         code: "state.round-trip",
         suite: Suite::State,
@@ -53,8 +53,14 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Keys of a run that was killed vanish by themselves.
-const LIFE: &str = "60";
+/// For how long a probe's key lives, in seconds: keys of a run that was killed
+/// vanish by themselves. The far side may live faster than we do.
+fn life(world: &World) -> String {
+    format!(
+        "{:.0}",
+        60.0 * world.scope.profile.endpoints.clock_rate.max(1.0)
+    )
+}
 
 struct Store<'a> {
     world: &'a World,
@@ -132,7 +138,7 @@ fn succeeded(what: &str, asked: &str, answer: &Answer) -> Result<(), Verdict> {
 
 async fn round_trip(world: &World) -> Found {
     let store = Store::new(world, "value").await?;
-    let (saved, answer) = store.save(&store.item(&world.run, LIFE)).await?;
+    let (saved, answer) = store.save(&store.item(&world.run, &life(world))).await?;
     let (read, back) = store.get().await?;
     let right = back.json()["probe"] == world.run.as_str();
     let took = answer.took + back.took;
@@ -149,7 +155,7 @@ async fn round_trip(world: &World) -> Found {
 
 async fn etag(world: &World) -> Found {
     let store = Store::new(world, "etag").await?;
-    store.save(&store.item("first", LIFE)).await?;
+    store.save(&store.item("first", &life(world))).await?;
     let (read, first) = store.get().await?;
     let etag = first
         .headers
@@ -161,8 +167,8 @@ async fn etag(world: &World) -> Found {
         store.remove().await?;
         return Ok(Verdict::fail("what was read has no etag").saw(read, first.shown()));
     }
-    store.save(&store.item("second", LIFE)).await?;
-    let mut item = store.item("third", LIFE);
+    store.save(&store.item("second", &life(world))).await?;
+    let mut item = store.item("third", &life(world));
     item["etag"] = json!(etag);
     item["options"] = json!({"concurrency": "first-write"});
     let (asked, refused) = store
@@ -205,7 +211,7 @@ async fn ttl(world: &World) -> Found {
 
 async fn delete(world: &World) -> Found {
     let store = Store::new(world, "gone").await?;
-    store.save(&store.item("here", LIFE)).await?;
+    store.save(&store.item("here", &life(world))).await?;
     let (asked, answer) = store.remove().await?;
     succeeded("deleting", &asked, &answer)?;
     let (read, back) = store.get().await?;
@@ -222,7 +228,7 @@ async fn delete(world: &World) -> Found {
 async fn transaction(world: &World) -> Found {
     let store = Store::new(world, "both").await?;
     let other = format!("{}-other", store.key);
-    let upsert = |key: &str| json!({"operation": "upsert", "request": {"key": key, "value": {"probe": 1}, "metadata": {"ttlInSeconds": LIFE}}});
+    let upsert = |key: &str| json!({"operation": "upsert", "request": {"key": key, "value": {"probe": 1}, "metadata": {"ttlInSeconds": life(world)}}});
     let delete = |key: &str| json!({"operation": "delete", "request": {"key": key}});
     let path = format!("{}/transaction", store.base);
     let body = json!({"operations": [upsert(&store.key), upsert(&other)]});
