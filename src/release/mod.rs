@@ -35,6 +35,7 @@ mod error;
 mod hooks;
 mod install;
 mod objects;
+mod preview;
 mod record;
 mod render;
 mod rollback;
@@ -49,7 +50,7 @@ use serde_json::Value;
 
 pub use self::diff::differences;
 pub use self::error::ReleaseError;
-pub use self::install::Preview;
+pub use self::preview::Preview;
 pub use self::record::{ApplyMethod, Record, Status};
 use self::store::Store;
 pub use self::uninstall::Uninstall;
