@@ -136,6 +136,8 @@ impl ReleaseStep {
                 rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
                 force_conflicts: cx.cx.forces(),
                 create_namespace: true,
+                // The platform's controllers and their kinds belong together.
+                update_crds: self.spec.shared,
                 labels,
                 transforms: content.transforms,
                 ..Options::default()
