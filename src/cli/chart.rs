@@ -66,8 +66,10 @@ async fn context(
 fn profile(settings: &Settings, args: &RenderArgs) -> Result {
     let loaded = session::load(settings)?;
     let profile = session::resolve(settings, &loaded, Purpose::TearDown)?;
-    let manifests = steps::manifests(&profile)
-        .map_err(|error| CliError::failed("cannot render the profile").caused_by(&error))?;
+    let (manifests, warnings) = steps::manifests(&profile).map_err(session::unfit)?;
+    for warning in warnings {
+        settings.ui.stderr(&warning.to_string());
+    }
     let printable = |error| CliError::failed("cannot print the manifests").caused_by(&error);
     let Some(folder) = &args.output_dir else {
         let bodies: Vec<_> = manifests.iter().map(shown).collect();

@@ -14,10 +14,7 @@ use crate::k8s::{K8sError, Kube, ObjectRef};
 
 /// What the cluster says of itself.
 pub(super) async fn capabilities(kube: &Kube) -> Result<Capabilities, ReleaseError> {
-    let version = kube.call("read the version", async |client| {
-        client.apiserver_version().await
-    });
-    let (version, kinds) = futures::try_join!(version, kube.kinds())?;
+    let (version, kinds) = futures::try_join!(kube.version(), kube.kinds())?;
     let kube_version =
         capabilities::parse(&version.git_version).map_err(|source| K8sError::Answer {
             what: "read the version".to_owned(),

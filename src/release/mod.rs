@@ -32,7 +32,6 @@ mod chart;
 mod cluster;
 mod diff;
 mod error;
-mod fieldpath;
 mod hooks;
 mod install;
 mod objects;
@@ -50,6 +49,7 @@ use serde_json::Value;
 
 pub use self::diff::differences;
 pub use self::error::ReleaseError;
+pub use self::install::Preview;
 pub use self::record::{ApplyMethod, Record, Status};
 use self::store::Store;
 pub use self::uninstall::Uninstall;

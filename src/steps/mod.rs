@@ -5,29 +5,40 @@
 //! `todoctl-step=<step>`), so that nothing is lost when the journal is.
 
 mod access;
+mod address;
 mod charts;
 mod cluster;
 mod compartment;
 mod cx;
 mod fault;
 pub mod guard;
+mod kafka;
 mod leftovers;
 mod network;
 mod node_pool;
+mod object;
 mod owned;
 mod placement;
 mod platform;
+pub mod preflight;
 mod release;
+mod scale;
 pub mod survey;
 mod tags;
 
 pub use access::Access;
+pub use address::AddressLive;
 pub use cluster::ClusterLive;
 pub use compartment::CompartmentLive;
 pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
+pub use release::ReleaseLive;
+pub use scale::{Scaled, Wish};
 
+use crate::backbone::BackboneError;
+use crate::finding::Findings;
+use crate::manifest::Manifest;
 use crate::plan::{Graph, GraphError};
 use crate::profile::Profile;
 use crate::render::RenderError;
@@ -41,15 +52,39 @@ pub enum StepsError {
     /// A manifest cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// What the profile says about Kafka is not enough.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+    /// Something is wrong with the Dapr resources.
+    #[error("the Dapr resources of the profile cannot work")]
+    Resources(Findings),
 }
 
-/// Every manifest that the steps apply, in the order of creation.
-pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, RenderError> {
+impl From<Findings> for StepsError {
+    fn from(findings: Findings) -> Self {
+        Self::Resources(findings)
+    }
+}
+
+/// Every manifest that the steps apply, in the order of creation, and what is
+/// doubtful about them.
+pub fn manifests(profile: &Profile) -> Result<(Vec<Manifest>, Findings), StepsError> {
     platform::wanted(profile)
 }
 
-/// The steps that a profile asks for.
-pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
+/// The steps that a profile asks for, and what is doubtful about it.
+pub fn graph(profile: &Profile) -> Result<(Graph<Cx>, Findings), StepsError> {
+    let (manifests, warnings) = platform::wanted(profile)?;
+    Ok((graph_of(profile, manifests)?, warnings))
+}
+
+/// The same steps for looking and tearing down, which need no more than the
+/// names of things.
+pub fn teardown_graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
+    graph_of(profile, platform::doomed(profile)?)
+}
+
+fn graph_of(profile: &Profile, manifests: Vec<Manifest>) -> Result<Graph<Cx>, StepsError> {
     let mut graph = Graph::default();
     let (access, nodes) = match &profile.cloud {
         Some(cloud) => {
@@ -60,6 +95,6 @@ pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
         }
         None => (graph.add(access::ContextAccess)?, None),
     };
-    platform::add(&mut graph, profile, &access, nodes)?;
+    platform::add(&mut graph, profile, manifests, &access, nodes)?;
     Ok(graph)
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
+use super::scale::{self, Scaled};
+use crate::backbone;
 use crate::helm::chart::Chart;
 use crate::helm::value;
 use crate::helm::values::{Layers, from_json};
@@ -20,9 +22,12 @@ use crate::names::StepId;
 use crate::plan::{
     Action, Change, Class, FieldChange, Handle, Inputs, Planned, Step, StepCx, StepError,
 };
+use crate::profile::Profile;
 use crate::release::{
-    Options, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall, Waiting,
+    Options, Preview, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall,
+    Waiting,
 };
+use crate::render;
 
 /// The label of a record that says whose release it is.
 const OWNER: &str = "todoctl";
@@ -49,6 +54,9 @@ pub(super) struct Spec {
     pub(super) files: Vec<String>,
     /// What is changed after rendering.
     pub(super) transforms: Vec<Arc<dyn Transform>>,
+    /// For the app itself: values and changes are those of the services, with
+    /// the numbers of pods that hold.
+    pub(super) services: bool,
     /// Whether several deployments may use it: then one that is there already
     /// is used as it is, and stays.
     pub(super) shared: bool,
@@ -56,10 +64,17 @@ pub(super) struct Spec {
     pub(super) reverts: bool,
 }
 
+/// What a revision is made of besides its chart.
+struct Content {
+    values: Value,
+    transforms: Vec<Arc<dyn Transform>>,
+    scaled: Vec<Scaled>,
+}
+
 /// A release as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ReleaseLive {
+pub struct ReleaseLive {
     /// Name of the release.
     pub release: String,
     /// Its namespace.
@@ -75,6 +90,12 @@ pub(super) struct ReleaseLive {
     /// In what it differs from what it should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     differs: Vec<FieldChange>,
+    /// Fields that are left to other managers, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
+    /// What has another number of pods than the profile says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaled: Vec<Scaled>,
 }
 
 /// Installs and upgrades a release.
@@ -92,17 +113,20 @@ impl ReleaseStep {
         Ok((kube, releases))
     }
 
-    async fn request(&self, cx: &StepCx<Cx>) -> Result<Request, StepError> {
-        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.clock).await?;
+    async fn request(&self, cx: &StepCx<Cx>, history: &[Record]) -> Result<Request, StepError> {
+        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.cx.indexes, &cx.clock);
+        let chart = chart.await?;
+        let content = self.content(&cx.cx, history)?;
         let layers = Layers {
             files: self.spec.files.iter().map(Into::into).collect(),
-            documents: match from_json(&self.spec.values) {
+            documents: match from_json(&content.values) {
                 value::Value::Map(map) => vec![map],
                 _ => Vec::new(),
             },
             ..Layers::default()
         };
-        let deployment = cx.cx.deployment.to_string();
+        let mut labels = scale::labels(&content.scaled);
+        labels.insert(OWNER.to_owned(), cx.cx.deployment.to_string());
         Ok(Request {
             name: self.spec.name.clone(),
             chart,
@@ -110,11 +134,66 @@ impl ReleaseStep {
             options: Options {
                 wait: Some(Waiting::within(READY_WITHIN)),
                 rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
+                force_conflicts: cx.cx.forces(),
                 create_namespace: true,
-                labels: [(OWNER.to_owned(), deployment)].into(),
-                transforms: self.spec.transforms.clone(),
+                labels,
+                transforms: content.transforms,
                 ..Options::default()
             },
+        })
+    }
+
+    /// Values, changes and numbers of pods.
+    fn content(&self, cx: &Cx, history: &[Record]) -> Result<Content, StepError> {
+        if !self.spec.services {
+            return Ok(Content {
+                values: self.spec.values.clone(),
+                transforms: self.spec.transforms.clone(),
+                scaled: Vec::new(),
+            });
+        }
+        let scaled = scale::scaled(history, &cx.profile);
+        let Some(wish) = cx.wished() else {
+            return self.of_services(&scale::applied(&cx.profile, &scaled), scaled);
+        };
+        // Everything else stays as it is deployed, whatever the profile says.
+        let deployed = history
+            .iter()
+            .rev()
+            .find(|record| record.status() == Status::Deployed);
+        let Some(deployed) = deployed else {
+            return Err(StepError::new(Class::Invalid, "the app is not deployed")
+                .with_hint("deploy it with `todoctl up`"));
+        };
+        let mut profile = cx.profile.clone();
+        render::overlay::adopt_images(&mut profile, &deployed.objects());
+        let scaled = scale::with(scaled, wish, &profile);
+        let content = self.of_services(&scale::applied(&profile, &scaled), scaled)?;
+        let values = scale::revalued(deployed.config(), wish);
+        Ok(Content { values, ..content })
+    }
+
+    fn of_services(&self, profile: &Profile, scaled: Vec<Scaled>) -> Result<Content, StepError> {
+        let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
+        let (values, edits) = match &self.spec.chart {
+            ChartFrom::Own => {
+                let inputs = backbone::inputs(profile, &[])?;
+                let values = render::app_values(profile, &inputs);
+                let cannot = |error| {
+                    StepError::new(Class::Invalid, "cannot work out the app's values")
+                        .caused_by(error)
+                };
+                (values.map_err(cannot)?, Vec::new())
+            }
+            ChartFrom::Source(_) => (
+                serde_json::json!({}),
+                render::overlay::edits(profile, &by_hand.collect()),
+            ),
+        };
+        Ok(Content {
+            values,
+            transforms: transforms(edits),
+            scaled,
         })
     }
 
@@ -127,6 +206,11 @@ impl ReleaseStep {
             status: record.status().to_string(),
             ours: record.label(OWNER) == Some(cx.deployment.as_str()),
             differs: Vec::new(),
+            left: Vec::new(),
+            scaled: match self.spec.services {
+                true => scale::scaled(std::slice::from_ref(record), &cx.profile),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -136,9 +220,10 @@ impl ReleaseStep {
         releases: &Releases,
         request: &Request,
         history: &[Record],
-    ) -> Result<Vec<FieldChange>, StepError> {
-        let Some(manifest) = releases.preview(request).await? else {
-            return Ok(Vec::new());
+    ) -> Result<(Vec<FieldChange>, Vec<String>), StepError> {
+        let manifest = match releases.preview(request, history).await? {
+            Preview::Same { left } => return Ok((Vec::new(), left)),
+            Preview::Changes(manifest) => manifest,
         };
         let deployed = history
             .iter()
@@ -169,7 +254,7 @@ impl ReleaseStep {
                 after: Some(Planned::Value("deployed".into())),
             });
         }
-        Ok(changes)
+        Ok((changes, Vec::new()))
     }
 }
 
@@ -201,9 +286,7 @@ impl Step<Cx> for ReleaseStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {
@@ -225,12 +308,10 @@ impl Step<Cx> for ReleaseStep {
         let look = async {
             let (_, releases) = self.releases(cx).await?;
             let history = releases.history(&self.spec.name).await?;
-            Ok::<_, StepError>((releases, history))
+            Ok(Some((releases, history)))
         };
-        let (releases, history) = match look.await {
-            // What a cluster holds that cannot be reached goes with it.
-            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => return Ok(None),
-            other => other?,
+        let Some((releases, history)) = access::found(cx, look.await)? else {
+            return Ok(None);
         };
         let Some(last) = history.last() else {
             return Ok(None);
@@ -245,8 +326,9 @@ impl Step<Cx> for ReleaseStep {
                 .with_hint("choose another `app.release` or `app.namespace` in the profile"));
         }
         if live.ours && !cx.cx.teardown {
-            let request = self.request(cx).await?;
-            live.differs = self.differences(&releases, &request, &history).await?;
+            let request = self.request(cx, &history).await?;
+            let compared = self.differences(&releases, &request, &history);
+            (live.differs, live.left) = compared.await?;
         }
         Ok(Some(live))
     }
@@ -277,7 +359,8 @@ impl Step<Cx> for ReleaseStep {
         _: Option<ReleaseLive>,
     ) -> Result<ReleaseLive, StepError> {
         let (_, releases) = self.releases(cx).await?;
-        let request = self.request(cx).await?;
+        let history = releases.history(&self.spec.name).await?;
+        let request = self.request(cx, &history).await?;
         let outcome = releases.install_or_upgrade(&request, &tell(cx)).await?;
         let history = releases.history(&self.spec.name).await?;
         let record = history.iter().find(|r| r.revision() == outcome.revision);
