@@ -245,6 +245,7 @@ mod tests {
         let ca = json!({"ca.crt": "bmV3", "ca-old.crt": "b2xk", "ca.p12": "AAA="});
         let user = json!({"password": "cHc=", "sasl.jaas.config": "eA=="});
         let (kube, _) = Script::new()
+            .in_any_order()
             .answer(
                 PODS,
                 ok(&pods(&[("todo-dual-0", false), ("todo-dual-1", true)])),
@@ -292,6 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_that_is_missing_is_named() {
         let (kube, _) = Script::new()
+            .in_any_order()
             .answer(PODS, ok(&pods(&[("todo-dual-0", true)])))
             .answer(
                 "GET /api/v1/namespaces/todo/secrets/todo-cluster-ca-cert",
@@ -303,8 +305,8 @@ mod tests {
         assert!(error.contains("todo/todo-cluster-ca-cert"), "{error}");
     }
 
-    #[test]
-    fn a_broker_s_name_leads_to_its_pod() {
+    #[tokio::test]
+    async fn a_broker_s_name_leads_to_its_pod() {
         let (kube, _) = Script::new().kube();
         let pods = Pods {
             kube,

@@ -31,6 +31,7 @@ pub(crate) struct Seen {
 pub(crate) struct Script {
     answers: Arc<Mutex<VecDeque<(String, Answer)>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    any_order: bool,
 }
 
 pub(crate) fn ok(body: &Value) -> (u16, Value) {
@@ -48,6 +49,14 @@ pub(crate) fn json_status(code: u16, reason: &str, message: &str) -> (u16, Value
 impl Script {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// The requests may come in any order: they are made at the same time.
+    pub(crate) fn in_any_order(self) -> Self {
+        Self {
+            any_order: true,
+            ..self
+        }
     }
 
     fn then(self, request: &str, answer: Answer) -> Self {
@@ -135,7 +144,11 @@ impl Script {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         });
-        let next = self.answers.lock().unwrap().pop_front();
+        let next = {
+            let mut answers = self.answers.lock().unwrap();
+            let place = answers.iter().position(|(expected, _)| *expected == name);
+            answers.remove(place.filter(|_| self.any_order).unwrap_or_default())
+        };
         let Some((expected, answer)) = next else {
             panic!("the script is over, but here comes {name}")
         };

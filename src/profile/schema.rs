@@ -151,6 +151,7 @@ mod tests {
         let of_schema = all.iter().filter(|(_, s)| is_secret(s)).count();
         let mut profile: Profile = serde_json::from_value(serde_json::json!({
             "secrets": {"a": {"value": "x"}},
+            "verify": {"login": {"path": "/login", "body": {"password": "x"}}},
             "kafka": {
                 "auth": {"password": "x"},
                 "redpanda_cloud": {"client_id": "i", "client_secret": "x", "region": "r"}

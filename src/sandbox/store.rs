@@ -532,7 +532,7 @@ mod tests {
         let (_dir, store) = store();
         store.put("quiet", "a", json!(1));
         let from = store.revision();
-        let mut news = store.subscribe_to("quiet");
+        let news = store.subscribe_to("quiet");
         for n in 0..=HISTORY {
             store.put("loud", "k", json!(n));
         }

@@ -20,9 +20,11 @@ use crate::profile::TaskApi;
 const EVENTS_WITHIN: Duration = Duration::from_secs(5);
 /// How often the subscriber's progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// What the titles of our tasks begin with. What is left of a run that was
-/// killed is known by it.
+/// What the titles of our tasks begin with; the second of their making follows.
+/// What is left of a run that was killed is known by it.
 pub const TITLE: &str = "todoctl verify";
+/// Tasks that are younger may be another run's, in seconds.
+const YOUNG: i64 = 120;
 
 /// What is done to the task, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -303,7 +305,11 @@ impl<'a> Actor<'a> {
             .as_array()
             .or_else(|| listed.get("tasks")?.as_array())
             .cloned();
-        let ours = |task: &&Value| task["title"].as_str().is_some_and(|t| t.starts_with(TITLE));
+        let now = self.world.clock.now().as_second();
+        let ours = |task: &&Value| {
+            let made = made_at(task["title"].as_str().unwrap_or_default());
+            made.is_some_and(|made| now - made > YOUNG)
+        };
         for task in all.iter().flatten().filter(ours) {
             let path = format!("{}/{}", self.api.path, id_text(&task["id"]));
             // What cannot be removed now is tried again next time.
@@ -329,7 +335,8 @@ impl<'a> Actor<'a> {
         lock(&self.traces).insert(deed, trace.clone());
         let id = lock(&self.task).as_ref().map(id_text).unwrap_or_default();
         let one = format!("{}/{id}", self.api.path);
-        let title = format!("{TITLE} {}", self.world.run);
+        let second = self.world.scope.now.as_second();
+        let title = format!("{TITLE} {second} {}", self.world.run);
         let (method, path, body) = match deed {
             Deed::Create => (
                 Method::POST,
@@ -532,6 +539,12 @@ impl<'a> Actor<'a> {
             }
         }
     }
+}
+
+/// The second in which a task of ours was made, by its title.
+fn made_at(title: &str) -> Option<i64> {
+    let rest = title.strip_prefix(TITLE)?.trim_start();
+    rest.split(' ').next()?.parse().ok()
 }
 
 /// An id as a text, whether it is a number or a text.

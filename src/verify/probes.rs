@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
+use futures::future::BoxFuture;
 use serde_json::json;
 
 use super::check::Verdict;
 use super::scope::words;
-use super::world::World;
+use super::world::{Sidecar, World};
 use crate::cloudevents::{Event, MEDIA_TYPE};
+use crate::k8s::Line;
 use crate::kafka::{At, Offsets, ScanPlan};
 
 /// The type of probe events.
@@ -71,18 +72,15 @@ impl Account {
             ..Self::default()
         };
         let mut sent: BTreeMap<Place, usize> = BTreeMap::new();
-        for number in 0..world.probes.max(places.len()) {
-            let Some(place) = places.get(number % places.len()) else {
-                break;
-            };
-            match publish(world, sidecar, place, number / places.len()).await? {
-                None => *sent.entry(place.clone()).or_default() += 1,
-                Some(why) => account.refused.push(why),
-            }
-            // Nothing is learned from the same refusal a thousand times.
-            if account.refused.len() >= 20 {
-                break;
-            }
+        let count = world.probes.div_ceil(places.len().max(1)).max(1);
+        let streams: Vec<BoxFuture<'_, _>> = places
+            .iter()
+            .map(|place| Box::pin(stream(world, sidecar, place, count)) as BoxFuture<'_, _>)
+            .collect();
+        for (place, streamed) in places.iter().zip(futures::future::join_all(streams).await) {
+            let (taken, refused) = streamed?;
+            sent.insert(place.clone(), taken);
+            account.refused.extend(refused);
         }
         account.sent = sent.values().sum();
         let seen = find(world, client, from, account.sent).await?;
@@ -129,10 +127,34 @@ impl Account {
     }
 }
 
+/// Publishes to one partition, one event after the other; how many were taken,
+/// and the words of refusals.
+async fn stream(
+    world: &World,
+    sidecar: &Sidecar,
+    place: &Place,
+    count: usize,
+) -> Result<(usize, Vec<String>), Verdict> {
+    let mut line = world.line(sidecar).await?;
+    let mut refused = Vec::new();
+    let mut taken = 0;
+    for number in 0..count {
+        match publish(world, &mut line, place, taken).await? {
+            None => taken += 1,
+            Some(why) => refused.push(format!("{}/{}: {why}", place.0, place.1)),
+        }
+        // Nothing is learned from the same refusal a thousand times.
+        if refused.len() >= 3 || number + 1 == count {
+            break;
+        }
+    }
+    Ok((taken, refused))
+}
+
 /// Publishes one; the sidecar's words if it refuses.
 async fn publish(
     world: &World,
-    sidecar: &super::world::Sidecar,
+    line: &mut Line,
     (topic, partition): &Place,
     number: usize,
 ) -> Result<Option<String>, Verdict> {
@@ -147,11 +169,24 @@ async fn publish(
         "data": {"run": world.run, "topic": topic, "partition": partition, "number": number},
     });
     let path = format!("/v1.0/publish/{pubsub}/{topic}?metadata.partitionNumber={partition}");
-    let headers = [("content-type", MEDIA_TYPE)];
-    let answer = world
-        .ask(sidecar, Method::POST, &path, &headers, event.to_string())
-        .await?;
-    Ok((!answer.status.is_success()).then(|| answer.shown()))
+    let failed =
+        |why: String| Verdict::fail("the sidecar does not answer").saw(format!("POST {path}"), why);
+    let request = http::Request::post(&path)
+        .header("content-type", MEDIA_TYPE)
+        .body(event.to_string().into())
+        .map_err(|error| failed(error.to_string()))?;
+    let answer = line
+        .send(request)
+        .await
+        .map_err(|error| failed(words(&error)))?;
+    let status = answer.status();
+    Ok((!status.is_success()).then(|| {
+        format!(
+            "{} {}",
+            status.as_u16(),
+            String::from_utf8_lossy(answer.body())
+        )
+    }))
 }
 
 /// Reads until as many as were sent are found, or nothing comes any more.

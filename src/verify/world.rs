@@ -295,6 +295,16 @@ impl World {
         Ok(self.answer(answer, started))
     }
 
+    /// A connection of one's own to a sidecar's API.
+    pub(super) async fn line(&self, sidecar: &Sidecar) -> Result<Line, Verdict> {
+        let namespace = self.scope.namespace();
+        let line = self.kube.line(namespace, &sidecar.pod, API, PATIENCE).await;
+        line.map_err(|error| {
+            Verdict::fail("the sidecar does not answer")
+                .saw(format!("port {API} of pod {}", sidecar.pod), words(&error))
+        })
+    }
+
     /// A sidecar's metrics now.
     pub async fn metrics(&self, sidecar: &Sidecar) -> Result<Metrics, String> {
         let answer = self.get(&sidecar.pod, METRICS, "/metrics").await?;

@@ -27,7 +27,6 @@ const OCID: &str = "ocid1.cluster.test";
 struct Rig {
     dir: Option<tempfile::TempDir>,
     clusters: Arc<Clusters>,
-    clock: Clock,
     api: Api,
 }
 
@@ -43,7 +42,7 @@ async fn rig() -> Rig {
 async fn open(dir: tempfile::TempDir) -> Rig {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock = Clock::new(1000.0, CancellationToken::new());
-    let world = Arc::new(World::open(dir.path(), clock.clone(), 7).unwrap());
+    let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
     let clusters = Clusters::new(world, Arc::new(Everybody));
     let endpoint = clusters.ensure(OCID).await.unwrap();
     let base = url::Url::parse(&format!("https://{}", endpoint.address)).unwrap();
@@ -51,7 +50,6 @@ async fn open(dir: tempfile::TempDir) -> Rig {
     Rig {
         dir: Some(dir),
         clusters,
-        clock,
         api,
     }
 }
@@ -474,7 +472,7 @@ async fn a_real_api_server_is_animated() {
     let dir = tempfile::tempdir().unwrap();
     let stop = CancellationToken::new();
     let clock = Clock::new(1000.0, stop.clone());
-    let world = Arc::new(World::open(dir.path(), clock.clone(), 7).unwrap());
+    let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
     let plane = Plane::start(world.clone(), OCID, api.clone(), Ground::default(), &stop);
     run(&plane);
     let _kubelets = Kubelets::start(&plane);
@@ -490,7 +488,6 @@ async fn a_real_api_server_is_animated() {
     let rig = Rig {
         dir: None,
         clusters: Clusters::new(world, Arc::new(Everybody)),
-        clock,
         api,
     };
     for (kind, name) in [(Kind::Deployments, "web"), (Kind::Nodes, "10.0.10.2")] {

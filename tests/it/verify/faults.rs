@@ -1022,7 +1022,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "Kafka is away",
-        lines: &["kafka away"],
+        lines: &["kafka away 10h"],
         args: &[],
         checks: &["events.brokers"],
     },
