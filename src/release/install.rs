@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{self, Applying, Owner};
+use super::cluster;
 use super::error::ReleaseError;
 use super::objects::{at_home, identity, parse};
 use super::record::{ApplyMethod, NewRecord, Record, Status};
@@ -46,21 +47,27 @@ impl Releases {
     ) -> Result<Outcome, ReleaseError> {
         let options = &request.options;
         check_labels(&options.labels)?;
-        let (past, fresh) = futures::try_join!(
+        let (past, fresh, version) = futures::try_join!(
             self.past(&request.name, progress),
             self.make_namespace(options),
+            cluster::version(&self.kube),
         )?;
+        let mut brought = Vec::new();
         if past.installs && !options.skip_crds {
             let files = request.chart.crds(request.chart.name());
-            let all = definitions(&files, &options.transforms)?;
+            let all = definitions(&files, &options.edits)?;
             apply::apply_definitions(&self.kube, &all, options.force_conflicts, progress).await?;
+            brought = all.iter().map(ObjectRef::from).collect();
         }
-        let capabilities = self.capabilities().await?;
+        let capabilities = self.capabilities_of(version).await?;
         let next = Numbered {
             revision: past.next(),
             is_upgrade: !past.installs,
         };
-        let mut content = self.render(request, &capabilities, next).await?;
+        let (mut content, ()) = futures::try_join!(
+            self.render(request, &capabilities, next),
+            apply::established(&self.kube, &brought, progress),
+        )?;
         if let Some(deployed) = past.deployed() {
             let same = self
                 .is_same(request, &content, deployed, &capabilities)

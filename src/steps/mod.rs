@@ -28,8 +28,11 @@ pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
 
-use crate::plan::{Graph, GraphError};
+use crate::clock::Clock;
+use crate::helm::render::Rendered;
+use crate::plan::{Class, Graph, GraphError, StepError};
 use crate::profile::Profile;
+use crate::release::Offline;
 use crate::render::RenderError;
 
 /// A profile's steps cannot be put together.
@@ -46,6 +49,39 @@ pub enum StepsError {
 /// Every manifest that the steps apply, in the order of creation.
 pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, RenderError> {
     platform::wanted(profile)
+}
+
+/// A release as its step would install it first.
+#[derive(Debug)]
+pub struct RenderedRelease {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What it consists of.
+    pub content: Rendered,
+}
+
+/// Every release that the steps install, in that order, rendered without a
+/// cluster from the same requests.
+pub async fn releases(
+    profile: &Profile,
+    clock: &Clock,
+    cluster: &Offline,
+) -> Result<Vec<RenderedRelease>, StepError> {
+    let specs = platform::releases(profile).map_err(|error| {
+        StepError::new(Class::Invalid, "cannot make the app's values").caused_by(error)
+    })?;
+    let mut all = Vec::new();
+    for spec in specs.all() {
+        let request = spec.request(profile, clock).await?;
+        all.push(RenderedRelease {
+            content: crate::release::offline(request, &spec.namespace, cluster)?,
+            name: spec.name,
+            namespace: spec.namespace,
+        });
+    }
+    Ok(all)
 }
 
 /// The steps that a profile asks for.

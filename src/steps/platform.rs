@@ -10,7 +10,7 @@ use super::StepsError;
 use super::access::Access;
 use super::charts::ChartFrom;
 use super::cx::Cx;
-use super::release::{ReleaseStep, Spec, transforms};
+use super::release::{ReleaseStep, Spec};
 use crate::dapr;
 use crate::k8s::{self, ApplyOptions, Kube, ObjectRef, Rules};
 use crate::manifest::Manifest;
@@ -68,13 +68,14 @@ pub(super) fn add(
     }
     // The operator gets its rights in the app's namespace.
     let placed: Vec<StepId> = nodes.iter().chain(&first).cloned().collect();
-    let dapr = inside.release(dapr_release(profile), nodes.clone())?;
-    let strimzi = match profile.kafka.provider {
-        KafkaProvider::Strimzi => Some(inside.release(strimzi_release(profile), placed)?),
-        _ => None,
+    let releases = releases(profile)?;
+    let dapr = inside.release(releases.dapr, nodes.clone())?;
+    let strimzi = match releases.strimzi {
+        Some(spec) => Some(inside.release(spec, placed)?),
+        None => None,
     };
-    if profile.ingress.install {
-        inside.release(ingress_release(profile), nodes)?;
+    if let Some(spec) = releases.ingress {
+        inside.release(spec, nodes)?;
     }
     for manifest in others {
         let mut after = first.clone();
@@ -86,7 +87,7 @@ pub(super) fn add(
         inside.object(manifest, after)?;
     }
     let platform = inside.all.clone();
-    inside.release(app_release(profile)?, platform)?;
+    inside.release(releases.app, platform)?;
     let after = inside.all.clone();
     graph.add(PruneStep {
         access: access.clone(),
@@ -127,6 +128,33 @@ impl Inside<'_> {
     }
 }
 
+/// A profile's releases.
+pub(super) struct Specs {
+    dapr: Spec,
+    strimzi: Option<Spec>,
+    ingress: Option<Spec>,
+    app: Spec,
+}
+
+impl Specs {
+    /// All of them in the order of installation.
+    pub(super) fn all(self) -> impl Iterator<Item = Spec> {
+        let platform = [Some(self.dapr), self.strimzi, self.ingress];
+        platform.into_iter().flatten().chain([self.app])
+    }
+}
+
+/// The releases that a profile asks for.
+pub(super) fn releases(profile: &Profile) -> Result<Specs, render::RenderError> {
+    let strimzi = profile.kafka.provider == KafkaProvider::Strimzi;
+    Ok(Specs {
+        dapr: dapr_release(profile),
+        strimzi: strimzi.then(|| strimzi_release(profile)),
+        ingress: profile.ingress.install.then(|| ingress_release(profile)),
+        app: app_release(profile)?,
+    })
+}
+
 fn dapr_release(profile: &Profile) -> Spec {
     Spec {
         id: "platform/dapr",
@@ -136,7 +164,7 @@ fn dapr_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.dapr.chart.clone()),
         values: dapr::values(profile),
         files: Vec::new(),
-        transforms: transforms(dapr::edits(profile)),
+        edits: dapr::edits(profile),
         shared: true,
         reverts: false,
     }
@@ -151,7 +179,7 @@ fn strimzi_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.kafka.strimzi.chart.clone()),
         values: render::kafka::operator_values(profile),
         files: Vec::new(),
-        transforms: Vec::new(),
+        edits: Vec::new(),
         shared: true,
         reverts: false,
     }
@@ -166,7 +194,7 @@ fn ingress_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.ingress.chart.clone()),
         values: render::ingress::values(profile),
         files: Vec::new(),
-        transforms: transforms(render::ingress::edits()),
+        edits: render::ingress::edits(),
         shared: true,
         reverts: false,
     }
@@ -189,7 +217,7 @@ fn app_release(profile: &Profile) -> Result<Spec, render::RenderError> {
         },
         chart,
         files: profile.app.values_files.clone(),
-        transforms: Vec::new(),
+        edits: Vec::new(),
         shared: false,
         reverts: true,
     })

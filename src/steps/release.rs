@@ -1,7 +1,6 @@
 //! Helm releases as steps: Dapr, the ingress controller, Kafka's operator, and
 //! the app itself.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use super::access::Access;
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
+use crate::clock::Clock;
 use crate::helm::chart::Chart;
 use crate::helm::value;
 use crate::helm::values::{Layers, from_json};
@@ -20,8 +20,9 @@ use crate::names::StepId;
 use crate::plan::{
     Action, Change, Class, FieldChange, Handle, Inputs, Planned, Step, StepCx, StepError,
 };
+use crate::profile::Profile;
 use crate::release::{
-    Options, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall, Waiting,
+    Options, Record, ReleaseError, Releases, Request, Status, Uninstall, Waiting,
 };
 
 /// The label of a record that says whose release it is.
@@ -48,12 +49,44 @@ pub(super) struct Spec {
     /// Files of values that the user adds.
     pub(super) files: Vec<String>,
     /// What is changed after rendering.
-    pub(super) transforms: Vec<Arc<dyn Transform>>,
+    pub(super) edits: Vec<Edit>,
     /// Whether several deployments may use it: then one that is there already
     /// is used as it is, and stays.
     pub(super) shared: bool,
     /// Whether a failure goes back to the revision before.
     pub(super) reverts: bool,
+}
+
+impl Spec {
+    /// What the release should be. The chart comes from where the profile says.
+    pub(super) async fn request(
+        &self,
+        profile: &Profile,
+        clock: &Clock,
+    ) -> Result<Request, StepError> {
+        let chart = charts::load(&self.chart, profile, clock).await?;
+        let layers = Layers {
+            files: self.files.iter().map(Into::into).collect(),
+            documents: match from_json(&self.values) {
+                value::Value::Map(map) => vec![map],
+                _ => Vec::new(),
+            },
+            ..Layers::default()
+        };
+        Ok(Request {
+            name: self.name.clone(),
+            chart,
+            values: layers,
+            options: Options {
+                wait: Some(Waiting::within(READY_WITHIN)),
+                rollback_on_failure: self.reverts.then_some(BACK_WITHIN),
+                create_namespace: true,
+                labels: [(OWNER.to_owned(), profile.deployment.to_string())].into(),
+                edits: self.edits.clone(),
+                ..Options::default()
+            },
+        })
+    }
 }
 
 /// A release as it is.
@@ -93,29 +126,7 @@ impl ReleaseStep {
     }
 
     async fn request(&self, cx: &StepCx<Cx>) -> Result<Request, StepError> {
-        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.clock).await?;
-        let layers = Layers {
-            files: self.spec.files.iter().map(Into::into).collect(),
-            documents: match from_json(&self.spec.values) {
-                value::Value::Map(map) => vec![map],
-                _ => Vec::new(),
-            },
-            ..Layers::default()
-        };
-        let deployment = cx.cx.deployment.to_string();
-        Ok(Request {
-            name: self.spec.name.clone(),
-            chart,
-            values: layers,
-            options: Options {
-                wait: Some(Waiting::within(READY_WITHIN)),
-                rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
-                create_namespace: true,
-                labels: [(OWNER.to_owned(), deployment)].into(),
-                transforms: self.spec.transforms.clone(),
-                ..Options::default()
-            },
-        })
+        self.spec.request(&cx.cx.profile, &cx.clock).await
     }
 
     fn live(&self, cx: &Cx, record: &Record) -> ReleaseLive {
@@ -292,24 +303,6 @@ impl Step<Cx> for ReleaseStep {
             .await?;
         Ok(())
     }
-}
-
-impl Transform for Edit {
-    fn name(&self) -> &str {
-        self.name()
-    }
-
-    fn apply(&self, object: &mut Value) -> bool {
-        self.apply(object)
-    }
-}
-
-/// The edits of a chart, as releases take them.
-pub(super) fn transforms(edits: Vec<Edit>) -> Vec<Arc<dyn Transform>> {
-    edits
-        .into_iter()
-        .map(|edit| Arc::new(edit) as Arc<dyn Transform>)
-        .collect()
 }
 
 impl From<ReleaseError> for StepError {
