@@ -81,7 +81,7 @@ fn chart_into(
         }
         found.push(TemplateSource {
             name: format!("{path}/{}", file.name),
-            text: String::from_utf8_lossy(&file.data).into_owned(),
+            text: String::from_utf8_lossy(&file.data).into(),
             base_path: base_path.clone(),
             context: data.clone(),
         });

@@ -264,6 +264,8 @@ impl<'a> Decoder<'a> {
             return fail("invalid map key");
         };
         let Content::Scalar { text, implicit } = &node.content else {
+            // The error shows all of it.
+            (self.checking, self.fields) = (false, None);
             let value = self.value(index)?;
             return fail(format!("invalid map key: {value:?}"));
         };
