@@ -113,11 +113,16 @@ impl Clock {
     }
 
     /// Waits for `wait` of this clock's time, or until the run is cancelled.
+    /// A loop around it gives way even then: a task that never does can
+    /// neither be aborted nor let its runtime end.
     #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
     pub async fn sleep(&self, wait: Duration) -> Result<(), Cancelled> {
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(Cancelled),
+            () = self.cancel.cancelled() => {
+                tokio::task::yield_now().await;
+                Err(Cancelled)
+            }
             () = tokio::time::sleep(self.real(wait)) => Ok(()),
         }
     }

@@ -126,6 +126,16 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// An image of which nobody knows, and why.
+    pub fn unknown(image: &str, why: &str) -> Self {
+        Self {
+            image: image.to_owned(),
+            verdict: Verdict::Unknown {
+                why: why.to_owned(),
+            },
+        }
+    }
+
     /// What to tell about it: an error for an image that cannot run, a warning
     /// for one that nobody knows about.
     pub fn finding(&self, platform: &str) -> Option<Finding> {
@@ -138,7 +148,9 @@ impl Checked {
                 "the image {image} is not for {platform}, but for {}",
                 found.join(", ")
             ))
-            .hint("build it for the nodes: `docker buildx build --platform PLATFORM --push`"),
+            .hint(format!(
+                "build it for the nodes: `docker buildx build --platform {platform} -t {image} --push .`"
+            )),
             Verdict::Unknown { why } => {
                 Finding::warning(format!("cannot tell whether the image {image} exists"))
                     .hint(why.clone())

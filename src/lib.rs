@@ -44,6 +44,7 @@ pub mod release;
 // Floor 6: what todoctl does.
 pub mod observe;
 pub mod steps;
+pub mod verify;
 
 // Floors 7 and 8: how people see it.
 pub mod cli;

@@ -47,11 +47,7 @@ pub async fn render(
 
 /// What templates learn of a cluster.
 pub async fn capabilities(kube: &Kube) -> Result<Capabilities, K8sError> {
-    let version = kube
-        .call("read the version", async |client| {
-            client.apiserver_version().await
-        })
-        .await?;
+    let version = kube.version().await?;
     let discovery = kube.discover().await?;
     let mut api_versions = Vec::new();
     for group in discovery.groups() {

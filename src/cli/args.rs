@@ -92,6 +92,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Remove everything that the deployment created
     Down(DownArgs),
+    /// Prove that the deployment works
+    Verify(super::verify::VerifyArgs),
+    /// Show what a check means and how to mend what it finds
+    Explain(super::verify::ExplainArgs),
     /// Show what exists
     Status,
     /// Show the logs of all replicas and sidecars, in order of time
@@ -100,6 +104,8 @@ pub enum Command {
     History(super::history::HistoryArgs),
     /// Go back to a revision of the app's release, or of another
     Rollback(super::history::RollbackArgs),
+    /// Set a service's number of pods, if they fit onto the nodes
+    Scale(super::scale::ScaleArgs),
     /// Print a kubeconfig that needs no other tool
     Kubeconfig(KubeconfigArgs),
     /// Print a cluster token, as a kubectl credential plugin does
@@ -144,7 +150,13 @@ pub struct UpArgs {
     /// Go beyond the free allowance
     #[arg(long)]
     pub accept_cost: bool,
-    /// Only change steps of these phases
+    /// Take over fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
+    /// Do not prove afterwards that it works
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Only change steps of these phases; nothing is proved then
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     pub only: Vec<Phase>,
     /// Change nothing in these phases
@@ -153,6 +165,12 @@ pub struct UpArgs {
 }
 
 impl UpArgs {
+    /// Whether it is to be proved that everything works: only when all of it
+    /// was to be made.
+    pub fn proves(&self) -> bool {
+        !self.no_verify && self.only.is_empty() && self.skip.is_empty()
+    }
+
     /// Leaves everything outside the wanted phases as it is.
     pub fn restrict(&self, plan: &mut Plan) {
         for step in &mut plan.steps {
@@ -169,6 +187,7 @@ impl Phase {
             Self::Account => "account",
             Self::Network => "network",
             Self::Cluster => "cluster",
+            Self::Kafka => "kafka",
             Self::Platform => "platform",
             Self::App => "app",
         }
@@ -184,6 +203,8 @@ pub enum Phase {
     Network,
     /// The cluster and its nodes
     Cluster,
+    /// Kafka outside of the cluster: at Redpanda Cloud, or the topics of another
+    Kafka,
     /// What the app needs inside the cluster
     Platform,
     /// The app itself
@@ -196,6 +217,9 @@ pub struct PlanArgs {
     /// Use another image for a service; may be repeated
     #[arg(long, value_name = "SERVICE=REF", value_parser = image)]
     pub image: Vec<String>,
+    /// Also change fields of the cluster's objects that others have set
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Exit with 4 when changes are pending
     #[arg(long)]
     pub exit_code: bool,
@@ -265,7 +289,7 @@ impl Command {
     /// Whether the command streams JSON lines with `-o json`.
     pub fn streams(&self) -> bool {
         matches!(self, Self::Up(args) if !args.dry_run)
-            || matches!(self, Self::Down(_) | Self::Logs(_))
+            || matches!(self, Self::Down(_) | Self::Logs(_) | Self::Scale(_))
             || matches!(self, Self::Secrets(args) if args.rotates())
             || self.follows()
     }
@@ -273,6 +297,7 @@ impl Command {
     /// Whether being interrupted is how the command ends.
     pub fn follows(&self) -> bool {
         matches!(self, Self::Events(args) if args.follows())
+            || matches!(self, Self::Verify(args) if args.watch)
     }
 }
 

@@ -75,8 +75,10 @@ async fn profile(settings: &Settings, args: &RenderArgs, cancel: CancellationTok
     let loaded = session::load(settings)?;
     let mut profile = session::resolve(settings, &loaded, Purpose::TearDown)?;
     let stand_ins = super::sandbox::stand_ins(&mut profile)?;
-    let manifests = steps::manifests(&profile)
-        .map_err(|error| CliError::failed("cannot render the profile").caused_by(&error))?;
+    let (manifests, warnings) = steps::manifests(&profile).map_err(session::unfit)?;
+    for warning in warnings {
+        settings.ui.stderr(&warning.to_string());
+    }
     let cluster = Offline {
         kube_version: args.kube_version.clone(),
         api_versions: args.api_versions.clone(),

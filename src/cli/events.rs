@@ -47,13 +47,14 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result {
     let loaded = session::load(settings)?;
-    let profile = session::resolve_section(settings, &loaded, "kafka")?;
+    let mut profile = session::resolve_section(settings, &loaded, "kafka")?;
+    super::sandbox::prepare(&mut profile).await?;
     for secret in profile.known_secrets() {
         settings.ui.learn(&secret);
     }
     // Brokers live in real time, whatever a rehearsal's clock does.
     let clock = Clock::new(1.0, cancel);
-    let client = connect(settings, &profile, &clock)?;
+    let client = connect(settings, &profile, &clock).await?;
     match &args.command {
         Command::Tail(args) => tail::run(settings, args, &profile, &client, &clock).await,
         Command::Publish(args) => publish::run(settings, args, &profile, &client).await,
@@ -61,9 +62,12 @@ pub(super) async fn run(
     }
 }
 
-fn connect(settings: &Settings, profile: &Profile, clock: &Clock) -> Result<Client> {
-    let access = backbone::brokers(profile, None)?;
-    let client = Client::new(access, clock.clone())?;
+async fn connect(settings: &Settings, profile: &Profile, clock: &Clock) -> Result<Client> {
+    let kube = match backbone::is_inside(profile) {
+        true => Some(session::cluster(settings, clock.cancellation().clone()).await?),
+        false => None,
+    };
+    let client = backbone::reach(profile, kube.as_ref(), clock).await?;
     Ok(match settings.timeout {
         Some(limit) => client.with_patience(limit),
         None => client,
@@ -95,12 +99,17 @@ impl From<kafka::Error> for CliError {
 
 impl From<BackboneError> for CliError {
     fn from(error: BackboneError) -> Self {
-        let hint = match &error {
-            BackboneError::Untold(_) => "run `todoctl up` first",
-            _ => "check the section `kafka` of the profile",
+        let this = match error {
+            BackboneError::Client(error) => return error.into(),
+            BackboneError::Address(_) | BackboneError::NoPassword => {
+                Self::usage("there is no way to Kafka")
+            }
+            _ => Self::failed("there is no way to Kafka"),
         };
-        Self::usage("there is no way to Kafka")
-            .caused_by(&error)
-            .hint(hint)
+        let this = this.caused_by(&error);
+        match error.hint() {
+            Some(hint) => this.hint(hint),
+            None => this,
+        }
     }
 }

@@ -146,28 +146,39 @@ pub(super) async fn history(
     Ok(Exit::Done)
 }
 
+/// A line for each revision, and below it what ran and what happened.
 fn revisions(rows: &[Row]) -> String {
-    let heading = ["rev", "updated (UTC)", "status", "chart", "description"];
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            vec![
-                row.revision.to_string(),
-                row.when(),
-                row.status.clone(),
-                row.chart.clone(),
-                described(row),
-            ]
-        })
-        .collect();
-    ui::table(&heading, &rows, WIDTH)
+    let width = |of: fn(&Row) -> usize, heading: &str| {
+        let longest = rows.iter().map(of).max().unwrap_or_default();
+        longest.max(heading.len())
+    };
+    let rev = width(|row| row.revision.to_string().len(), "REV");
+    let status = width(|row| row.status.len(), "STATUS");
+    let line = |number: &str, when: &str, state: &str, chart: &str| {
+        let text = format!(" {number:<rev$}  {when:<19}  {state:<status$}  {chart}");
+        format!("{}\n", text.trim_end())
+    };
+    let mut text = line("REV", "UPDATED (UTC)", "STATUS", "CHART");
+    for row in rows {
+        let number = row.revision.to_string();
+        text += &line(&number, &row.when(), &row.status, &row.chart);
+        let images: Vec<_> = row.images.iter().map(|image| short(image)).collect();
+        text += &ui::paragraph(&images.join(", "), rev + 3, WIDTH.into());
+        text += &ui::paragraph(&row.description, rev + 3, WIDTH.into());
+    }
+    text
 }
 
-/// What happened, and with which images.
-fn described(row: &Row) -> String {
-    match row.images.as_slice() {
-        [] => row.description.clone(),
-        images => format!("{}; {}", row.description, images.join(", ")),
+/// An image without its registry and owner, and with the beginning of its
+/// digest. The whole of it is in the document for programs.
+fn short(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    match name.split_once("@sha256:") {
+        Some((name, digest)) => {
+            let digest: String = digest.chars().take(12).collect();
+            format!("{name}@{digest}")
+        }
+        None => name.to_owned(),
     }
 }
 
@@ -295,6 +306,12 @@ mod tests {
             ),
             row(2, "pending-rollback", long, &[]),
         ];
+        assert_eq!(
+            revisions(&rows[..1]),
+            " REV  UPDATED (UTC)        STATUS      CHART\n \
+             1    2026-11-22 02:03:04  superseded  todo-app-0.2.0\n      \
+             backend:1\n      Install complete\n"
+        );
         for text in [revisions(&rows), releases(&rows)] {
             assert!(
                 text.lines().all(|line| line.chars().count() <= 80),
@@ -302,6 +319,19 @@ mod tests {
             );
             assert!(text.contains("2026-11-22"), "{text}");
         }
-        assert!(revisions(&rows).contains("ghcr.io/acme/backend:1"));
+    }
+
+    #[test]
+    fn images_are_told_by_what_differs() {
+        for (image, wanted) in [
+            ("ghcr.io/acme/backend:1", "backend:1"),
+            ("localhost:5000/backend:1", "backend:1"),
+            (
+                "ghcr.io/acme/backend:1@sha256:0123456789abcdef",
+                "backend:1@0123456789ab",
+            ),
+        ] {
+            assert_eq!(short(image), wanted);
+        }
     }
 }

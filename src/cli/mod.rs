@@ -12,6 +12,7 @@ mod logs;
 mod plan;
 mod profile;
 mod sandbox;
+mod scale;
 mod secrets;
 mod session;
 mod settings;
@@ -19,6 +20,7 @@ mod status;
 mod summary;
 mod up;
 mod vault;
+mod verify;
 
 pub use args::Cli;
 pub use exit::Exit;
@@ -71,6 +73,7 @@ fn dispatch(settings: &Settings, command: Command) -> Result {
         Command::Profile(args) => profile::run(settings, &args),
         Command::Completions { shell } => completions(&settings.ui, shell),
         Command::Man => man(&settings.ui),
+        Command::Explain(args) => verify::explain(settings, &args),
         other => with_runtime(settings, other),
     }
 }
@@ -85,24 +88,33 @@ fn with_runtime(settings: &Settings, command: Command) -> Result {
         .build()
         .map_err(|error| CliError::failed("cannot start").caused_by(&error))?;
     let follows = command.follows();
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::select! {
             result = run(settings, command, cancel.clone()) => result,
             () = interrupted(settings, &cancel, follows) => Ok(Exit::Interrupted),
         }
-    })
+    });
+    // What still runs has nothing to finish; one that does not give way must
+    // not keep the process.
+    runtime.shutdown_timeout(LEFTOVERS);
+    result
 }
+
+/// How long tasks that are still running get to give way at the end.
+const LEFTOVERS: std::time::Duration = std::time::Duration::from_secs(1);
 
 async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -> Result {
     match command {
         Command::Up(args) => Box::pin(up::run(settings, &args, cancel)).await,
         Command::Plan(args) => Box::pin(plan::run(settings, &args, cancel)).await,
         Command::Down(args) => Box::pin(down::run(settings, &args, cancel)).await,
+        Command::Verify(args) => Box::pin(verify::run(settings, &args, cancel)).await,
         Command::Status => Box::pin(status::run(settings, cancel)).await,
         Command::Logs(args) => Box::pin(logs::run(settings, &args, cancel)).await,
         Command::History(args) => Box::pin(history::history(settings, &args, cancel)).await,
         Command::Rollback(args) => Box::pin(history::rollback(settings, &args, cancel)).await,
+        Command::Scale(args) => Box::pin(scale::run(settings, &args, cancel)).await,
         Command::Kubeconfig(args) => Box::pin(kubeconfig::run(settings, &args, cancel)).await,
         Command::Token(args) => Box::pin(kubeconfig::token(settings, &args)).await,
         Command::Events(args) => Box::pin(events::run(settings, &args, cancel)).await,

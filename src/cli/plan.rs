@@ -10,9 +10,11 @@ use super::session::{Purpose, Session};
 use super::settings::Settings;
 use super::summary::{bill_text, obstacles_text};
 use crate::files::{self, Access};
+use crate::finding::{Finding, Severity};
 use crate::journal::Status;
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::steps::guard::{self, Verdict};
+use crate::steps::preflight;
 use crate::ui::plan_text;
 
 #[derive(Serialize)]
@@ -27,20 +29,23 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     bill: Option<&'a guard::Bill>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    obstacles: &'a [crate::finding::Finding],
+    obstacles: &'a [Finding],
 }
 
 /// Shows the plan, and saves it when asked to.
 pub(super) async fn run(settings: &Settings, args: &PlanArgs, cancel: CancellationToken) -> Result {
     let settings = &settings.with_sets(&args.image);
     let session = Session::open(settings, cancel, Purpose::Build).await?;
+    if args.force_conflicts {
+        session.cx.force();
+    }
     if args.dot {
         settings.ui.data(&session.engine.graph().dot())?;
         return Ok(Exit::Done);
     }
     let plan = session.plan().await?;
     let verdict = judge(&session, &plan).await?;
-    show(settings, &session, &plan, verdict.as_ref())?;
+    show(settings, &session, &plan, &verdict)?;
     if let Some(file) = &args.save {
         let saved = saved(settings, &session, &plan);
         let text = serde_json::to_vec_pretty(&saved)
@@ -66,7 +71,7 @@ pub(super) fn show(
     settings: &Settings,
     session: &Session,
     plan: &Plan,
-    verdict: Option<&Verdict>,
+    judged: &Judged,
 ) -> Result<()> {
     let document = Document {
         schema: "todoctl/plan/v1",
@@ -74,29 +79,68 @@ pub(super) fn show(
         profile: &settings.profile,
         changes: !plan.is_empty(),
         plan,
-        bill: verdict.map(|verdict| &verdict.bill),
-        obstacles: verdict
-            .map(|verdict| verdict.obstacles.as_slice())
-            .unwrap_or_default(),
+        bill: judged.bill.as_ref(),
+        obstacles: &judged.obstacles,
     };
     settings.ui.document(&document, || {
         let mut text = plan_text(plan, settings.ui.paint());
-        if let Some(verdict) = verdict {
+        if let Some(bill) = &judged.bill {
             text += "\n";
-            text += &bill_text(&verdict.bill, settings.ui.paint());
-            text += &obstacles_text(&verdict.obstacles);
+            text += &bill_text(bill, settings.ui.paint());
         }
-        text
+        text + &obstacles_text(&judged.obstacles)
     })?;
     Ok(())
 }
 
+/// What is known of a plan before it is carried out.
+pub(super) struct Judged {
+    /// What it costs, when it makes or changes something at Oracle.
+    pub(super) bill: Option<guard::Bill>,
+    /// What makes it impossible or doubtful.
+    pub(super) obstacles: Vec<Finding>,
+    /// Whether an image is in the way.
+    pub(super) images: bool,
+}
+
+/// Asks the guard and the registries.
+pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Judged> {
+    let verdict = guarded(session, plan).await?;
+    let images = preflight::images(&session.cx, &session.clock, plan).await;
+    let (bill, mut obstacles) = match verdict {
+        Some(verdict) => (Some(verdict.bill), verdict.obstacles),
+        None => (None, Vec::new()),
+    };
+    let broken = images.iter().any(|f| f.severity == Severity::Error);
+    obstacles.extend(images);
+    obstacles.extend(left_to_others(plan));
+    Ok(Judged {
+        bill,
+        obstacles,
+        images: broken,
+    })
+}
+
+/// Fields that other managers have set since, and that are left to them.
+fn left_to_others(plan: &Plan) -> impl Iterator<Item = Finding> {
+    let left = |live: &serde_json::Value| {
+        let told = live.get("left")?.as_array()?.clone();
+        Some(
+            told.into_iter()
+                .filter_map(|t| Some(t.as_str()?.to_owned())),
+        )
+    };
+    let lives = plan.steps.iter().filter_map(|step| step.live.as_ref());
+    let told = lives.filter_map(left).flatten();
+    told.map(|told| Finding::warning(told).hint("take it over with `todoctl up --force-conflicts`"))
+}
+
 /// Asks the guard, when the plan makes or changes something at Oracle.
-pub(super) async fn judge(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
+async fn guarded(session: &Session, plan: &Plan) -> Result<Option<Verdict>> {
     let Some(cloud) = session.cx.cloud_if_any() else {
         return Ok(None);
     };
-    let at_oracle = |id: &str| !id.starts_with("platform/");
+    let at_oracle = |id: &str| !id.starts_with("platform/") && !id.starts_with("app/");
     if !plan.pending().any(|step| at_oracle(step.id.as_str())) {
         return Ok(None);
     }

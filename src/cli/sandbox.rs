@@ -9,11 +9,12 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::settings::Settings;
 use crate::files;
-use crate::profile::{ChartPlace, ChartSource, Profile};
+use crate::profile::{ChartPlace, ChartSource, KafkaProvider, Profile, SaslMechanism, SecretText};
 use crate::sandbox::charts;
 use crate::sandbox::client::{self, ClientError, Wanted};
 use crate::sandbox::daemon::{self, ServeError};
 use crate::sandbox::plan::{self, FaultError};
+use crate::secret::Secret;
 
 /// Arguments of `todoctl sandbox`.
 #[derive(Debug, Args)]
@@ -284,7 +285,7 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
     };
     let state_dir = Settings::state_dir()?.join("sandbox");
     let wanted = Wanted {
-        state_dir,
+        state_dir: state_dir.clone(),
         seed: Some(sandbox.seed),
         rate: Some(sandbox.clock.rate()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -305,6 +306,51 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
         cloud.config_file = world.oci_config.display().to_string();
         "DEFAULT".clone_into(&mut cloud.config_profile);
         cloud.region = None;
+    }
+    kafka(profile, &state_dir)
+        .await
+        .map_err(SandboxError::from)?;
+    Ok(())
+}
+
+/// Brokers with a name below this one are the world's own.
+const INVALID: &str = ".sandbox.invalid";
+
+/// Points Kafka's section at what the world has outside of the cluster.
+async fn kafka(profile: &mut Profile, world: &std::path::Path) -> Result<(), ClientError> {
+    let kafka = &mut profile.kafka;
+    match kafka.provider {
+        KafkaProvider::Strimzi => {}
+        KafkaProvider::RedpandaCloud => {
+            let (access, ca) = client::redpanda(world)?;
+            profile.endpoints.redpanda = Some(access.endpoint);
+            profile.endpoints.redpanda_ca = Some(ca);
+            if let Some(account) = &mut kafka.redpanda_cloud {
+                account.client_id = access.client_id;
+                account.client_secret = SecretText::resolved(Secret::new(access.client_secret));
+            }
+        }
+        KafkaProvider::External => {
+            let host = |broker: &String| {
+                let host = broker.rsplit_once(':').map(|(host, _)| host);
+                host.is_some_and(|host| host.ends_with(INVALID))
+            };
+            if !kafka.brokers.iter().any(host) {
+                return Ok(());
+            }
+            let auth = &kafka.auth;
+            let password = auth.password.as_ref().and_then(SecretText::secret);
+            let user = auth.username.as_deref().zip(password.map(Secret::expose));
+            let (addresses, ca) = client::broker(world, "external", user).await?;
+            kafka.brokers = vec![match (kafka.tls, auth.mechanism) {
+                (true, _) => addresses.sasl_tls,
+                (false, SaslMechanism::None) => addresses.plain,
+                (false, _) => addresses.sasl,
+            }];
+            if kafka.tls {
+                kafka.ca = Some(std::fs::read_to_string(ca)?);
+            }
+        }
     }
     Ok(())
 }

@@ -234,7 +234,7 @@ fn text(listing: &Listing, live: bool) -> String {
             cells
         })
         .collect();
-    table(&heading, &rows, 100)
+    table(&heading, &rows, 80)
 }
 
 /// A row for each secret of the profile. One that is missing is no failure

@@ -17,10 +17,10 @@ use crate::engine::{Engine, InspectError, Limits};
 use crate::files;
 use crate::journal::{Journal, RunLock};
 use crate::k8s::Kube;
-use crate::plan::Plan;
+use crate::plan::{Graph, Plan};
 use crate::profile::{self, Loaded, Profile, Sources};
 use crate::secret::Secret;
-use crate::steps::{self, Access, Cx};
+use crate::steps::{self, Access, Cx, StepsError};
 use crate::ui::Reporter;
 
 /// How many steps may work on a system at once.
@@ -99,8 +99,7 @@ impl Session {
             settings,
             purpose == Purpose::TearDown,
         )?);
-        let graph = steps::graph(&profile)
-            .map_err(|error| CliError::failed("the steps do not fit together").caused_by(&error))?;
+        let graph = graph(settings, &profile, purpose)?;
         let reporter = Reporter::new(&settings.ui, &clock);
         let engine = Engine::new(
             graph,
@@ -220,6 +219,29 @@ impl Session {
     }
 }
 
+/// The profile's steps; what is doubtful about it is told.
+fn graph(settings: &Settings, profile: &Profile, purpose: Purpose) -> Result<Graph<Cx>> {
+    if purpose == Purpose::TearDown {
+        return steps::teardown_graph(profile).map_err(unfit);
+    }
+    let (graph, warnings) = steps::graph(profile).map_err(unfit)?;
+    for warning in warnings {
+        settings.ui.stderr(&warning.to_string());
+    }
+    Ok(graph)
+}
+
+/// The error of a profile that does not come to steps.
+pub(super) fn unfit(error: StepsError) -> CliError {
+    match error {
+        StepsError::Resources(findings) => {
+            CliError::usage("the Dapr resources of the profile cannot work; nothing was touched")
+                .findings(findings)
+        }
+        error => CliError::failed("the steps do not fit together").caused_by(&error),
+    }
+}
+
 /// Reads and checks the profile. What `secrets set` keeps goes before the
 /// profile's own sources, and the command line before both.
 pub(super) fn load(settings: &Settings) -> Result<Loaded> {
@@ -255,7 +277,12 @@ pub(super) fn resolve(settings: &Settings, loaded: &Loaded, purpose: Purpose) ->
     };
     Ok(match purpose {
         Purpose::Build => loaded.resolve(&sources)?,
-        Purpose::TearDown => loaded.resolve_without_secrets(&sources)?,
+        // What todoctl made at Redpanda Cloud it can only remove as itself;
+        // everything else needs no secrets, and goes without this one.
+        Purpose::TearDown => match loaded.resolve_section(&sources, "kafka.redpanda_cloud") {
+            Ok(profile) => profile,
+            Err(_) => loaded.resolve_without_secrets(&sources)?,
+        },
     })
 }
 

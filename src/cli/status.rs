@@ -10,7 +10,8 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use crate::plan::{Action, Plan};
-use crate::steps::{Access, ClusterLive, NodePoolLive};
+use crate::redpanda;
+use crate::steps::{Access, AddressLive, ClusterLive, NodePoolLive, ReleaseLive, Scaled};
 
 /// What there is to say.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,17 @@ pub(super) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<ClusterFacts>,
     namespace: String,
+    /// Where the app is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    /// Whether its page answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<bool>,
+    /// What has another number of pods than the profile says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scaled: Vec<Scaled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kafka: Option<redpanda::Cluster>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
     journal: String,
@@ -51,26 +63,38 @@ pub(super) async fn run(settings: &Settings, cancel: CancellationToken) -> Resul
         Err(error) => return Err(error),
     };
     let plan = session.plan().await?;
-    let mut facts = facts(settings, &session, Some(&plan));
+    let mut facts = facts(settings, &session, &plan, Moment::Looked);
     facts.pending = facts.pending.filter(|_| compares);
     settings.ui.document(&facts, || text(&facts))?;
     Ok(Exit::Done)
 }
 
-/// Collects the facts: from a plan just made, or else from the journal and
-/// what the run has learned.
-pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>) -> Facts {
-    let live = |id: &str| -> Option<serde_json::Value> {
+/// When the facts are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// After a plan was made.
+    Looked,
+    /// After it was carried out, too.
+    Ran,
+}
+
+/// Collects the facts: from a plan just made and, for what was changed since,
+/// from the journal.
+pub(super) fn facts(settings: &Settings, session: &Session, plan: &Plan, moment: Moment) -> Facts {
+    let read = |id: &str| -> Option<serde_json::Value> {
         let id = id.parse().ok()?;
-        match plan {
-            Some(plan) => plan.step(&id)?.live.clone(),
-            None => session.journal.record(&id)?.live,
+        let planned = plan.step(&id)?;
+        let same = planned.change.action == Action::None && planned.live.is_some();
+        match moment == Moment::Looked || same {
+            true => planned.live.clone(),
+            false => session.journal.record(&id)?.live,
         }
     };
-    let read = |id: &str| live(id);
     let cluster: Option<ClusterLive> = typed(read("cluster/cluster"));
     let pool: Option<NodePoolLive> = typed(read("cluster/node-pool"));
     let access: Option<Access> = typed(read("cluster/access"));
+    let address: Option<AddressLive> = typed(read("app/address"));
+    let release: Option<ReleaseLive> = typed(read("app/release"));
     let wanted = |plan: &Plan| {
         plan.pending()
             .filter(|step| step.change.action != Action::None)
@@ -93,7 +117,11 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: Option<&Plan>)
             nodes_ready: pool.map_or(0, |pool| pool.ready),
         }),
         namespace: session.profile.app.namespace.to_string(),
-        pending: plan.map(wanted),
+        kafka: typed(read("kafka/cluster")),
+        url: address.as_ref().map(|address| address.url.clone()),
+        answers: address.map(|address| address.answers),
+        scaled: release.map(|release| release.scaled).unwrap_or_default(),
+        pending: (moment == Moment::Looked).then(|| wanted(plan)),
         journal: settings.shown(session.journal.path()),
     }
 }
@@ -128,6 +156,29 @@ pub(super) fn text(facts: &Facts) -> String {
         }
         None if facts.region.is_some() => line("Cluster", "none"),
         None => line("Namespace", &facts.namespace),
+    }
+    if let Some(kafka) = &facts.kafka {
+        let ends = kafka.deletion.as_ref();
+        let ends = ends.map_or_else(String::new, |end| {
+            format!(", deleted after {} unless it is paid for", end.after)
+        });
+        let text = format!("Redpanda cluster {} is {}{ends}", kafka.name, kafka.state);
+        line("Kafka", &text);
+    }
+    if let Some(url) = &facts.url {
+        match facts.answers {
+            Some(false) => line("URL", &format!("{url} (does not answer)")),
+            _ => line("URL", url),
+        }
+    }
+    for scaled in &facts.scaled {
+        line(
+            "Scaled",
+            &format!(
+                "{} to {} (the profile says {})",
+                scaled.service, scaled.replicas, scaled.profile
+            ),
+        );
     }
     if let Some(pending) = facts.pending.filter(|n| *n > 0) {
         line(

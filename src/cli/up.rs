@@ -8,16 +8,19 @@ use tokio_util::sync::CancellationToken;
 use super::args::UpArgs;
 use super::error::{CliError, Result};
 use super::exit::Exit;
+use super::plan as plan_command;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
+use super::status::{self, Moment};
 use super::summary::{bill_text, counts_text, exit_of, run_error};
-use super::{plan as plan_command, status};
+use super::verify;
 use crate::clock::human;
 use crate::engine::RunReport;
 use crate::finding::Severity;
 use crate::journal::{Event, Outcome};
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::ui::Answer;
+use crate::verify::Report as Proof;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,8 +29,14 @@ struct Document<'a> {
     deployment: &'a str,
     profile: &'a str,
     run: &'a str,
+    /// Where the app is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     #[serde(flatten)]
     report: &'a RunReport,
+    /// What was proved afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<&'a Proof>,
 }
 
 /// Makes it so.
@@ -38,10 +47,13 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
         None => settings.with_sets(&args.image),
     };
     let session = Session::open(settings, cancel, Purpose::Build).await?;
+    if args.force_conflicts {
+        session.cx.force();
+    }
     if args.dry_run {
         let plan = session.plan().await?;
         let verdict = plan_command::judge(&session, &plan).await?;
-        plan_command::show(settings, &session, &plan, verdict.as_ref())?;
+        plan_command::show(settings, &session, &plan, &verdict)?;
         return Ok(Exit::Done);
     }
     let _lock = session.lock(settings, "up")?;
@@ -52,25 +64,46 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
     args.restrict(&mut plan);
     allow(settings, args, &session, &plan).await?;
 
-    let report = execute(settings, &session, &plan).await?;
+    let report = execute(settings, &session, &plan, "up").await?;
     if report.outcome != Outcome::Done {
-        print(settings, &session, &report, String::new)?;
+        print(settings, &session, &plan, &report, None, String::new)?;
         return Err(run_error(&report, "bring the deployment up", "up"));
     }
-    print(settings, &session, &report, || {
-        summary(settings, &session, &plan, &report)
+    let proof = match args.proves() && !session.profile.app.services.is_empty() {
+        true => {
+            settings.ui.say("Proving that it works.");
+            Some(verify::after_up(settings, &session).await?)
+        }
+        false => None,
+    };
+    print(settings, &session, &plan, &report, proof.as_ref(), || {
+        let told = proof
+            .as_ref()
+            .map(|proof| verify::text(proof, settings.ui.paint()));
+        let summary = summary(settings, &session, &plan, &report);
+        format!(
+            "{summary}{}",
+            told.map(|told| format!("\n{told}")).unwrap_or_default()
+        )
     })?;
-    Ok(exit_of(report.outcome))
+    Ok(proof
+        .as_ref()
+        .map_or_else(|| exit_of(report.outcome), verify::exit))
 }
 
 /// Runs the plan under the journal, within the user's time limit.
-async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<RunReport> {
+pub(super) async fn execute(
+    settings: &Settings,
+    session: &Session,
+    plan: &Plan,
+    command: &str,
+) -> Result<RunReport> {
     if plan.is_empty() {
         return Ok(session.engine.execute(plan).await);
     }
     session.cx.read_anew();
     let started = Event::RunStarted {
-        command: "up".to_owned(),
+        command: command.to_owned(),
         profile: settings.profile.clone(),
     };
     session.journal.write(started)?;
@@ -83,32 +116,35 @@ async fn execute(settings: &Settings, session: &Session, plan: &Plan) -> Result<
     Ok(report)
 }
 
-/// Refuses what the tenancy cannot do, what costs money unasked, and what
+/// Refuses what cannot work, what costs money unasked, and what
 /// destroys without a yes.
 async fn allow(settings: &Settings, args: &UpArgs, session: &Session, plan: &Plan) -> Result<()> {
-    if let Some(verdict) = plan_command::judge(session, plan).await? {
-        let (errors, warnings): (Vec<_>, Vec<_>) = verdict
-            .obstacles
-            .into_iter()
-            .partition(|f| f.severity == Severity::Error);
-        for warning in &warnings {
-            settings.ui.stderr(&warning.to_string());
-        }
-        if !errors.is_empty() {
-            return Err(CliError::failed(
-                "this tenancy cannot carry the deployment; nothing was touched",
-            )
-            .findings(errors));
-        }
-        if verdict.bill.is_beyond() && !args.accept_cost {
-            settings
-                .ui
-                .stderr(&bill_text(&verdict.bill, settings.ui.paint_stderr()));
-            return Err(CliError::failed(
-                "the deployment goes beyond the free allowance; nothing was touched",
-            )
-            .hint("run it again with --accept-cost, or choose a smaller size in the profile"));
-        }
+    let judged = plan_command::judge(session, plan).await?;
+    let (errors, warnings): (Vec<_>, Vec<_>) = judged
+        .obstacles
+        .into_iter()
+        .partition(|f| f.severity == Severity::Error);
+    for warning in &warnings {
+        settings.ui.stderr(&warning.to_string());
+    }
+    if !errors.is_empty() {
+        let what = match judged.images {
+            true => "an image of the deployment cannot run; nothing was touched",
+            false => "this tenancy cannot carry the deployment; nothing was touched",
+        };
+        return Err(CliError::failed(what).findings(errors));
+    }
+    if let Some(bill) = judged
+        .bill
+        .filter(|bill| bill.is_beyond() && !args.accept_cost)
+    {
+        settings
+            .ui
+            .stderr(&bill_text(&bill, settings.ui.paint_stderr()));
+        return Err(CliError::failed(
+            "the deployment goes beyond the free allowance; nothing was touched",
+        )
+        .hint("run it again with --accept-cost, or choose a smaller size in the profile"));
     }
     let lost: Vec<_> = plan
         .pending()
@@ -166,7 +202,9 @@ fn refuse_stale(saved: &SavedPlan, now: &Plan, digest: &str) -> Result<()> {
 fn print(
     settings: &Settings,
     session: &Session,
+    plan: &Plan,
     report: &RunReport,
+    proof: Option<&Proof>,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
     let document = Document {
@@ -174,7 +212,9 @@ fn print(
         deployment: session.profile.deployment.as_str(),
         profile: &settings.profile,
         run: &session.run,
+        url: status::facts(settings, session, plan, Moment::Ran).url,
         report,
+        verify: proof,
     };
     if settings.ui.options().format == crate::ui::Format::Text && report.outcome != Outcome::Done {
         return Ok(());
@@ -195,6 +235,6 @@ fn summary(settings: &Settings, session: &Session, plan: &Plan, report: &RunRepo
     };
     format!(
         "{head}\n{}",
-        status::text(&status::facts(settings, session, None))
+        status::text(&status::facts(settings, session, plan, Moment::Ran))
     )
 }

@@ -64,15 +64,22 @@ pub struct Expiry {
 pub fn expiries(bundle: &Manifest, now: Timestamp) -> Vec<Result<Expiry, CertificateError>> {
     ["ca.crt", "issuer.crt"]
         .into_iter()
-        .map(|name| {
-            let until = until(bundle, name)?;
-            Ok(Expiry {
-                name,
-                until,
-                validity: validity(until, now),
-            })
-        })
+        .map(|name| expiry_of(bundle, name, now))
         .collect()
+}
+
+/// The end of one certificate of a Secret.
+pub fn expiry_of(
+    secret: &Manifest,
+    name: &'static str,
+    now: Timestamp,
+) -> Result<Expiry, CertificateError> {
+    let until = until(secret, name)?;
+    Ok(Expiry {
+        name,
+        until,
+        validity: validity(until, now),
+    })
 }
 
 fn validity(until: Timestamp, now: Timestamp) -> Validity {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Discovery, Scope};
@@ -54,6 +55,17 @@ impl Kube {
                     && resource.kind == gvk.kind
             })
             .cloned()
+    }
+
+    /// What the server says it is; asked once.
+    pub async fn version(&self) -> Result<Info, K8sError> {
+        let ask = async || {
+            self.call("read the version", async |client| {
+                client.apiserver_version().await
+            })
+            .await
+        };
+        self.version.get_or_try_init(ask).await.cloned()
     }
 
     /// Every API version and kind that the server is known to have.

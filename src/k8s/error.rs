@@ -224,8 +224,8 @@ impl K8sError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::FieldConflict { .. } => Some(
-                "another tool set these fields; let it give them up, or take them over with a \
-                 forced apply",
+                "another tool set these fields; let it give them up, or take them over with \
+                 `todoctl up --force-conflicts`",
             ),
             Self::NotOurs { .. } => {
                 Some("choose another namespace or deployment name, or remove the object yourself")

@@ -47,12 +47,15 @@ impl Kube {
     /// the stream is used: reading then fails with the kubelet's words.
     pub async fn dial(&self, namespace: &str, pod: &str, port: u16) -> Result<PodStream, K8sError> {
         let what = format!("forward port {port} of pod {namespace}/{pod}");
-        let mut session = self
-            .call(&what, async |client| {
-                let pods: Api<Pod> = Api::namespaced(client, namespace);
-                pods.portforward(pod, &[port]).await
-            })
-            .await?;
+        let pods: Api<Pod> = Api::namespaced(self.client().clone(), namespace);
+        let mut attempts = self.attempts(&what);
+        // Not `call`: what this returns may be sent between threads.
+        let mut session = loop {
+            match self.attempt(&what, pods.portforward(pod, &[port])).await {
+                Ok(session) => break session,
+                Err(error) => attempts.after(error).await?,
+            }
+        };
         let stream = session.take_stream(port);
         let refused = session.take_error(port);
         let stream = stream.ok_or_else(|| K8sError::Answer {

@@ -14,6 +14,7 @@ pub mod diff;
 mod discover;
 mod error;
 mod exchange;
+mod fieldpath;
 pub mod forward;
 pub mod kstatus;
 pub mod logs;
@@ -24,23 +25,27 @@ mod rollout;
 pub(crate) mod script;
 mod trouble;
 mod write;
+mod yielding;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::discovery::Discovery;
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
 pub use self::connect::{Connect, Kubeconfig, TokenSource};
 pub use self::diff::FieldChange;
-pub use self::error::{Class, K8sError};
+pub use self::error::{Class, FieldConflict, K8sError};
+pub use self::exchange::Line;
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
-pub use self::object::{ApplyOptions, Compared, ObjectRef};
+pub use self::object::{ApplyOptions, Compared, ObjectRef, compared};
 pub use self::ready::NodeState;
 pub use self::rollout::{Progress, WaitOptions};
 pub use self::write::DeleteOptions;
-use crate::clock::{Backoff, Clock};
+pub use self::yielding::Yielded;
+use crate::clock::{Backoff, Clock, Deadline};
 
 /// How calls are limited and repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,7 @@ pub struct Kube {
     patience: Patience,
     discovery: Arc<RwLock<Option<Arc<Discovery>>>>,
     discovering: Arc<Mutex<()>>,
+    version: Arc<OnceCell<Info>>,
     /// Kinds whose definitions were seen before discovery shows them.
     learned: Arc<RwLock<Vec<(kube::core::ApiResource, kube::discovery::Scope)>>>,
 }
@@ -97,6 +103,7 @@ impl Kube {
             patience,
             discovery: Arc::default(),
             discovering: Arc::default(),
+            version: Arc::default(),
             learned: Arc::default(),
         }
     }
@@ -104,6 +111,15 @@ impl Kube {
     /// The client beneath, for streams that must not be repeated.
     pub fn client(&self) -> &kube::Client {
         &self.client
+    }
+
+    /// The same connection, with other limits for each call.
+    #[must_use]
+    pub fn with_patience(&self, patience: Patience) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
     }
 
     /// The clock that waits go by.
@@ -118,23 +134,13 @@ impl Kube {
         what: &str,
         mut attempt: impl AsyncFnMut(kube::Client) -> Result<T, kube::Error>,
     ) -> Result<T, K8sError> {
-        let started = self.clock.deadline(self.patience.retry);
-        let mut backoff = Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(15));
-        let mut attempts = 0;
+        let mut attempts = self.attempts(what);
         loop {
-            let error = match self.attempt(what, &mut attempt).await {
+            let attempt = attempt(self.client.clone());
+            match self.attempt(what, attempt).await {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            attempts += 1;
-            let limit = self.patience_with(&error);
-            let spent = started.waited() >= limit && attempts >= Self::FEWEST_ATTEMPTS;
-            if limit.is_zero() || spent {
-                return Err(error);
+                Err(error) => attempts.after(error).await?,
             }
-            tracing::debug!(what, attempts, %error, "repeating a Kubernetes call");
-            let pause = backoff.next(&self.clock).max(error.retry_after());
-            self.clock.sleep(pause).await?;
         }
     }
 
@@ -143,15 +149,25 @@ impl Kube {
     async fn attempt<T>(
         &self,
         what: &str,
-        attempt: &mut impl AsyncFnMut(kube::Client) -> Result<T, kube::Error>,
+        attempt: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, K8sError> {
         let limit = self.patience.attempt;
-        match tokio::time::timeout(limit, attempt(self.client.clone())).await {
+        match tokio::time::timeout(limit, attempt).await {
             Ok(result) => result.map_err(|error| K8sError::new(what, error)),
             Err(_) => Err(K8sError::Silent {
                 what: what.to_owned(),
                 waited: limit,
             }),
+        }
+    }
+
+    fn attempts<'a>(&'a self, what: &'a str) -> Attempts<'a> {
+        Attempts {
+            kube: self,
+            what,
+            started: self.clock.deadline(self.patience.retry),
+            backoff: Backoff::new(Duration::from_millis(500), 2.0, Duration::from_secs(15)),
+            made: 0,
         }
     }
 
@@ -162,6 +178,32 @@ impl Kube {
             Class::Unauthorized => self.patience.unauthorized,
             _ => Duration::ZERO,
         }
+    }
+}
+
+/// The attempts at one call.
+struct Attempts<'a> {
+    kube: &'a Kube,
+    what: &'a str,
+    started: Deadline,
+    backoff: Backoff,
+    made: u32,
+}
+
+impl Attempts<'_> {
+    /// Waits after a failure that may pass, or returns it.
+    async fn after(&mut self, error: K8sError) -> Result<(), K8sError> {
+        self.made += 1;
+        let limit = self.kube.patience_with(&error);
+        let spent = self.started.waited() >= limit && self.made >= Kube::FEWEST_ATTEMPTS;
+        if limit.is_zero() || spent {
+            return Err(error);
+        }
+        let (what, attempts) = (self.what, self.made);
+        tracing::debug!(what, attempts, %error, "repeating a Kubernetes call");
+        let clock = &self.kube.clock;
+        let pause = self.backoff.next(clock).max(error.retry_after());
+        Ok(clock.sleep(pause).await?)
     }
 }
 

@@ -95,12 +95,15 @@ impl Kube {
     /// The live object, or none.
     pub async fn get(&self, object: &ObjectRef) -> Result<Option<Manifest>, K8sError> {
         let what = format!("read {object}");
-        let api = self.api(object).await?;
-        let found = self
-            .call(&what, async |client| {
-                api(client).get_opt(&object.name).await
-            })
-            .await?;
+        let api = self.api(object).await?(self.client.clone());
+        let mut attempts = self.attempts(&what);
+        // Not `call`: what this returns may be sent between threads.
+        let found = loop {
+            match self.attempt(&what, api.get_opt(&object.name)).await {
+                Ok(found) => break found,
+                Err(error) => attempts.after(error).await?,
+            }
+        };
         found
             .map(|live| manifest(&what, live, &object.api_version, &object.kind))
             .transpose()
@@ -192,10 +195,7 @@ impl Kube {
     /// sets. None when the object is not there.
     pub async fn compare(&self, desired: &Manifest) -> Result<Option<Compared>, K8sError> {
         let live = self.live(desired).await?;
-        Ok(live.map(|live| Compared {
-            owner: live.label(OWNER_LABEL).map(str::to_owned),
-            changes: diff::owned(&live, desired),
-        }))
+        Ok(live.map(|live| compared(&live, desired)))
     }
 
     /// What an apply would change, worked out by the server: exact also where
@@ -252,6 +252,14 @@ impl Kube {
             Err(error) if error.is_not_found() => Ok(true),
             other => other.map(|()| true),
         }
+    }
+}
+
+/// What an apply would change about an object that was read already.
+pub fn compared(live: &Manifest, desired: &Manifest) -> Compared {
+    Compared {
+        owner: live.label(OWNER_LABEL).map(str::to_owned),
+        changes: diff::owned(live, desired),
     }
 }
 

@@ -19,6 +19,9 @@ pub struct NodeState {
     /// Why it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What its images are for, such as `linux/arm64`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
 }
 
 /// A condition's status and message.
@@ -141,7 +144,13 @@ impl Kube {
 fn node_state(node: &Manifest) -> NodeState {
     let state = condition(node, "Ready");
     let ready = matches!(state, Some(("True", _)));
+    let info = |key: &str| {
+        let found = node.body().pointer(&format!("/status/nodeInfo/{key}"));
+        found.and_then(Value::as_str)
+    };
+    let platform = info("operatingSystem").zip(info("architecture"));
     NodeState {
+        platform: platform.map(|(os, architecture)| format!("{os}/{architecture}")),
         name: node.name().to_owned(),
         ready,
         reason: (!ready).then(|| state.map_or("", |(_, message)| message).to_owned()),

@@ -309,7 +309,8 @@ impl Kube {
         pending: &[Pending],
         memory: &mut Memory,
     ) -> Result<Option<(ObjectRef, Trouble)>, K8sError> {
-        let workloads: Vec<&Pending> = pending.iter().filter(|p| has_pods(&p.object)).collect();
+        let judged = |p: &&Pending| has_pods(&p.object) && p.live.as_ref().is_some_and(is_seen);
+        let workloads: Vec<&Pending> = pending.iter().filter(judged).collect();
         let mut namespaces: Vec<&str> = workloads
             .iter()
             .filter_map(|p| p.object.namespace.as_deref())
@@ -362,6 +363,20 @@ fn has_pods(object: &ObjectRef) -> bool {
         ) | ("batch/v1", "Job")
             | ("v1", "Pod")
     )
+}
+
+/// Whether the controller has looked at the workload as it is now. Until then
+/// its revision is that of the template before, whose pods say nothing of the
+/// one that is waited for.
+fn is_seen(workload: &Manifest) -> bool {
+    let number = |pointer: &str| workload.body().pointer(pointer).and_then(Value::as_i64);
+    let generation = number("/metadata/generation").unwrap_or_default();
+    let observed = number("/status/observedGeneration");
+    match workload.kind() {
+        // These have no such number.
+        "Pod" | "Job" => true,
+        _ => observed.unwrap_or_default() >= generation,
+    }
 }
 
 fn text<'a>(object: &'a Manifest, pointer: &str) -> &'a str {
@@ -484,6 +499,23 @@ mod tests {
             told,
             ["1 of 2 ready; Deployment n/b: 0 of 1 pods are available"]
         );
+    }
+
+    #[tokio::test]
+    async fn pods_are_not_judged_before_the_controller_has_seen_the_change() {
+        let mut unseen = deployment("b", 0);
+        unseen["metadata"]["generation"] = json!(2);
+        let script = Script::new()
+            .discovery(KINDS)
+            .answer(DEPLOYMENTS, list(&[deployment("a", 1), unseen]))
+            .answer("GET /apis/apps/v1/namespaces/n/deployments/b", {
+                let mut ready = deployment("b", 1);
+                ready["apiVersion"] = json!("apps/v1");
+                ready["kind"] = json!("Deployment");
+                ok(&ready)
+            });
+        let (result, _) = wait(script).await;
+        result.unwrap();
     }
 
     #[tokio::test]

@@ -138,6 +138,12 @@ pub type BoxedStream = Box<dyn Stream>;
 pub trait Connector: fmt::Debug + Send + Sync {
     /// Opens a connection to the broker of that advertised address.
     async fn connect(&self, address: &Address) -> io::Result<BoxedStream>;
+
+    /// The likely mend when that fails, unless it is the usual one.
+    fn advice(&self, source: &io::Error) -> Option<String> {
+        let _ = source;
+        None
+    }
 }
 
 /// Connects directly.

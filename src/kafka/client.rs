@@ -234,6 +234,7 @@ impl Client {
         Err(failure.unwrap_or_else(|| Error::Unreachable {
             address: Address::new("", 0),
             source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "no brokers are given"),
+            advice: None,
         }))
     }
 

@@ -67,6 +67,8 @@ pub enum Error {
         address: Address,
         /// Why.
         source: io::Error,
+        /// The likely mend, if whoever knows the way knows it.
+        advice: Option<String>,
     },
     /// The broker said nothing within the time limit.
     #[error("the broker {address} did not answer within {} ({stage})", human(*waited))]
@@ -257,7 +259,13 @@ impl Error {
     /// The likely mend, as the user would do it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { address, source } => match source.kind() {
+            Self::Unreachable {
+                advice: Some(advice),
+                ..
+            } => advice.clone(),
+            Self::Unreachable {
+                address, source, ..
+            } => match source.kind() {
                 io::ErrorKind::ConnectionRefused => {
                     format!(
                         "nothing listens there: check `kafka.brokers` and port {}",

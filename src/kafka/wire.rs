@@ -79,15 +79,10 @@ impl Connection {
             clock: shared.clock.clone(),
             correlation: 0,
         };
-        let versions = wire.versions(deadline).await.map_err(|error| {
-            match (&error, shared.tls.is_none()) {
-                // A TLS port drops what is no TLS, with or without an alert.
-                (Error::Closed { .. }, true) => Error::NeedsTls {
-                    address: address.clone(),
-                },
-                _ => error,
-            }
-        })?;
+        let versions = wire
+            .versions(deadline)
+            .await
+            .map_err(|error| refused_late(shared, address, error))?;
         let mut this = Self {
             wire,
             versions,
@@ -297,15 +292,40 @@ async fn read_frame(stream: &mut BoxedStream) -> Result<Bytes, ReadError> {
     Ok(frame.freeze())
 }
 
+/// What the end of a connection means on which nothing has come yet.
+fn refused_late(shared: &Shared, address: &Address, error: Error) -> Error {
+    match error {
+        Error::Closed {
+            source: Some(source),
+            ..
+        } if is_refusal(&source) => unreachable(shared, address, source),
+        // A TLS port drops what is no TLS, with or without an alert.
+        Error::Closed { .. } if shared.tls.is_none() => Error::NeedsTls {
+            address: address.clone(),
+        },
+        error => error,
+    }
+}
+
+/// A forwarded port tells only on the first use that nobody listens there.
+fn is_refusal(source: &io::Error) -> bool {
+    source.kind() == io::ErrorKind::ConnectionRefused
+}
+
+fn unreachable(shared: &Shared, address: &Address, source: io::Error) -> Error {
+    Error::Unreachable {
+        address: address.clone(),
+        advice: shared.access.connector.advice(&source),
+        source,
+    }
+}
+
 async fn connect(
     shared: &Shared,
     address: &Address,
     deadline: &Deadline,
 ) -> Result<BoxedStream, Error> {
-    let unreachable = |source| Error::Unreachable {
-        address: address.clone(),
-        source,
-    };
+    let unreachable = |source| unreachable(shared, address, source);
     let connecting = shared.access.connector.connect(address);
     let stream = within(shared, address, Stage::Connect, deadline, connecting)
         .await?
@@ -318,6 +338,7 @@ async fn connect(
     let shaking = tls.connect(name, stream);
     match within(shared, address, Stage::Tls, deadline, shaking).await? {
         Ok(stream) => Ok(Box::new(stream)),
+        Err(source) if is_refusal(&source) => Err(unreachable(source)),
         Err(source) => Err(tls_error(address, source)),
     }
 }

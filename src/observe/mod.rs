@@ -1,4 +1,5 @@
-//! Looking at what runs: the logs of all replicas and sidecars as one stream.
+//! Looking at what runs: the logs of all replicas and sidecars as one stream,
+//! and the [`room`] on the nodes.
 //!
 //! [`follow`] finds the containers and reads their logs, across restarts and
 //! new pods; [`merge`] puts the lanes in order of time; [`record`] understands
@@ -9,6 +10,7 @@
 pub mod follow;
 pub mod merge;
 pub mod record;
+pub mod room;
 
 use std::sync::Arc;
 

@@ -18,6 +18,7 @@ mod rules;
 pub mod schema;
 pub mod secret_text;
 pub mod value;
+pub mod verify;
 
 pub use chart_source::{ChartDigest, ChartPlace, ChartSource, ChartSourceFault};
 pub use cloud::{Allowance, Cloud, Cluster, LoadBalancer, Network, Nodes};
@@ -31,3 +32,4 @@ pub use platform::{Components, Dapr, Https, IngressController, Scheduler, Strimz
 pub use resolve::Sources;
 pub use secret_text::SecretText;
 pub use value::{Cidr, CompartmentRef, KubernetesVersion, Period};
+pub use verify::{Expect, Login, Scenario, ScenarioStep, Targets, TaskApi, Verify};

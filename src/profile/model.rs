@@ -13,6 +13,7 @@ use super::chart_source::ChartSource;
 use super::cloud::Cloud;
 use super::platform::{Dapr, IngressController, Strimzi};
 use super::secret_text::SecretText;
+use super::verify::Verify;
 use crate::names::{DeploymentName, Namespace, ReleaseName, SecretName, ServiceName, Topic};
 
 /// Where and how to deploy the app.
@@ -52,6 +53,8 @@ pub struct Profile {
     /// `app-secrets` in the app's namespace.
     #[schemars(extend("propertyNames" = {"format": "secret-name"}))]
     pub secrets: BTreeMap<SecretName, SecretEntry>,
+    /// What `verify` should know about the app.
+    pub verify: Verify,
 }
 
 impl Default for Profile {
@@ -69,6 +72,7 @@ impl Default for Profile {
             ingress: IngressController::default(),
             kafka: Kafka::default(),
             secrets: BTreeMap::new(),
+            verify: Verify::default(),
         }
     }
 }
@@ -96,6 +100,12 @@ pub struct Endpoints {
     /// Base URL of the registry in which images are looked up before a
     /// deployment, for a mirror or an emulator. By default each image's own.
     pub registry: Option<String>,
+    /// Base URL of Redpanda Cloud's control plane and of its tokens, for an
+    /// emulator.
+    pub redpanda: Option<String>,
+    /// An authority that Redpanda Cloud's certificates may have besides those
+    /// that everybody knows, as PEM text.
+    pub redpanda_ca: Option<String>,
     /// How many seconds the far side lives through while one passes here.
     /// Waits and deadlines shrink by it.
     #[schemars(range(min = 1.0))]
@@ -108,6 +118,8 @@ impl Default for Endpoints {
             oci: None,
             charts: None,
             registry: None,
+            redpanda: None,
+            redpanda_ca: None,
             clock_rate: 1.0,
         }
     }
@@ -517,6 +529,10 @@ impl Profile {
         }
         if let Some(password) = &mut self.kafka.auth.password {
             fields.push(("kafka.auth.password".to_owned(), password));
+        }
+        if let Some(login) = &mut self.verify.login {
+            let members = login.body.iter_mut();
+            fields.extend(members.map(|(name, text)| (format!("verify.login.body.{name}"), text)));
         }
         if let Some(redpanda) = &mut self.kafka.redpanda_cloud {
             fields.push((

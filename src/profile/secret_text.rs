@@ -28,6 +28,14 @@ impl SecretText {
         Self(State::Template(Secret::new(text)))
     }
 
+    /// A value that was looked up elsewhere.
+    pub fn resolved(value: Secret) -> Self {
+        Self(State::Resolved {
+            template: value.clone(),
+            value,
+        })
+    }
+
     /// The secret, once resolved.
     pub fn secret(&self) -> Option<&Secret> {
         match &self.0 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -14,11 +14,13 @@ use crate::clock::{Look, wait_until};
 const PATIENCE: Duration = Duration::from_mins(30);
 /// The pause between two looks at it.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The tag that names the deployment that made a cluster.
+const OWNER_TAG: &str = "todoctl";
 /// The resource group that is made when the organisation has none.
 const GROUP: &str = "default";
 
 /// What a cluster is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its place is being looked for.
@@ -67,16 +69,17 @@ impl std::fmt::Display for State {
 }
 
 /// When a cluster will be deleted, and why: the end of a trial.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// When.
     pub after: String,
     /// Why.
+    #[serde(default)]
     pub reason: Option<String>,
 }
 
 /// A serverless cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cluster {
     /// Its identifier.
@@ -90,14 +93,17 @@ pub struct Cluster {
     /// Kafka's addresses, `HOST:PORT`.
     pub brokers: Vec<String>,
     /// The data plane's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_plane: Option<String>,
     /// Its page for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
     /// When it will be deleted, if that is planned.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// The deployment that made it, by its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl Cluster {
@@ -125,6 +131,7 @@ impl Cluster {
                 after,
                 reason: text(&planned["reason"]),
             }),
+            owner: text(&value["tags"][OWNER_TAG]),
         })
     }
 
@@ -183,17 +190,18 @@ impl Cloud {
         Cluster::read(&value).ok_or_else(|| Error::garbled(OPERATION, "it has no identifier"))
     }
 
-    /// Finds the cluster of that name or makes it, and waits until it works.
-    /// `say` hears what it is doing.
+    /// Finds the cluster of that name or makes it for `owner`, and waits until
+    /// it works. `say` hears what it is doing.
     pub async fn ensure_cluster(
         &self,
         name: &str,
         region: &str,
+        owner: &str,
         say: impl Fn(&str),
     ) -> Result<Cluster, Error> {
         let id = match self.find_cluster(name).await? {
             Some(cluster) => cluster.id,
-            None => self.create_cluster(name, region, &say).await?,
+            None => self.create_cluster(name, region, owner, &say).await?,
         };
         let looked = wait_until(&self.shared.clock, PATIENCE, async || {
             let cluster = self.cluster(&id).await?;
@@ -213,6 +221,7 @@ impl Cloud {
         &self,
         name: &str,
         region: &str,
+        owner: &str,
         say: impl Fn(&str),
     ) -> Result<String, Error> {
         const OPERATION: &str = "making the cluster";
@@ -221,6 +230,7 @@ impl Cloud {
             "name": name,
             "resource_group_id": group,
             "serverless_region": region,
+            "tags": {OWNER_TAG: owner},
         }});
         let ask = Ask::new(
             self.control(),

@@ -195,15 +195,20 @@ impl DataPlane {
         gone(self.cloud.ask(ask).await)
     }
 
-    /// Makes the access rules that do not exist yet; returns how many those
-    /// were.
-    pub async fn ensure_acls(&self, acls: &[Acl]) -> Result<usize, Error> {
+    /// Those of the access rules that do not exist.
+    pub async fn missing_acls<'a>(&self, acls: &'a [Acl]) -> Result<Vec<&'a Acl>, Error> {
         let found = self
             .cloud
             .list(&self.base, "/v1/acls", &[], "resources")
             .await?;
+        Ok(acls.iter().filter(|acl| !exists(&found, acl)).collect())
+    }
+
+    /// Makes the access rules that do not exist yet; returns how many those
+    /// were.
+    pub async fn ensure_acls(&self, acls: &[Acl]) -> Result<usize, Error> {
         let mut made = 0;
-        for acl in acls.iter().filter(|acl| !exists(&found, acl)) {
+        for acl in self.missing_acls(acls).await? {
             let words = acl.words().into_iter();
             let body: serde_json::Map<String, Value> = words
                 .map(|(name, word)| (name.to_owned(), word.into()))

@@ -60,7 +60,7 @@ async fn a_cluster_is_made_once_and_waited_for() {
     ])
     .await;
     let made = cloud(&server)
-        .ensure_cluster("todo", "eu-central-1", |_| {})
+        .ensure_cluster("todo", "eu-central-1", "todo", |_| {})
         .await
         .unwrap();
     assert_eq!(made.state, State::Ready);
@@ -94,7 +94,7 @@ async fn a_suspended_cluster_is_told_with_its_end() {
     let list = json!({"serverless_clusters": [suspended.clone()]});
     let server = Server::start([token(), ok(&list), ok(&suspended)]).await;
     let error = cloud(&server)
-        .ensure_cluster("todo", "eu-central-1", |_| {})
+        .ensure_cluster("todo", "eu-central-1", "todo", |_| {})
         .await
         .unwrap_err();
     assert_eq!(

@@ -12,13 +12,12 @@ use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::error::ReleaseError;
-use super::fieldpath;
 use super::objects::{self, Identity, identity};
 use super::store::MANAGER;
 use crate::clock::{Backoff, WaitError};
 use crate::helm::kinds;
 use crate::k8s::{
-    ApplyOptions, DeleteOptions, K8sError, Kube, ObjectRef, Progress, Rules, WaitOptions,
+    ApplyOptions, DeleteOptions, K8sError, Kube, ObjectRef, Progress, Rules, WaitOptions, Yielded,
 };
 use crate::manifest::Manifest;
 
@@ -175,46 +174,18 @@ async fn apply_one(
     Ok(())
 }
 
-/// Applies an object as helm. Fields that other managers have taken over
-/// since are left to them, and that is told: an autoscaler's replicas must not
-/// stop a release. What helm itself once patched is no other manager's, and is
-/// taken. What cannot be left out is an error.
+/// Applies an object as helm, and tells what is left to others.
 pub(super) async fn yielding(
     kube: &Kube,
-    mut object: Manifest,
-    mut options: ApplyOptions,
+    object: Manifest,
+    options: ApplyOptions,
     progress: Progress<'_>,
-) -> Result<Manifest, ReleaseError> {
-    loop {
-        let error = match kube.apply_as(&object, MANAGER, options).await {
-            Err(error @ K8sError::FieldConflict { .. }) => error,
-            other => return Ok(other?),
-        };
-        let K8sError::FieldConflict { fields, .. } = &error else {
-            return Err(error.into());
-        };
-        let others: Vec<_> = fields.iter().filter(|c| c.manager != MANAGER).collect();
-        if others.is_empty() && !options.force {
-            options.force = true;
-            continue;
-        }
-        let mut body = object.body().clone();
-        let mut left = false;
-        for conflict in others {
-            if fieldpath::remove(&mut body, &conflict.field) {
-                left = true;
-                progress(&format!(
-                    "leaving `{}` of {object} to {}, which has set it",
-                    conflict.field, conflict.manager
-                ));
-            }
-        }
-        // Each round leaves a field out or forces, so there is an end.
-        object = match Manifest::new(body) {
-            Ok(rest) if left => rest,
-            _ => return Err(error.into()),
-        };
+) -> Result<Yielded, ReleaseError> {
+    let yielded = kube.apply_yielding(object, MANAGER, options).await?;
+    for conflict in &yielded.left {
+        progress(&conflict.told(&yielded.object));
     }
+    Ok(yielded)
 }
 
 async fn delete_one(

@@ -14,11 +14,9 @@ use crate::k8s::{K8sError, Kube, ObjectRef};
 
 /// The cluster's version.
 pub(super) async fn version(kube: &Kube) -> Result<KubeVersion, ReleaseError> {
-    let what = "read the version";
-    let version = kube.call(what, async |client| client.apiserver_version().await);
-    let version = capabilities::parse(&version.await?.git_version);
+    let version = capabilities::parse(&kube.version().await?.git_version);
     Ok(version.map_err(|source| K8sError::Answer {
-        what: what.to_owned(),
+        what: "read the version".to_owned(),
         source: source.into(),
     })?)
 }

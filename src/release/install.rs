@@ -16,6 +16,18 @@ use crate::helm::object::Capabilities;
 use crate::k8s::{ApplyOptions, K8sError, ObjectRef, Progress, Rules, diff};
 use crate::manifest::Manifest;
 
+/// What a request would change about a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preview {
+    /// Nothing.
+    Same {
+        /// Fields that are left to other managers, in words.
+        left: Vec<String>,
+    },
+    /// This manifest would be applied.
+    Changes(String),
+}
+
 /// What the release's past means for the next revision.
 struct Past {
     /// All records, oldest first.
@@ -72,7 +84,7 @@ impl Releases {
             let same = self
                 .is_same(request, &content, deployed, &capabilities)
                 .await?;
-            if same && self.is_live(deployed).await? {
+            if same && self.live(deployed, options).await?.is_some() {
                 return Ok(Outcome {
                     revision: deployed.revision(),
                     changed: false,
@@ -100,11 +112,14 @@ impl Releases {
         })
     }
 
-    /// What would happen: none when nothing is to do, or else the manifest
-    /// that would be applied. Writes nothing, and cannot know what templates
-    /// would render once the chart's definitions are there.
-    pub async fn preview(&self, request: &Request) -> Result<Option<String>, ReleaseError> {
-        let history = self.store.history(&request.name).await?;
+    /// What would happen to a release with this history. Writes nothing, and
+    /// cannot know what templates would render once the chart's definitions
+    /// are there.
+    pub async fn preview(
+        &self,
+        request: &Request,
+        history: &[Record],
+    ) -> Result<Preview, ReleaseError> {
         let installs = !history.iter().any(|r| r.status() == Status::Deployed);
         let last = history.last();
         let next = Numbered {
@@ -118,11 +133,11 @@ impl Releases {
             && self
                 .is_same(request, &content, deployed, &capabilities)
                 .await?
-            && self.is_live(deployed).await?
+            && let Some(left) = self.live(deployed, &request.options).await?
         {
-            return Ok(None);
+            return Ok(Preview::Same { left });
         }
-        Ok(Some(content.manifest))
+        Ok(Preview::Changes(content.manifest))
     }
 
     /// Whether a deployed revision has the content that the request comes to.
@@ -199,36 +214,42 @@ impl Releases {
         }
     }
 
-    /// Whether the cluster has what a record says, field by field. What looks
+    /// Whether the cluster has what a record says, field by field, and what of
+    /// it is left to other managers; none when it has not. What looks
     /// different is shown to the server, which knows defaults and spellings.
-    async fn is_live(&self, record: &Record) -> Result<bool, ReleaseError> {
+    async fn live(
+        &self,
+        record: &Record,
+        options: &Options,
+    ) -> Result<Option<Vec<String>>, ReleaseError> {
         let wanted = parse(record.manifest(), "the stored manifest")?;
         let wanted = at_home(&self.kube, wanted, &self.namespace, false).await;
         let wanted = match wanted {
-            Err(ReleaseError::Kube(K8sError::UnknownKind { .. })) => return Ok(false),
+            Err(ReleaseError::Kube(K8sError::UnknownKind { .. })) => return Ok(None),
             other => other?,
         };
         let refs: Vec<ObjectRef> = wanted.iter().map(ObjectRef::from).collect();
         let live = self.kube.live_of(&refs).await?;
+        let mut left = Vec::new();
         for object in wanted {
             let Some(found) = live.get(&ObjectRef::from(&object)) else {
-                return Ok(false);
+                return Ok(None);
             };
             let marked = super::objects::owned(&object, record.name(), &self.namespace)?;
             if diff::owned(found, &marked).is_empty() {
                 continue;
             }
-            // What another manager has taken over is left to it.
             let trial = ApplyOptions {
-                force: false,
+                force: options.force_conflicts,
                 dry_run: true,
             };
             let after = apply::yielding(&self.kube, marked, trial, &|_| {}).await?;
-            if !diff::between(found, &after).is_empty() {
-                return Ok(false);
+            if !diff::between(found, &after.object).is_empty() {
+                return Ok(None);
             }
+            left.extend(after.left.iter().map(|conflict| conflict.told(&object)));
         }
-        Ok(true)
+        Ok(Some(left))
     }
 
     /// Makes the next revision. A failure comes with the revision that was

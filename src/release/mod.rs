@@ -32,7 +32,6 @@ mod chart;
 mod cluster;
 mod diff;
 mod error;
-mod fieldpath;
 mod hooks;
 mod install;
 mod objects;
@@ -47,6 +46,7 @@ use std::time::Duration;
 
 pub use self::diff::differences;
 pub use self::error::ReleaseError;
+pub use self::install::Preview;
 pub use self::record::{ApplyMethod, Record, Status};
 pub use self::render::{Offline, offline};
 use self::store::Store;

@@ -252,10 +252,15 @@ impl Record {
         number.and_then(Value::as_u64).filter(|n| *n > 0)
     }
 
+    /// The objects of the revision; none when the record is damaged.
+    pub fn objects(&self) -> Vec<crate::manifest::Manifest> {
+        super::objects::parse(self.manifest(), "").unwrap_or_default()
+    }
+
     /// The images of the revision's workloads, in order and once each.
     pub fn images(&self) -> Vec<String> {
         let mut images = Vec::new();
-        for object in super::objects::parse(self.manifest(), "").unwrap_or_default() {
+        for object in self.objects() {
             let spec = match object.kind() {
                 "Pod" => "/spec",
                 "CronJob" => "/spec/jobTemplate/spec/template/spec",

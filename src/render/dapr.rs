@@ -39,6 +39,8 @@ struct KafkaContext<'a> {
     login: Option<LoginContext<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -182,6 +184,10 @@ fn pubsub<'a>(
         disable_tls: !profile.kafka.tls && provider != KafkaProvider::RedpandaCloud,
         login,
         ca_secret,
+        ca: match provider {
+            KafkaProvider::External if profile.kafka.tls => profile.kafka.ca.as_deref(),
+            _ => None,
+        },
     })
 }
 

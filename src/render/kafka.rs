@@ -39,7 +39,8 @@ pub fn ca_secret(profile: &Profile) -> String {
     format!("{}-cluster-ca-cert", cluster(profile))
 }
 
-fn port(profile: &Profile) -> u16 {
+/// The port of the brokers' listener.
+pub fn port(profile: &Profile) -> u16 {
     if profile.kafka.tls { 9093 } else { 9092 }
 }
 

@@ -14,6 +14,8 @@ pub mod overlay;
 mod secrets;
 pub mod templates;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub use self::app::{app_chart, app_values};
@@ -64,6 +66,25 @@ pub fn manifests(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, Re
         },
     )?);
     out.extend(dapr::components(&engine, profile, inputs)?);
+    Ok(owned(out, profile))
+}
+
+/// The namespaces of the platform's releases, besides the app's own: with them
+/// goes what the releases leave behind, such as claims for volumes.
+pub fn namespaces(profile: &Profile) -> Result<Vec<Manifest>, RenderError> {
+    let engine = Engine::new()?;
+    let mut names = BTreeSet::from([profile.dapr.namespace.as_str()]);
+    if profile.kafka.provider == KafkaProvider::Strimzi {
+        names.insert(profile.kafka.strimzi.namespace.as_str());
+    }
+    if profile.ingress.install {
+        names.insert(profile.ingress.namespace.as_str());
+    }
+    names.remove(profile.app.namespace.as_str());
+    let mut out = Vec::new();
+    for namespace in names {
+        out.extend(engine.manifests("namespace", &NamespaceContext { namespace })?);
+    }
     Ok(owned(out, profile))
 }
 

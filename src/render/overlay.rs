@@ -3,10 +3,12 @@
 //!
 //! The chart has the first word: an annotation that is there stays.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::DAPR_CONFIG;
-use crate::manifest::Edit;
+use crate::manifest::{Edit, Manifest};
 use crate::profile::{Profile, Service};
 
 /// Kinds with a pod template.
@@ -20,10 +22,17 @@ const LABELS: [&str; 4] = [
     "component",
 ];
 
-/// The changes to what the user's own chart renders, in order.
-pub fn edits(profile: &Profile) -> Vec<Edit> {
+/// The changes to what the user's own chart renders, in order. The chart says
+/// how many pods a service has, unless that was set by hand.
+pub fn edits(profile: &Profile, by_hand: &BTreeMap<&str, u32>) -> Vec<Edit> {
     let mut edits = Vec::new();
     for service in &profile.app.services {
+        if let Some(replicas) = by_hand.get(service.name.as_str()).copied() {
+            let (release, of) = (profile.app.release.to_string(), service.clone());
+            edits.push(Edit::new("number of pods set by hand", move |object| {
+                is_of(object, &of, &release) && set_replicas(object, replicas)
+            }));
+        }
         let (release, of) = (profile.app.release.to_string(), service.clone());
         edits.push(Edit::new("image of the profile", move |object| {
             is_of(object, &of, &release) && set_image(object, &of)
@@ -37,6 +46,36 @@ pub fn edits(profile: &Profile) -> Vec<Edit> {
         }));
     }
     edits
+}
+
+/// Makes the images that are deployed those of the profile's services.
+pub fn adopt_images(profile: &mut Profile, deployed: &[Manifest]) {
+    let release = profile.app.release.to_string();
+    for service in &mut profile.app.services {
+        let of = deployed
+            .iter()
+            .find(|object| is_of(object.body(), service, &release));
+        let containers = of.and_then(|o| o.body().pointer("/spec/template/spec/containers"));
+        let containers = containers.and_then(Value::as_array).map(Vec::as_slice);
+        let image = containers.and_then(|all| all.get(meant(all, service)?)?["image"].as_str());
+        if let Some(image) = image {
+            image.clone_into(&mut service.image);
+        }
+    }
+}
+
+/// Sets a workload's number of pods, where it has one.
+fn set_replicas(object: &mut Value, replicas: u32) -> bool {
+    let scales = matches!(object["kind"].as_str(), Some("Deployment" | "StatefulSet"));
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return false;
+    };
+    let wanted = json!(replicas);
+    let differs = scales && spec.get("replicas") != Some(&wanted);
+    if differs {
+        spec.insert("replicas".to_owned(), wanted);
+    }
+    differs
 }
 
 /// Whether an object runs a service: by its name, with or without the
@@ -64,10 +103,7 @@ fn set_image(object: &mut Value, service: &Service) -> bool {
     let Some(containers) = containers.and_then(Value::as_array_mut) else {
         return false;
     };
-    let named = containers
-        .iter()
-        .position(|c| c["name"] == service.name.as_str());
-    let at = named.or((containers.len() == 1).then_some(0));
+    let at = meant(containers, service);
     let container = at.and_then(|at| containers.get_mut(at));
     match container.and_then(Value::as_object_mut) {
         Some(container) if container.get("image") != Some(&json!(service.image)) => {
@@ -76,6 +112,14 @@ fn set_image(object: &mut Value, service: &Service) -> bool {
         }
         _ => false,
     }
+}
+
+/// Which of the containers is the service's.
+fn meant(containers: &[Value], service: &Service) -> Option<usize> {
+    let named = containers
+        .iter()
+        .position(|c| c["name"] == service.name.as_str());
+    named.or((containers.len() == 1).then_some(0))
 }
 
 /// Adds Dapr's annotations to the pod template. On the workload itself, where
@@ -131,7 +175,6 @@ fn annotate(object: &mut Value, service: &Service) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Manifest;
 
     fn workload(name: &str, annotations: &Value) -> Manifest {
         Manifest::new(json!({
@@ -147,7 +190,8 @@ mod tests {
 
     fn edited(manifest: Manifest) -> (Value, Vec<String>) {
         let profile = crate::profile::load("sandbox", &[]).unwrap().profile;
-        let (out, log) = Edit::apply_all(&edits(&profile), vec![manifest]).unwrap();
+        let (out, log) =
+            Edit::apply_all(&edits(&profile, &BTreeMap::new()), vec![manifest]).unwrap();
         (out[0].body()["spec"]["template"].clone(), log)
     }
 
@@ -178,6 +222,28 @@ mod tests {
         assert_eq!(annotations["dapr.io/enabled"], "true");
         assert_eq!(annotations["dapr.io/app-port"], "9000");
         assert_eq!(annotations["x"], "y");
+    }
+
+    #[test]
+    fn a_number_set_by_hand_goes_before_the_charts() {
+        let profile = crate::profile::load("sandbox", &[]).unwrap().profile;
+        let by_hand = [("backend", 3)].into();
+        let both = vec![
+            workload("todo-app-backend", &json!({})),
+            workload("todo-app-frontend", &json!({})),
+        ];
+        let (out, _) = Edit::apply_all(&edits(&profile, &by_hand), both).unwrap();
+        assert_eq!(out[0].body()["spec"]["replicas"], 3);
+        assert_eq!(out[1].body()["spec"].get("replicas"), None);
+    }
+
+    #[test]
+    fn deployed_images_take_the_place_of_the_profiles() {
+        let mut profile = crate::profile::load("sandbox", &[]).unwrap().profile;
+        let before = profile.service("frontend").unwrap().image.clone();
+        adopt_images(&mut profile, &[workload("todo-app-backend", &json!({}))]);
+        assert_eq!(profile.service("backend").unwrap().image, "old:1");
+        assert_eq!(profile.service("frontend").unwrap().image, before);
     }
 
     #[test]

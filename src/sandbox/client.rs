@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::daemon::{Sandbox, lock_file, sandbox_file};
 use super::faults::Fault;
+use super::kafka::Addresses;
+use super::redpanda::{self, CloudAccess};
 use crate::clock::{Clock, Deadline};
 use crate::files::{self, Access, Lock};
 
@@ -150,6 +153,33 @@ pub async fn add_fault(dir: &Path, fault: &Fault) -> Result<u64, ClientError> {
 pub async fn clear_faults(dir: &Path) -> Result<u64, ClientError> {
     let answer = command(dir, "DELETE", "/faults", None).await?;
     Ok(answer["cleared"].as_u64().unwrap_or_default())
+}
+
+/// Where a broker outside the cluster can be reached, and the file of the
+/// authority that signed its certificate. It is started if need be.
+pub async fn broker(
+    dir: &Path,
+    name: &str,
+    user: Option<(&str, &str)>,
+) -> Result<(Addresses, PathBuf), ClientError> {
+    let users: Vec<Value> = user
+        .map(|(name, password)| json!({"name": name, "password": password}))
+        .into_iter()
+        .collect();
+    let wanted = json!({"name": name, "users": users});
+    let answer = command(dir, "POST", "/kafka", Some(wanted)).await?;
+    let odd = |error: serde_json::Error| ClientError::Io(error.into());
+    let addresses = Addresses::deserialize(&answer["addresses"]).map_err(odd)?;
+    let ca = PathBuf::deserialize(&answer["ca"]).map_err(odd)?;
+    Ok((addresses, ca))
+}
+
+/// How to get into the world's Redpanda Cloud, and its authority as PEM text.
+pub fn redpanda(dir: &Path) -> Result<(CloudAccess, String), ClientError> {
+    let text = std::fs::read(dir.join(redpanda::ACCESS_FILE))?;
+    let access: CloudAccess = serde_json::from_slice(&text).map_err(io::Error::from)?;
+    let ca = std::fs::read_to_string(&access.ca)?;
+    Ok((access, ca))
 }
 
 /// Wipes the world but for the account.

@@ -115,7 +115,12 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         Err(holder) => return Err(ServeError::Running { dir, holder }),
     };
     let stop = CancellationToken::new();
-    run(options, &stop).await.map_err(fails)?;
+    stop_at_signals(&stop).map_err(fails)?;
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        ended = run(options, &stop) => ended.map_err(fails)?,
+    }
     // The next one to look must not find a stale address.
     match std::fs::remove_file(sandbox_file(&dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fails(error)),
@@ -190,8 +195,7 @@ async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {
 
     let text = serde_json::to_vec_pretty(&sandbox)?;
     files::write_atomic(&sandbox_file(&dir), &text, Access::Private)?;
-    wait_for_end(stop).await?;
-    stop.cancel();
+    stop.cancelled().await;
     Ok(())
 }
 
@@ -207,31 +211,61 @@ fn random_token() -> io::Result<String> {
     Ok(hex(&bytes))
 }
 
-/// Waits for the control interface or a signal to end the process. A closed
-/// terminal does not: the sandbox outlives the command that started it.
+/// Stops the world at a signal. A thread of its own waits for it, with a
+/// runtime of its own: however busy the world is, the signal is heard. What
+/// was acknowledged is on disk already, so nothing is left to write.
+fn stop_at_signals(stop: &CancellationToken) -> io::Result<()> {
+    let stop = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let (armed, is_armed) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(wait_for_signal(&stop, &armed)))?;
+    // An error means that the thread ended without a word.
+    is_armed.recv().map_err(io::Error::other)?
+}
+
+/// A closed terminal ends nothing: the sandbox outlives the command that
+/// started it.
 #[cfg(unix)]
-async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
+async fn wait_for_signal(stop: &CancellationToken, armed: &Armed) {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let signals = || {
+        Ok((
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        ))
+    };
+    let (mut terminate, mut interrupt, mut hangup) = match signals() {
+        Ok(signals) => signals,
+        Err(error) => return drop(armed.send(Err(error))),
+    };
+    let _ = armed.send(Ok(()));
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = stop.cancelled() => return,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
             _ = hangup.recv() => {}
         }
     }
+    stop.cancel();
 }
 
 #[cfg(not(unix))]
-async fn wait_for_end(stop: &CancellationToken) -> io::Result<()> {
+async fn wait_for_signal(stop: &CancellationToken, armed: &Armed) {
+    let _ = armed.send(Ok(()));
     tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        ended = tokio::signal::ctrl_c() => ended,
+        () = stop.cancelled() => {}
+        _ = tokio::signal::ctrl_c() => stop.cancel(),
     }
 }
+
+/// Says whether signals are being waited for.
+type Armed = std::sync::mpsc::Sender<io::Result<()>>;
 
 /// A broker as the control interface is asked for it.
 #[derive(Deserialize)]

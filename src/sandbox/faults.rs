@@ -247,6 +247,12 @@ impl Faults {
             .collect()
     }
 
+    /// Counts a match of a fault that was found to concern an answer; true
+    /// when it is one of those that it hits.
+    pub(super) fn counts(&self, fault: &Fault) -> bool {
+        self.hit(fault)
+    }
+
     /// Counts a match; true when it is one of those that the fault hits.
     fn hit(&self, fault: &Fault) -> bool {
         let (counted, hits) = fault.counted();
@@ -257,6 +263,15 @@ impl Faults {
 }
 
 impl Fault {
+    /// Whether it is about this system and method, whatever the path.
+    pub(super) fn concerns(&self, system: &str, method: &str) -> bool {
+        let any = Self {
+            path: None,
+            ..self.clone()
+        };
+        any.matches(system, method, "")
+    }
+
     fn matches(&self, system: &str, method: &str, path: &str) -> bool {
         let fits = |wanted: &str| match wanted {
             "*" => true,

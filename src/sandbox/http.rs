@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::alter;
 use super::faults::Verdict;
 use super::world::World;
 
@@ -257,11 +258,21 @@ async fn exchange<H: Handler>(
         // A client that goes away takes this future with it.
         world.faults.cleared(fault).await;
     }
-    let reply = match &verdict {
+    let (method, path) = (request.method.clone(), request.path.clone());
+    let mut reply = match &verdict {
         Verdict::Drop => None,
         Verdict::Status(status) => Some(handler.fault(*status, &request)),
         _ => Some(handler.handle(request).await),
     };
+    if let Some(reply) = &mut reply {
+        alter::reply(
+            &world.faults,
+            handler.system(),
+            method.as_str(),
+            &path,
+            reply,
+        );
+    }
     let took = world.clock.elapsed().saturating_sub(started);
     let (status, who) = reply
         .as_ref()

@@ -3,6 +3,7 @@
 //!
 //! It must never import a client module (`oci`, `k8s`), nor be imported by
 //! one: both sides implement the protocol from its specification.
+pub mod alter;
 pub mod api;
 pub mod authority;
 pub mod cache;

@@ -3,16 +3,27 @@
 
 use super::client::FAST;
 use super::faults::{Fault, Faults, parse_duration};
-use super::{kafka, oci, redpanda};
+use super::{alter, kafka, oci, redpanda};
 
 /// The systems that can misbehave; `*` is all of them.
-const SYSTEMS: [&str; 5] = ["oci", "kube", "kafka", "redpanda", "*"];
+const SYSTEMS: [&str; 7] = ["oci", "kube", "dapr", "app", "kafka", "redpanda", "*"];
+
+/// Faults of what answers in JSON, to whoever asks from outside.
+const LIES: [(&str, &str); 1] = [(alter::KIND, alter::MEANS)];
+
+/// Those of the sidecars, who publish events as well.
+const SPOILS: [(&str, &str); 2] = [
+    (alter::KIND, alter::MEANS),
+    (alter::SPOIL, alter::SPOIL_MEANS),
+];
 
 /// Why a fault makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No such system.
-    #[error("there is no system '{0}'; systems are oci, kube, kafka, redpanda, and * for all")]
+    #[error(
+        "there is no system '{0}'; systems are oci, kube, dapr, app, kafka, redpanda, and * for all"
+    )]
     System(String),
     /// No such kind.
     #[error("{system} has no fault '{kind}'; it has {known}")]
@@ -43,6 +54,8 @@ pub enum FaultError {
 pub fn kinds(system: &str) -> Vec<(&'static str, &'static str)> {
     let own: &[_] = match system {
         "oci" => &oci::FAULT_KINDS,
+        "dapr" => &SPOILS,
+        "kube" | "app" => &LIES,
         "kafka" => &kafka::FAULT_KINDS,
         "redpanda" => &redpanda::FAULT_KINDS,
         _ => &[],
@@ -103,6 +116,8 @@ fn fits(kind: &str, arg: &str) -> bool {
             None => matches!(arg, "stuck" | "fail"),
         },
         "limit" => arg.split_once([' ', '=']).is_some_and(|(_, n)| number(n)),
+        alter::KIND => alter::fits(arg),
+        alter::SPOIL => arg.starts_with('/') && alter::fits(arg),
         "pages" => arg.is_empty() || number(arg),
         "topic-missing" | "leaderless" | "lose-record" | "double-record" | "late-record" => {
             !arg.contains(char::is_whitespace)
@@ -179,6 +194,10 @@ pub fn help() -> String {
     let mut text = "Faults of every system:\n".to_owned();
     let row = |(name, means): &(&str, &str)| format!("  {name:<17} {means}\n");
     text.extend(Faults::KINDS.iter().map(row));
+    text += "Faults of kube, dapr (its sidecars) and app:\n";
+    text.extend(LIES.iter().map(row));
+    text += "Faults of dapr:\n";
+    text.extend(SPOILS.iter().skip(1).map(row));
     text += "Faults of oci:\n";
     text.extend(oci::FAULT_KINDS.iter().map(row));
     text += "Faults of kafka:\n";

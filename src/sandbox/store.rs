@@ -5,7 +5,7 @@
 //! rows. A killed process loses nothing that was acknowledged; a torn last
 //! line is dropped on opening.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::ops::Bound;
@@ -63,6 +63,8 @@ struct Inner {
     tables: BTreeMap<Arc<str>, Table>,
     revision: u64,
     history: VecDeque<Change>,
+    /// For each table with changes that are no longer kept, the last of them.
+    forgotten: HashMap<Arc<str>, u64>,
     log: File,
     log_bytes: u64,
     compacted_bytes: u64,
@@ -74,12 +76,22 @@ pub struct Store {
     path: PathBuf,
     inner: Mutex<Inner>,
     latest: watch::Sender<u64>,
+    /// The same for single tables that somebody watches.
+    watched: Mutex<HashMap<Arc<str>, watch::Sender<u64>>>,
+    /// The revision that the store was opened with: nothing before is kept.
+    opened_at: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Line {
     /// Table, key, revision, content (null: deleted).
     w: Vec<(String, String, u64, Option<Value>)>,
+}
+
+/// A [`Line`] as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    w: Vec<(&'a str, &'a str, u64, Option<&'a Value>)>,
 }
 
 /// A transaction: reads see its own writes; nothing is kept when it fails.
@@ -126,6 +138,7 @@ impl Store {
             tables,
             revision,
             history: VecDeque::new(),
+            forgotten: HashMap::new(),
             log,
             log_bytes: good,
             compacted_bytes: good,
@@ -134,6 +147,8 @@ impl Store {
             path,
             inner: Mutex::new(inner),
             latest: watch::channel(revision).0,
+            watched: Mutex::default(),
+            opened_at: revision,
         })
     }
 
@@ -243,6 +258,38 @@ impl Store {
         Ok(inner.history.range(start..).cloned().collect())
     }
 
+    /// The changes of a table's keys with this prefix after `revision`, oldest
+    /// first. Only changes of that table count as too old.
+    pub fn changes_of(
+        &self,
+        table: &str,
+        prefix: &str,
+        revision: u64,
+    ) -> Result<(Vec<Change>, u64), Gone> {
+        let inner = self.lock();
+        let oldest = inner.forgotten.get(table).copied();
+        let oldest = oldest.unwrap_or(self.opened_at);
+        if revision < oldest {
+            return Err(Gone { oldest });
+        }
+        let start = inner.history.partition_point(|c| c.revision <= revision);
+        let changes = inner.history.range(start..);
+        let own = changes.filter(|c| *c.table == *table && c.key.starts_with(prefix));
+        Ok((own.cloned().collect(), inner.revision))
+    }
+
+    /// Tells the latest revision whenever a table changes: who watches one
+    /// table sleeps through what happens to others.
+    pub fn subscribe_to(&self, table: &str) -> watch::Receiver<u64> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = watched.get(table) {
+            return sender.subscribe();
+        }
+        let (sender, receiver) = watch::channel(self.revision());
+        watched.insert(table.into(), sender);
+        receiver
+    }
+
     /// Tells the latest revision whenever it changes.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
@@ -260,48 +307,44 @@ impl Store {
         if writes.is_empty() {
             return;
         }
-        let line = Line {
-            w: writes
-                .iter()
-                .map(|c| {
-                    let value = c.after.as_deref().cloned();
-                    (c.table.to_string(), c.key.to_string(), c.revision, value)
-                })
-                .collect(),
-        };
+        let each = writes.iter();
+        let each = each.map(|c| (&*c.table, &*c.key, c.revision, c.after.as_deref()));
+        let line = Written { w: each.collect() };
         inner
             .append(&line)
             .expect("invariant: the sandbox can write its state");
+        let mut tables: Vec<Arc<str>> = writes.iter().map(|c| c.table.clone()).collect();
+        tables.dedup();
         inner.history.extend(writes);
         let surplus = inner.history.len().saturating_sub(HISTORY);
-        inner.history.drain(..surplus);
+        for change in inner.history.drain(..surplus) {
+            inner.forgotten.insert(change.table, change.revision);
+        }
         if inner.log_bytes > COMPACT_ABOVE.max(4 * inner.compacted_bytes) {
             self.compact(inner)
                 .expect("invariant: the sandbox can write its state");
         }
         self.latest.send_replace(inner.revision);
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in tables.iter().filter_map(|table| watched.get(table)) {
+            sender.send_replace(inner.revision);
+        }
     }
 
     fn compact(&self, inner: &mut Inner) -> io::Result<()> {
         let mut text = Vec::new();
         for (table, rows) in &inner.tables {
             for (key, row) in rows {
-                let value = Some(row.value.as_ref().clone());
-                let line = Line {
-                    w: vec![(table.to_string(), key.to_string(), row.revision, value)],
+                let line = Written {
+                    w: vec![(table, key, row.revision, Some(&row.value))],
                 };
                 serde_json::to_writer(&mut text, &line)?;
                 text.push(b'\n');
             }
         }
         // Deleted rows are gone from the rows, but their revisions are spent.
-        let last = Line {
-            w: vec![(
-                "sandbox/revision".into(),
-                "last".into(),
-                inner.revision,
-                None,
-            )],
+        let last = Written {
+            w: vec![("sandbox/revision", "last", inner.revision, None)],
         };
         serde_json::to_writer(&mut text, &last)?;
         text.push(b'\n');
@@ -314,7 +357,7 @@ impl Store {
 }
 
 impl Inner {
-    fn append(&mut self, line: &Line) -> io::Result<()> {
+    fn append(&mut self, line: &Written<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         self.log_bytes += text.len() as u64;
@@ -485,6 +528,26 @@ mod tests {
         let one = Some(json!(1));
         let two = Some(json!(2));
         assert_eq!(seen, [(None, one.clone()), (one, two.clone()), (two, None)]);
+    }
+
+    #[test]
+    fn a_quiet_table_is_never_too_old() {
+        let (_dir, store) = store();
+        store.put("quiet", "a", json!(1));
+        let from = store.revision();
+        let mut news = store.subscribe_to("quiet");
+        for n in 0..=HISTORY {
+            store.put("loud", "k", json!(n));
+        }
+        assert!(!news.has_changed().unwrap());
+        assert!(store.changes_since(from).is_err());
+        assert!(store.changes_of("loud", "", from).is_err());
+        store.put("quiet", "b", json!(2));
+        assert!(news.has_changed().unwrap());
+        news.borrow_and_update();
+        let (changes, at) = store.changes_of("quiet", "", from).unwrap();
+        assert_eq!((changes.len(), at), (1, store.revision()));
+        assert_eq!(store.changes_of("quiet", "a", from).unwrap().0.len(), 0);
     }
 
     use proptest::prelude::*;

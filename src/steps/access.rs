@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use super::owned::tags_step;
 use crate::clock::Clock;
 use crate::files;
 use crate::k8s;
+use crate::manifest::Manifest;
 use crate::names::StepId;
 use crate::oci::{self, ClusterAccess, KubeconfigEndpoint};
 use crate::plan::{Change, Class, Handle, Inputs, Step, StepCx, StepError};
@@ -170,6 +172,24 @@ impl Step<Cx> for ContextAccess {
     }
 }
 
+/// What a step inside the cluster needs: the way in, and others before it.
+pub(super) fn needs(access: &Handle<Access>, after: &[StepId]) -> Vec<StepId> {
+    let all = std::iter::once(access.id()).chain(after);
+    all.cloned().collect()
+}
+
+/// What was found in the cluster. A teardown takes a cluster that cannot be
+/// reached for empty: what it holds goes with it.
+pub(super) fn found<T>(
+    cx: &StepCx<Cx>,
+    looked: Result<Option<T>, StepError>,
+) -> Result<Option<T>, StepError> {
+    match looked {
+        Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => Ok(None),
+        other => other,
+    }
+}
+
 impl Access {
     /// What an earlier run on this machine learned, without asking Oracle.
     pub fn remembered(cx: &Cx) -> Option<Self> {
@@ -194,6 +214,8 @@ impl Access {
 pub(super) struct Connections {
     context: OnceCell<ContextConnection>,
     made: tokio::sync::Mutex<Option<(Access, k8s::Kube)>>,
+    owned: OnceCell<Vec<Manifest>>,
+    anew: AtomicBool,
 }
 
 /// A connection by the user's kubeconfig.
@@ -211,6 +233,31 @@ impl ContextConnection {
 }
 
 impl Connections {
+    /// From now on objects are read anew each time.
+    pub(super) fn read_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything of these kinds that the deployment owns. While planning, all
+    /// who ask share one look.
+    pub(super) async fn owned(
+        &self,
+        kube: &k8s::Kube,
+        kinds: &[(&str, &str)],
+        deployment: &str,
+    ) -> Result<Vec<Manifest>, k8s::K8sError> {
+        if self.reads_anew() {
+            return kube.list_owned(kinds, deployment).await;
+        }
+        let look = async || kube.list_owned(kinds, deployment).await;
+        self.owned.get_or_try_init(look).await.cloned()
+    }
+
+    /// Whether the run is changing things by now.
+    pub(super) fn reads_anew(&self) -> bool {
+        self.anew.load(Ordering::Relaxed)
+    }
+
     /// The connection by an access, made on first use.
     pub(super) async fn get(
         &self,

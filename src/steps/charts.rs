@@ -1,7 +1,12 @@
 //! Where the charts of releases come from.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use url::Url;
 
 use crate::charts::{self, SourceError};
 use crate::clock::Clock;
@@ -9,7 +14,8 @@ use crate::helm::chart::Chart;
 use crate::helm::repo::cache::Cache;
 use crate::helm::repo::http::Http;
 use crate::helm::repo::load::LoadError;
-use crate::helm::repo::{Puller, RepoError};
+use crate::helm::repo::{Fetch, FetchError, Puller, RepoError, Request, Response};
+use crate::net::TrustError;
 use crate::plan::{Class, StepError};
 use crate::profile::{ChartPlace, ChartSource, Profile};
 use crate::render;
@@ -48,6 +54,7 @@ impl fmt::Display for ChartFrom {
 pub(super) async fn load(
     from: &ChartFrom,
     profile: &Profile,
+    indexes: &Indexes,
     clock: &Clock,
 ) -> Result<Chart, StepError> {
     let unusable = |class, error: &dyn std::error::Error| {
@@ -59,9 +66,11 @@ pub(super) async fn load(
         }
         ChartFrom::Source(source) => mirrored(source, profile.endpoints.charts.as_deref()),
     };
-    let http = Http::new(clock.clone()).map_err(|error| unusable(Class::Unreachable, &error))?;
+    let fetch = indexes
+        .fetch(clock)
+        .map_err(|error| unusable(Class::Unreachable, &error))?;
     let cache = Cache::standard().map_err(|error| unusable(Class::Invalid, &error))?;
-    let puller = Puller::new(Arc::new(http), cache);
+    let puller = Puller::new(fetch, cache);
     charts::load(&source, &puller).await.map_err(|error| {
         let class = match &error {
             SourceError::Load(LoadError::Repo(RepoError::Fetch(_) | RepoError::Offline { .. })) => {
@@ -71,6 +80,45 @@ pub(super) async fn load(
         };
         unusable(class, &error)
     })
+}
+
+/// The indexes of repositories, read once in a run: several charts may come
+/// from one.
+#[derive(Default)]
+pub(super) struct Indexes {
+    read: Arc<Mutex<HashMap<Url, Response>>>,
+}
+
+impl Indexes {
+    fn fetch(&self, clock: &Clock) -> Result<Arc<dyn Fetch>, TrustError> {
+        Ok(Arc::new(Remembering {
+            http: Http::new(clock.clone())?,
+            read: self.read.clone(),
+        }))
+    }
+}
+
+struct Remembering {
+    http: Http,
+    read: Arc<Mutex<HashMap<Url, Response>>>,
+}
+
+#[async_trait]
+impl Fetch for Remembering {
+    async fn get(&self, request: Request) -> Result<Response, FetchError> {
+        if !request.url.path().ends_with("/index.yaml") {
+            return self.http.get(request).await;
+        }
+        // Whoever else wants it waits here, and profits.
+        let mut read = self.read.lock().await;
+        if let Some(known) = read.get(&request.url) {
+            return Ok(known.clone());
+        }
+        let url = request.url.clone();
+        let response = self.http.get(request).await?;
+        read.insert(url, response.clone());
+        Ok(response)
+    }
 }
 
 /// The same chart out of a mirror.

@@ -4,19 +4,23 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
+use super::charts::Indexes;
 use super::compartment::CompartmentLive;
+use super::scale::Wish;
 use super::survey::Looked;
+use crate::backbone;
 use crate::clock::Clock;
 use crate::names::{DeploymentName, StepId};
 use crate::net;
 use crate::oci::{self, Client, Endpoints, NetworkResource, OciError, VcnScope};
 use crate::plan::{Class, StepCx, StepError};
 use crate::profile::{self, Profile};
+use crate::redpanda;
 
 /// How often a retry token may have been used up by a deleted thing.
 const GENERATIONS: u32 = 32;
@@ -33,9 +37,13 @@ pub struct Cx {
     /// answer any more is no failure.
     pub teardown: bool,
     survey: Mutex<Vec<Looked>>,
+    wish: OnceLock<Wish>,
+    forces: AtomicBool,
+    pub(super) indexes: Indexes,
     /// Access to the cluster, made when first needed.
     pub(super) cluster: super::access::Connections,
     cloud: Option<Cloud>,
+    redpanda: OnceLock<redpanda::Cloud>,
 }
 
 /// The Oracle side of the context.
@@ -85,9 +93,22 @@ impl Cx {
             dir: dir.to_owned(),
             teardown,
             survey: Mutex::default(),
+            wish: OnceLock::new(),
+            forces: AtomicBool::new(false),
+            indexes: Indexes::default(),
             cluster: super::access::Connections::default(),
             cloud: cloud.transpose()?,
+            redpanda: OnceLock::new(),
         })
+    }
+
+    /// The client of Redpanda Cloud, made on first use.
+    pub(super) fn redpanda(&self, clock: &Clock) -> Result<redpanda::Cloud, StepError> {
+        if let Some(cloud) = self.redpanda.get() {
+            return Ok(cloud.clone());
+        }
+        let cloud = backbone::redpanda::cloud(&self.profile, clock)?;
+        Ok(self.redpanda.get_or_init(|| cloud).clone())
     }
 
     /// The Oracle side; a bug where the profile has none.
@@ -120,8 +141,30 @@ impl Cx {
             .clone()
     }
 
+    /// This run is to change nothing of the app but a service's number of pods.
+    pub fn wish(&self, wish: Wish) {
+        // There is one wish in a run.
+        let _ = self.wish.set(wish);
+    }
+
+    /// From now on fields that others have set are taken over from them.
+    pub fn force(&self) {
+        self.forces.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether fields are taken over.
+    pub(super) fn forces(&self) -> bool {
+        self.forces.load(Ordering::Relaxed)
+    }
+
+    /// The wish of this run.
+    pub(super) fn wished(&self) -> Option<&Wish> {
+        self.wish.get()
+    }
+
     /// From now on lists are read anew each time: the run is changing things.
     pub fn read_anew(&self) {
+        self.cluster.read_anew();
         if let Some(cloud) = &self.cloud {
             cloud.lists.anew.store(true, Ordering::Relaxed);
         }

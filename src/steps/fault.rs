@@ -1,9 +1,12 @@
 //! Remote errors as step errors.
 
+use crate::backbone::BackboneError;
 use crate::clock::WaitError;
 use crate::k8s::{self, K8sError};
+use crate::kafka;
 use crate::oci::{self, OciError};
 use crate::plan::{Class, StepError};
+use crate::redpanda;
 
 impl From<OciError> for StepError {
     fn from(error: OciError) -> Self {
@@ -33,6 +36,74 @@ impl From<OciError> for StepError {
             // The text of the error itself is the message already.
             Some(source) => step.caused_by(source.to_string()),
             None => step,
+        }
+    }
+}
+
+/// A step's failure with its mend and what is behind it.
+fn told(
+    class: Class,
+    error: &(dyn std::error::Error + 'static),
+    hint: Option<String>,
+) -> StepError {
+    let mut step = StepError::new(class, error.to_string());
+    if let Some(hint) = hint {
+        step = step.with_hint(hint);
+    }
+    match error.source() {
+        Some(source) => step.caused_by(source.to_string()),
+        None => step,
+    }
+}
+
+impl From<kafka::Error> for StepError {
+    fn from(error: kafka::Error) -> Self {
+        use kafka::Error;
+        let class = match &error {
+            Error::Cancelled(_) => Class::Interrupted,
+            Error::Unreachable { .. } | Error::Silent { .. } | Error::Closed { .. } => {
+                Class::Unreachable
+            }
+            Error::Denied { .. } | Error::NotAuthorised { .. } | Error::NeedsSasl { .. } => {
+                Class::Denied
+            }
+            Error::Leaderless { .. } => Class::Transient,
+            _ => Class::Invalid,
+        };
+        told(class, &error, error.hint())
+    }
+}
+
+impl From<redpanda::Error> for StepError {
+    fn from(error: redpanda::Error) -> Self {
+        use redpanda::Error;
+        let class = match &error {
+            Error::Cancelled(_) => Class::Interrupted,
+            Error::Net(_) => Class::Unreachable,
+            Error::Account { .. } => Class::Denied,
+            Error::Suspended { .. } => Class::Quota,
+            Error::TooLong { .. } => Class::Timeout,
+            Error::Refused { status, .. } if *status == http::StatusCode::FORBIDDEN => {
+                Class::Denied
+            }
+            Error::Refused { reason, .. }
+                if reason.as_deref() == Some("REASON_INSUFFICIENT_QUOTA") =>
+            {
+                Class::Quota
+            }
+            _ => Class::Invalid,
+        };
+        told(class, &error, error.hint())
+    }
+}
+
+impl From<BackboneError> for StepError {
+    fn from(error: BackboneError) -> Self {
+        match error {
+            BackboneError::Cluster(error) => error.into(),
+            BackboneError::Cloud(error) => error.into(),
+            BackboneError::Client(error) => error.into(),
+            error => told(Class::Invalid, &error, error.hint()),
         }
     }
 }

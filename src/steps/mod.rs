@@ -5,32 +5,44 @@
 //! `todoctl-step=<step>`), so that nothing is lost when the journal is.
 
 mod access;
+mod address;
 mod charts;
 mod cluster;
 mod compartment;
 mod cx;
 mod fault;
 pub mod guard;
+mod kafka;
 mod leftovers;
 mod network;
 mod node_pool;
+mod object;
 mod owned;
 mod placement;
 mod platform;
+pub mod preflight;
 mod release;
+mod scale;
 pub mod survey;
 mod tags;
 
 pub use access::Access;
+pub use address::AddressLive;
 pub use cluster::ClusterLive;
 pub use compartment::CompartmentLive;
 pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
+use release::Now;
+pub use release::ReleaseLive;
+pub use scale::{Scaled, Wish};
 
+use crate::backbone::BackboneError;
 use crate::clock::Clock;
+use crate::finding::Findings;
 use crate::helm::render::Rendered;
-use crate::plan::{Class, Graph, GraphError, StepError};
+use crate::manifest::Manifest;
+use crate::plan::{Graph, GraphError, StepError};
 use crate::profile::Profile;
 use crate::release::Offline;
 use crate::render::RenderError;
@@ -44,10 +56,23 @@ pub enum StepsError {
     /// A manifest cannot be rendered.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// What the profile says about Kafka is not enough.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+    /// Something is wrong with the Dapr resources.
+    #[error("the Dapr resources of the profile cannot work")]
+    Resources(Findings),
 }
 
-/// Every manifest that the steps apply, in the order of creation.
-pub fn manifests(profile: &Profile) -> Result<Vec<crate::manifest::Manifest>, RenderError> {
+impl From<Findings> for StepsError {
+    fn from(findings: Findings) -> Self {
+        Self::Resources(findings)
+    }
+}
+
+/// Every manifest that the steps apply, in the order of creation, and what is
+/// doubtful about them.
+pub fn manifests(profile: &Profile) -> Result<(Vec<Manifest>, Findings), StepsError> {
     platform::wanted(profile)
 }
 
@@ -69,12 +94,11 @@ pub async fn releases(
     clock: &Clock,
     cluster: &Offline,
 ) -> Result<Vec<RenderedRelease>, StepError> {
-    let specs = platform::releases(profile).map_err(|error| {
-        StepError::new(Class::Invalid, "cannot make the app's values").caused_by(error)
-    })?;
+    let indexes = charts::Indexes::default();
     let mut all = Vec::new();
-    for spec in specs.all() {
-        let request = spec.request(profile, clock).await?;
+    for spec in platform::releases(profile).all() {
+        let chart = charts::load(&spec.chart, profile, &indexes, clock).await?;
+        let request = spec.request(chart, profile, &Now::default())?;
         all.push(RenderedRelease {
             content: crate::release::offline(request, &spec.namespace, cluster)?,
             name: spec.name,
@@ -84,8 +108,19 @@ pub async fn releases(
     Ok(all)
 }
 
-/// The steps that a profile asks for.
-pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
+/// The steps that a profile asks for, and what is doubtful about it.
+pub fn graph(profile: &Profile) -> Result<(Graph<Cx>, Findings), StepsError> {
+    let (manifests, warnings) = platform::wanted(profile)?;
+    Ok((graph_of(profile, manifests)?, warnings))
+}
+
+/// The same steps for looking and tearing down, which need no more than the
+/// names of things.
+pub fn teardown_graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
+    graph_of(profile, platform::doomed(profile)?)
+}
+
+fn graph_of(profile: &Profile, manifests: Vec<Manifest>) -> Result<Graph<Cx>, StepsError> {
     let mut graph = Graph::default();
     let (access, nodes) = match &profile.cloud {
         Some(cloud) => {
@@ -96,6 +131,6 @@ pub fn graph(profile: &Profile) -> Result<Graph<Cx>, StepsError> {
         }
         None => (graph.add(access::ContextAccess)?, None),
     };
-    platform::add(&mut graph, profile, &access, nodes)?;
+    platform::add(&mut graph, profile, manifests, &access, nodes)?;
     Ok(graph)
 }

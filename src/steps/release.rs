@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
-use crate::clock::Clock;
+use super::scale::{self, Scaled, Wish};
+use crate::backbone;
 use crate::helm::chart::Chart;
 use crate::helm::value;
 use crate::helm::values::{Layers, from_json};
@@ -22,8 +23,9 @@ use crate::plan::{
 };
 use crate::profile::Profile;
 use crate::release::{
-    Options, Record, ReleaseError, Releases, Request, Status, Uninstall, Waiting,
+    Options, Preview, Record, ReleaseError, Releases, Request, Status, Uninstall, Waiting,
 };
+use crate::render;
 
 /// The label of a record that says whose release it is.
 const OWNER: &str = "todoctl";
@@ -50,6 +52,9 @@ pub(super) struct Spec {
     pub(super) files: Vec<String>,
     /// What is changed after rendering.
     pub(super) edits: Vec<Edit>,
+    /// For the app itself: values and changes are those of the services, with
+    /// the numbers of pods that hold.
+    pub(super) services: bool,
     /// Whether several deployments may use it: then one that is there already
     /// is used as it is, and stays.
     pub(super) shared: bool,
@@ -57,22 +62,43 @@ pub(super) struct Spec {
     pub(super) reverts: bool,
 }
 
+/// What a revision depends on besides the profile; nothing for the first.
+#[derive(Default)]
+pub(super) struct Now<'a> {
+    /// The revisions so far, oldest first.
+    pub(super) history: &'a [Record],
+    /// The number of pods that is to be the only change.
+    pub(super) wish: Option<&'a Wish>,
+    /// Whether fields of others are taken over.
+    pub(super) forces: bool,
+}
+
+/// What a revision is made of besides its chart.
+struct Content {
+    values: Value,
+    edits: Vec<Edit>,
+    scaled: Vec<Scaled>,
+}
+
 impl Spec {
-    /// What the release should be. The chart comes from where the profile says.
-    pub(super) async fn request(
+    /// What the release should be.
+    pub(super) fn request(
         &self,
+        chart: Chart,
         profile: &Profile,
-        clock: &Clock,
+        now: &Now<'_>,
     ) -> Result<Request, StepError> {
-        let chart = charts::load(&self.chart, profile, clock).await?;
+        let content = self.content(profile, now)?;
         let layers = Layers {
             files: self.files.iter().map(Into::into).collect(),
-            documents: match from_json(&self.values) {
+            documents: match from_json(&content.values) {
                 value::Value::Map(map) => vec![map],
                 _ => Vec::new(),
             },
             ..Layers::default()
         };
+        let mut labels = scale::labels(&content.scaled);
+        labels.insert(OWNER.to_owned(), profile.deployment.to_string());
         Ok(Request {
             name: self.name.clone(),
             chart,
@@ -80,11 +106,67 @@ impl Spec {
             options: Options {
                 wait: Some(Waiting::within(READY_WITHIN)),
                 rollback_on_failure: self.reverts.then_some(BACK_WITHIN),
+                force_conflicts: now.forces,
                 create_namespace: true,
-                labels: [(OWNER.to_owned(), profile.deployment.to_string())].into(),
-                edits: self.edits.clone(),
+                labels,
+                edits: content.edits,
                 ..Options::default()
             },
+        })
+    }
+
+    /// Values, changes and numbers of pods.
+    fn content(&self, profile: &Profile, now: &Now<'_>) -> Result<Content, StepError> {
+        if !self.services {
+            return Ok(Content {
+                values: self.values.clone(),
+                edits: self.edits.clone(),
+                scaled: Vec::new(),
+            });
+        }
+        let scaled = scale::scaled(now.history, profile);
+        let Some(wish) = now.wish else {
+            return self.of_services(&scale::applied(profile, &scaled), scaled);
+        };
+        // Everything else stays as it is deployed, whatever the profile says.
+        let deployed = now
+            .history
+            .iter()
+            .rev()
+            .find(|record| record.status() == Status::Deployed);
+        let Some(deployed) = deployed else {
+            return Err(StepError::new(Class::Invalid, "the app is not deployed")
+                .with_hint("deploy it with `todoctl up`"));
+        };
+        let mut profile = profile.clone();
+        render::overlay::adopt_images(&mut profile, &deployed.objects());
+        let scaled = scale::with(scaled, wish, &profile);
+        let content = self.of_services(&scale::applied(&profile, &scaled), scaled)?;
+        let values = scale::revalued(deployed.config(), wish);
+        Ok(Content { values, ..content })
+    }
+
+    fn of_services(&self, profile: &Profile, scaled: Vec<Scaled>) -> Result<Content, StepError> {
+        let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
+        let (values, edits) = match &self.chart {
+            ChartFrom::Own => {
+                let inputs = backbone::inputs(profile, &[])?;
+                let values = render::app_values(profile, &inputs);
+                let cannot = |error| {
+                    StepError::new(Class::Invalid, "cannot work out the app's values")
+                        .caused_by(error)
+                };
+                (values.map_err(cannot)?, Vec::new())
+            }
+            ChartFrom::Source(_) => (
+                serde_json::json!({}),
+                render::overlay::edits(profile, &by_hand.collect()),
+            ),
+        };
+        Ok(Content {
+            values,
+            edits,
+            scaled,
         })
     }
 }
@@ -92,7 +174,7 @@ impl Spec {
 /// A release as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ReleaseLive {
+pub struct ReleaseLive {
     /// Name of the release.
     pub release: String,
     /// Its namespace.
@@ -108,6 +190,12 @@ pub(super) struct ReleaseLive {
     /// In what it differs from what it should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     differs: Vec<FieldChange>,
+    /// Fields that are left to other managers, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
+    /// What has another number of pods than the profile says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaled: Vec<Scaled>,
 }
 
 /// Installs and upgrades a release.
@@ -125,8 +213,17 @@ impl ReleaseStep {
         Ok((kube, releases))
     }
 
-    async fn request(&self, cx: &StepCx<Cx>) -> Result<Request, StepError> {
-        self.spec.request(&cx.cx.profile, &cx.clock).await
+    async fn request(&self, cx: &StepCx<Cx>, history: &[Record]) -> Result<Request, StepError> {
+        let Cx {
+            profile, indexes, ..
+        } = &*cx.cx;
+        let chart = charts::load(&self.spec.chart, profile, indexes, &cx.clock).await?;
+        let now = Now {
+            history,
+            wish: cx.cx.wished(),
+            forces: cx.cx.forces(),
+        };
+        self.spec.request(chart, profile, &now)
     }
 
     fn live(&self, cx: &Cx, record: &Record) -> ReleaseLive {
@@ -138,6 +235,11 @@ impl ReleaseStep {
             status: record.status().to_string(),
             ours: record.label(OWNER) == Some(cx.deployment.as_str()),
             differs: Vec::new(),
+            left: Vec::new(),
+            scaled: match self.spec.services {
+                true => scale::scaled(std::slice::from_ref(record), &cx.profile),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -147,9 +249,10 @@ impl ReleaseStep {
         releases: &Releases,
         request: &Request,
         history: &[Record],
-    ) -> Result<Vec<FieldChange>, StepError> {
-        let Some(manifest) = releases.preview(request).await? else {
-            return Ok(Vec::new());
+    ) -> Result<(Vec<FieldChange>, Vec<String>), StepError> {
+        let manifest = match releases.preview(request, history).await? {
+            Preview::Same { left } => return Ok((Vec::new(), left)),
+            Preview::Changes(manifest) => manifest,
         };
         let deployed = history
             .iter()
@@ -180,7 +283,7 @@ impl ReleaseStep {
                 after: Some(Planned::Value("deployed".into())),
             });
         }
-        Ok(changes)
+        Ok((changes, Vec::new()))
     }
 }
 
@@ -212,9 +315,7 @@ impl Step<Cx> for ReleaseStep {
     }
 
     fn needs(&self) -> Vec<StepId> {
-        let mut needs = vec![self.access.id().clone()];
-        needs.extend(self.after.iter().cloned());
-        needs
+        access::needs(&self.access, &self.after)
     }
 
     fn system(&self) -> &'static str {
@@ -236,12 +337,10 @@ impl Step<Cx> for ReleaseStep {
         let look = async {
             let (_, releases) = self.releases(cx).await?;
             let history = releases.history(&self.spec.name).await?;
-            Ok::<_, StepError>((releases, history))
+            Ok(Some((releases, history)))
         };
-        let (releases, history) = match look.await {
-            // What a cluster holds that cannot be reached goes with it.
-            Err(error) if cx.cx.teardown && error.class() == Class::Unreachable => return Ok(None),
-            other => other?,
+        let Some((releases, history)) = access::found(cx, look.await)? else {
+            return Ok(None);
         };
         let Some(last) = history.last() else {
             return Ok(None);
@@ -256,8 +355,9 @@ impl Step<Cx> for ReleaseStep {
                 .with_hint("choose another `app.release` or `app.namespace` in the profile"));
         }
         if live.ours && !cx.cx.teardown {
-            let request = self.request(cx).await?;
-            live.differs = self.differences(&releases, &request, &history).await?;
+            let request = self.request(cx, &history).await?;
+            let compared = self.differences(&releases, &request, &history);
+            (live.differs, live.left) = compared.await?;
         }
         Ok(Some(live))
     }
@@ -288,7 +388,8 @@ impl Step<Cx> for ReleaseStep {
         _: Option<ReleaseLive>,
     ) -> Result<ReleaseLive, StepError> {
         let (_, releases) = self.releases(cx).await?;
-        let request = self.request(cx).await?;
+        let history = releases.history(&self.spec.name).await?;
+        let request = self.request(cx, &history).await?;
         let outcome = releases.install_or_upgrade(&request, &tell(cx)).await?;
         let history = releases.history(&self.spec.name).await?;
         let record = history.iter().find(|r| r.revision() == outcome.revision);

@@ -10,7 +10,7 @@ mod table;
 pub use plan_text::plan_text;
 pub use reporter::Reporter;
 pub use style::{Paint, Style};
-pub use table::table;
+pub use table::{paragraph, table};
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -7,12 +7,6 @@ is named by the environment variable TODOCTL.
 
 import json
 import logging
-import os
-import pathlib
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -25,48 +19,17 @@ import kafka
 import kafka.admin
 import kafka.errors
 
-passed, failed = 0, 0
+import world
+from world import check
+
 USER, PASSWORD = "todo", "a password, with = and ,"
 
 
-def check(name, truth, detail=""):
-    """Counts one asserted result."""
-    global passed, failed
-    if truth:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {name} {detail}")
-
-
-class Sandbox:
-    """A sandbox process of our own with one broker, on a folder of our own."""
-
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="todoctl-interop-"))
-        self.process = None
-        try:
-            self.start()
-        except BaseException:
-            if self.process:
-                self.process.kill()
-            raise
+class Sandbox(world.Sandbox):
+    """A sandbox with one broker."""
 
     def start(self):
-        command = [os.environ["TODOCTL"], "sandbox", "serve", "--state-dir", str(self.dir)]
-        self.process = subprocess.Popen([*command, "--seed", "7", "--clock", "600"])
-        file = self.dir / "sandbox.json"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                self.info = json.loads(file.read_text())
-                if self.info["pid"] == self.process.pid:
-                    break
-            except (OSError, ValueError):
-                pass
-            if self.process.poll() is not None:
-                raise SystemExit("the sandbox ended before it was ready")
-            time.sleep(0.02)
+        super().start()
         broker = {"name": "main", "users": [{"name": USER, "password": PASSWORD}]}
         found = self.control("POST", "/kafka", broker)
         self.addresses, self.ca = found["addresses"], found["ca"]
@@ -86,16 +49,6 @@ class Sandbox:
 
     def clear(self):
         self.control("DELETE", "/faults")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def close(self):
-        self.process.terminate()
-        code = self.process.wait(timeout=10)
-        check("SIGTERM ends the sandbox cleanly", code == 0, code)
-        shutil.rmtree(self.dir)
 
     def librdkafka(self, mechanism="SCRAM-SHA-256", tls=True, password=PASSWORD, **more):
         where = {
@@ -420,8 +373,7 @@ def main():
             print(f"{part.__name__}: {time.monotonic() - started:.1f} s")
     finally:
         box.close()
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    world.finish()
 
 
 if __name__ == "__main__":

@@ -9,73 +9,28 @@ import base64
 import json
 import os
 import pathlib
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 
 import oci
 
+from world import Sandbox as Process
+from world import check, finish
+
 TAGS = {"todoctl": "interop"}
-passed, failed = 0, 0
 
 
-def check(name, truth, detail=""):
-    """Counts one asserted result."""
-    global passed, failed
-    if truth:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {name} {detail}")
-
-
-class Sandbox:
-    """A sandbox process of our own, on a state folder of our own."""
-
-    def __init__(self, rate="600", seed="7"):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="todoctl-interop-"))
-        self.rate, self.seed = rate, seed
-        self.process = None
-        try:
-            self.start()
-        except BaseException:
-            if self.process:
-                self.process.kill()
-            raise
+class Sandbox(Process):
+    """A sandbox, and how Oracle's tools reach it."""
 
     def start(self):
-        command = [os.environ["TODOCTL"], "sandbox", "serve", "--state-dir", str(self.dir)]
-        self.process = subprocess.Popen([*command, "--seed", self.seed, "--clock", self.rate])
-        file = self.dir / "sandbox.json"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                self.info = json.loads(file.read_text())
-                if self.info["pid"] == self.process.pid:
-                    break
-            except (OSError, ValueError):
-                pass
-            if self.process.poll() is not None:
-                raise SystemExit("the sandbox ended before it was ready")
-            time.sleep(0.02)
+        super().start()
         self.endpoint = self.info["ociEndpoint"]
         self.config_file = self.info["ociConfig"]
         self.config = oci.config.from_file(self.config_file)
         self.tenancy = self.config["tenancy"]
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def close(self):
-        self.process.terminate()
-        code = self.process.wait(timeout=10)
-        check("SIGTERM ends the sandbox cleanly", code == 0, code)
-        shutil.rmtree(self.dir)
 
     def client(self, kind, **options):
         options.setdefault("retry_strategy", oci.retry.NoneRetryStrategy())
@@ -771,8 +726,7 @@ def main():
         world.close()
     finally:
         world.process.kill()
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    finish()
 
 
 if __name__ == "__main__":

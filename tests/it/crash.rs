@@ -1,9 +1,17 @@
-//! Crash anywhere: the executable is killed around every single request that
-//! may change something, or loses its answer; the next run ends in the same
-//! world as an undisturbed one.
+//! Crash anywhere: the executable is killed around a request that may change
+//! something, or loses its answer; the next run ends in the same world as an
+//! undisturbed one.
+//!
+//! For the cloud that is tried at every single request, and the worlds are
+//! compared thing by thing. With the platform and the app in it a world is
+//! alive, and a run makes hundreds of requests: there a sample of them is
+//! struck, and all with `TODOCTL_STRIKE=all`; the next run has to end well,
+//! with every release in a state to go on from, and leave nothing to do.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use todoctl::sandbox::faults::may_change;
 
 use crate::support::world::{Things, difference, things};
 use crate::support::{Env, on_write, until};
@@ -146,6 +154,169 @@ fn strike(deployed: &Deployed, ride: Ride, blow: Blow, nth: u64) -> Result<bool,
         lines if lines.is_empty() => Ok(true),
         lines => Err(format!("the worlds differ\n  {}", lines.join("\n  "))),
     }
+}
+
+/// What is struck with everything in the world.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Whole {
+    /// The platform and the app onto a cluster.
+    Up,
+    /// From the second revision of the app to the first.
+    Rollback,
+    /// All of it.
+    Down,
+}
+
+impl Whole {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Up => &["up"],
+            Self::Rollback => &["rollback", "1"],
+            Self::Down => &["down", "--yes"],
+        }
+    }
+
+    /// The world before it.
+    fn before(self) -> Env {
+        let env = Env::new();
+        match self {
+            Self::Up => drop(env.ok(&UP)),
+            Self::Rollback => {
+                env.ok(&["up"]);
+                env.ok(&[
+                    "up",
+                    "--image",
+                    "backend=ghcr.io/example/todo-backend:0.2.1",
+                ]);
+            }
+            Self::Down => drop(env.ok(&["up"])),
+        }
+        env.stop_world();
+        env
+    }
+
+    /// What is not as it should be once it was done again.
+    fn wrong(self, env: &Env) -> Result<(), String> {
+        if self == Self::Down {
+            let left = difference(&Things::new(), &things(env));
+            return match left.is_empty() {
+                true => Ok(()),
+                false => Err(format!("something is left\n  {}", left.join("\n  "))),
+            };
+        }
+        let listed = env.ok(&["history", "--all", "-o", "json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let rows = listed["revisions"].as_array().unwrap();
+        if let Some(row) = rows.iter().find(|row| row["status"] != "deployed") {
+            return Err(format!("a release cannot be gone on from: {row:#}"));
+        }
+        let again = env.ok(&["up"]);
+        match again.starts_with("No changes") {
+            true => Ok(()),
+            false => Err(format!("something was left to do\n{again}")),
+        }
+    }
+}
+
+#[test]
+fn the_whole_of_up_struck_at_any_write_goes_on_from_there() {
+    sample(Whole::Up);
+}
+
+#[test]
+fn a_rollback_struck_at_any_write_is_done_by_the_next() {
+    sample(Whole::Rollback);
+}
+
+#[test]
+fn down_with_everything_in_it_struck_at_any_write_leaves_nothing() {
+    sample(Whole::Down);
+}
+
+/// How many points are struck where not all are asked for.
+const SAMPLE: u64 = 6;
+
+/// Strikes at some writes from the first to the last, in each of the ways.
+fn sample(what: Whole) {
+    let before = what.before();
+    let writes = {
+        let env = before.copy();
+        env.start_world();
+        let from = env.requests(0).len();
+        env.ok(what.args());
+        let wrote = |request: &serde_json::Value| {
+            let text = |key: &str| request[key].as_str().unwrap_or_default().to_owned();
+            may_change(&text("method"), &text("target"))
+        };
+        env.requests(from).iter().filter(|r| wrote(r)).count() as u64
+    };
+    assert!(writes > 3, "{what:?}: only {writes} writes");
+    let blows = [Blow::Before, Blow::After, Blow::ReplyLost];
+    let points: Vec<(u64, Blow)> = if std::env::var_os("TODOCTL_STRIKE").is_some() {
+        let all = 1..=writes;
+        all.flat_map(|nth| blows.map(|blow| (nth, blow))).collect()
+    } else {
+        let spread = (0..SAMPLE).map(|n| 1 + n * (writes - 1) / (SAMPLE - 1));
+        spread.zip(blows.into_iter().cycle()).collect()
+    };
+    let next = AtomicU64::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let n = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
+                    let Some((nth, blow)) = points.get(n).copied() else {
+                        return;
+                    };
+                    if let Err(why) = struck(&before.copy(), what, blow, nth) {
+                        let why = format!("write {nth} of {writes}, {blow:?}: {why}");
+                        failures.lock().unwrap().push(why);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    println!("{what:?}: {} points of {writes} writes", points.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {} points fail:\n{}",
+        failures.len(),
+        points.len(),
+        failures.join("\n")
+    );
+}
+
+/// One point. A run may make fewer writes than the one that was counted.
+fn struck(env: &Env, what: Whole, blow: Blow, nth: u64) -> Result<(), String> {
+    env.start_world();
+    let kind = match blow {
+        Blow::Before => "hold",
+        Blow::After => "hold-reply",
+        Blow::ReplyLost => "lose-reply",
+    };
+    env.fault(&on_write(kind, nth));
+    let mut run = env.start(what.args());
+    if blow != Blow::ReplyLost {
+        until("the request is held, or the run ends", || {
+            env.matches() >= nth || run.has_ended()
+        });
+    }
+    if blow == Blow::ReplyLost || run.has_ended() {
+        let output = run.wait();
+        if output.code != Some(0) {
+            return Err(format!("does not recover by itself\n{output}"));
+        }
+    } else {
+        run.kill();
+        env.clear_faults();
+        let again = env.run(what.args());
+        if again.code != Some(0) {
+            return Err(format!("the second run fails\n{again}"));
+        }
+    }
+    what.wrong(env)
 }
 
 /// A deployment that nothing disturbed.

@@ -52,6 +52,11 @@ fn the_profile_is_documented() {
 }
 
 #[test]
+fn the_checks_of_verify_are_documented() {
+    assert_page("docs/verify.md", &crate::verify::page());
+}
+
+#[test]
 fn the_faults_of_the_sandbox_are_documented() {
     let mut page = String::from(
         "# Faults of the sandbox\n\n\
@@ -65,7 +70,7 @@ fn the_faults_of_the_sandbox_are_documented() {
          `--match` chooses requests (`*` matches anything), `--nth` the first match that is hit, \
          `--times` how many are.\n",
     );
-    for system in ["oci", "kube", "kafka", "redpanda"] {
+    for system in ["oci", "kube", "dapr", "app", "kafka", "redpanda"] {
         let _ = write!(
             page,
             "\n## {system}\n\n| kind | what happens, and its argument |\n| --- | --- |\n"

@@ -11,13 +11,16 @@
 )]
 
 mod crash;
+mod day2;
 mod docs;
 mod down;
 mod errors;
+mod events;
 mod fuzz;
 mod helm_corpus;
 mod install;
 mod interrupt;
+mod logs;
 mod output;
 mod plan;
 mod profile_errors;
@@ -28,4 +31,5 @@ mod seed;
 mod support;
 mod tidy;
 mod up;
+mod verify;
 mod weather;

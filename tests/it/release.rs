@@ -22,22 +22,26 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Env, on_write, until};
 
 /// A world with a cluster in it.
-struct Cluster {
-    env: Env,
+pub(crate) struct Cluster {
+    pub(crate) env: Env,
     kubeconfig: String,
     token: String,
     next: AtomicU64,
 }
 
 /// A client and its runtime; dropping it is a kill.
-struct Client {
-    runtime: Runtime,
-    kube: Kube,
+pub(crate) struct Client {
+    pub(crate) runtime: Runtime,
+    pub(crate) kube: Kube,
 }
 
 impl Cluster {
-    fn new() -> Self {
-        let env = Env::new();
+    pub(crate) fn new() -> Self {
+        Self::of(Env::new())
+    }
+
+    /// In an environment with a clock of its own.
+    pub(crate) fn of(env: Env) -> Self {
         env.ok(&["up", "--only", "account,network,cluster"]);
         let kubeconfig: Value =
             serde_json::from_str(&env.ok(&["kubeconfig", "-o", "json"])).unwrap();
@@ -57,7 +61,7 @@ impl Cluster {
         }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

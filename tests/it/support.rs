@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use todoctl::sandbox::client;
 use todoctl::sandbox::faults::Fault;
 
+pub(crate) mod page;
 pub(crate) mod world;
 
 /// How fast time passes in the worlds of the tests.
@@ -27,6 +28,7 @@ pub(crate) struct Env {
     root: TempDir,
     rate: u32,
     variables: Vec<(String, String)>,
+    proves: bool,
 }
 
 /// What a command said, and how it ended.
@@ -62,6 +64,7 @@ impl Env {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: RATE,
             variables: Vec::new(),
+            proves: false,
         };
         // Making a key takes longer than most tests.
         write(&env.world().join("oci/key.pem"), signing_key());
@@ -71,6 +74,12 @@ impl Env {
     /// The same with another rate of the world's clock.
     pub(crate) fn at_rate(mut self, rate: u32) -> Self {
         self.rate = rate;
+        self
+    }
+
+    /// The same with `up` proving in the end that everything works.
+    pub(crate) fn proving(mut self) -> Self {
+        self.proves = true;
         self
     }
 
@@ -86,6 +95,7 @@ impl Env {
             root: TempDir::with_prefix("todoctl-").unwrap(),
             rate: self.rate,
             variables: self.variables.clone(),
+            proves: self.proves,
         };
         copy_dir(self.root.path(), copy.root.path());
         copy
@@ -181,6 +191,10 @@ impl Env {
         let takes_profile = args
             .first()
             .is_some_and(|first| !matches!(*first, "sandbox" | "version" | "--version"));
+        // What `up` proves in the end has tests of its own.
+        if args.first() == Some(&"up") && !self.proves {
+            command.arg("--no-verify");
+        }
         if takes_profile && !args.iter().any(|arg| arg.contains("oke")) {
             command.args(["--set", &format!("sandbox.clock={}", self.rate)]);
         }
@@ -281,6 +295,11 @@ impl Running {
             .args(["-c", &format!("kill -{name} {}", self.pid())])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// What it has said on stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap()
     }
 
     /// What it has said on stderr so far.

@@ -10,7 +10,7 @@ use super::queue::{Again, Controller};
 use super::{Plane, count, pods, revisions, scheduler};
 use crate::sandbox::api::ApiError;
 use crate::sandbox::cache::{Client, News};
-use crate::sandbox::kind::{Kind, controller_of, is_leaving, items, key, key_of, text, uid};
+use crate::sandbox::kind::{Kind, is_leaving, items, key_of, text, uid};
 
 const NAME: &str = "daemon-set-controller";
 const SOURCE: &str = "daemonset-controller";
@@ -198,17 +198,7 @@ impl Controller for DaemonSets {
                 let all = self.plane.cache().list(Kind::DaemonSets, "");
                 all.iter().map(|set| key_of(set)).collect()
             }
-            Kind::Pods => news
-                .object()
-                .and_then(|pod| {
-                    let reference = controller_of(pod).filter(|r| r["kind"] == "DaemonSet")?;
-                    Some(key(
-                        text(pod, "/metadata/namespace"),
-                        text(reference, "/name"),
-                    ))
-                })
-                .into_iter()
-                .collect(),
+            Kind::Pods => pods::key_of_owner(news, "DaemonSet").into_iter().collect(),
             _ => Vec::new(),
         }
     }

@@ -24,7 +24,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const HASH: &str = "pod-template-hash";
 /// On a fast clock the machine is no faster: no rollout fails earlier than
 /// this in real time.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// The controller.
 pub struct Deployments {

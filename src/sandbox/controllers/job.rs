@@ -10,9 +10,7 @@ use super::queue::{Again, Controller};
 use super::{Plane, count, pods};
 use crate::sandbox::api::ApiError;
 use crate::sandbox::cache::{Client, News};
-use crate::sandbox::kind::{
-    Kind, controller_of, is_leaving, is_true, items, key, number, text, uid,
-};
+use crate::sandbox::kind::{Kind, is_leaving, is_true, items, number, text, uid};
 
 const NAME: &str = "job-controller";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -373,17 +371,7 @@ impl Controller for Jobs {
     fn concerns(&self, news: &News) -> Vec<String> {
         match news.kind {
             Kind::Jobs => vec![news.key.to_string()],
-            Kind::Pods => news
-                .object()
-                .and_then(|pod| {
-                    let reference = controller_of(pod).filter(|r| r["kind"] == "Job")?;
-                    Some(key(
-                        text(pod, "/metadata/namespace"),
-                        text(reference, "/name"),
-                    ))
-                })
-                .into_iter()
-                .collect(),
+            Kind::Pods => pods::key_of_owner(news, "Job").into_iter().collect(),
             _ => Vec::new(),
         }
     }

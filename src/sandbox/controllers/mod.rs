@@ -41,6 +41,7 @@ use self::events::Recorder;
 use super::api::Api;
 use super::cache::{Cache, Client, News};
 use super::kind::{Kind, key_of};
+use super::kubelet::probe::Crowd;
 use super::podnet::PodNet;
 use super::world::World;
 use crate::clock::Clock;
@@ -60,6 +61,8 @@ pub struct Plane {
     pub disks: Arc<OnceLock<Arc<dyn Disks>>>,
     /// Takes events.
     pub events: Recorder,
+    /// Who is being probed.
+    pub crowd: Crowd,
     /// Ends everything.
     pub stop: CancellationToken,
 }
@@ -87,6 +90,7 @@ impl Plane {
         cache.follow(&api, Kind::ALL, &world.clock, stop);
         Arc::new(Self {
             events: Recorder::start(api.clone(), world.clock.clone(), stop),
+            crowd: Crowd::default(),
             cluster: cluster.to_owned(),
             client: Client { api, cache },
             net: ground.net,

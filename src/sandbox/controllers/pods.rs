@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Plane;
-use crate::sandbox::kind::{Kind, condition, controller_of, is_leaving, is_true, items, text, uid};
+use crate::sandbox::cache::News;
+use crate::sandbox::kind::{
+    Kind, condition, controller_of, is_leaving, is_true, items, key, text, uid,
+};
 
 /// A pod as a template wants it, owned by `owner`. It has no name yet.
 pub fn from_template(owner_kind: Kind, owner: &Value, template: &Value) -> Value {
@@ -43,6 +46,16 @@ pub fn reference(kind: Kind, owner: &Value) -> Value {
         "controller": true,
         "blockOwnerDeletion": true,
     })
+}
+
+/// The key of the object of this kind that controls the pod of some news.
+pub fn key_of_owner(news: &News, kind: &str) -> Option<String> {
+    let pod = news.object()?;
+    let reference = controller_of(pod).filter(|reference| reference["kind"] == kind)?;
+    Some(key(
+        text(pod, "/metadata/namespace"),
+        text(reference, "/name"),
+    ))
 }
 
 /// Whether an object is owned by the controller with this uid.

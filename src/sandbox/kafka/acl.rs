@@ -20,17 +20,13 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// The resource with this number.
-    pub fn of(number: i8) -> Option<Self> {
-        [
-            Self::Topic,
-            Self::Group,
-            Self::Cluster,
-            Self::TransactionalId,
-        ]
-        .into_iter()
-        .find(|resource| *resource as i8 == number)
-    }
+    /// All of them.
+    pub const EVERY: [Self; 4] = [
+        Self::Topic,
+        Self::Group,
+        Self::Cluster,
+        Self::TransactionalId,
+    ];
 }
 
 /// How a rule names its resource.
@@ -42,12 +38,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// The pattern with this number.
-    pub fn of(number: i8) -> Option<Self> {
-        [Self::Literal, Self::Prefixed]
-            .into_iter()
-            .find(|pattern| *pattern as i8 == number)
-    }
+    /// All of them.
+    pub const EVERY: [Self; 2] = [Self::Literal, Self::Prefixed];
 }
 
 /// What somebody does.
@@ -83,11 +75,6 @@ impl Operation {
         Self::IdempotentWrite,
     ];
 
-    /// The operation with this number.
-    pub fn of(number: i8) -> Option<Self> {
-        Self::EVERY.into_iter().find(|op| *op as i8 == number)
-    }
-
     /// Whether leave to do `self` is leave to do `wanted` too.
     fn implies(self, wanted: Self) -> bool {
         self == wanted
@@ -97,6 +84,19 @@ impl Operation {
             || (wanted == Self::DescribeConfigs && self == Self::AlterConfigs)
     }
 }
+
+macro_rules! by_number {
+    ($($kind:ty),*) => {$(
+        impl $kind {
+            /// The one with this number in the protocol.
+            pub fn of(number: i8) -> Option<Self> {
+                Self::EVERY.into_iter().find(|one| *one as i8 == number)
+            }
+        }
+    )*};
+}
+
+by_number!(Resource, Pattern, Operation);
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::User;
 use super::body;
+use super::catalog::Sub;
 use super::cluster::{Cluster, stamp, text};
 use super::objects;
-use super::request::Call;
+use super::request::{Call, Verb};
 use super::status::{Outcome, Status};
 use crate::sandbox::http::Reply;
 
@@ -175,7 +176,30 @@ pub fn check(call: &Call) -> Outcome<()> {
     if call.resource.plural.starts_with("selfsubject") {
         return Ok(());
     }
-    require(&call.cluster, &call.user, &attributes)
+    require(&call.cluster, &call.user, &attributes)?;
+    if streams(call) && creates_streams(&call.cluster.version()) {
+        let create = Attributes {
+            verb: "create",
+            ..attributes
+        };
+        require(&call.cluster, &call.user, &create)?;
+    }
+    Ok(())
+}
+
+/// Whether a call reads by its method, but opens a stream into a pod.
+fn streams(call: &Call) -> bool {
+    let into = matches!(call.sub, Some(Sub::Exec | Sub::Attach | Sub::PortForward));
+    into && call.verb == Verb::Get && call.resource.plural == "pods"
+}
+
+/// From 1.35 on, streams by websocket need the right to `create` as those by
+/// SPDY always did.
+fn creates_streams(version: &str) -> bool {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let major = parts.next().and_then(|part| part.parse::<u32>().ok());
+    let minor = parts.next().and_then(|part| part.parse::<u32>().ok());
+    major.zip(minor).is_some_and(|known| known >= (1, 35))
 }
 
 /// Refuses what no role allows.

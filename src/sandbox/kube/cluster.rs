@@ -9,6 +9,7 @@ use super::Authenticator;
 use super::catalog::Resource;
 use super::discovery::VERSION;
 use super::registry::Registry;
+use super::watch::Lines;
 use crate::sandbox::kubelet::Runtime;
 use crate::sandbox::podnet::PodNet;
 use crate::sandbox::store::{Row, Transaction};
@@ -30,6 +31,8 @@ pub struct Cluster {
     pub component_token: Secret,
     /// The pods' network, through which the server reaches what runs.
     pub net: Arc<PodNet>,
+    /// What watchers were told last.
+    pub lines: Lines,
     registry: RwLock<Arc<Registry>>,
     version: RwLock<String>,
 }
@@ -47,6 +50,7 @@ impl Cluster {
             kubelets: OnceLock::new(),
             component_token: component_token(),
             net: Arc::default(),
+            lines: Lines::default(),
             registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
             version: RwLock::new(VERSION.to_owned()),
         }

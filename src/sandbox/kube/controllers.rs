@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::quota;
 use super::cluster::{Cluster, text};
 use super::gc::Owners;
 use super::{crd, namespace, prepare};
@@ -88,6 +89,9 @@ fn react(
         ("", "namespaces") => namespace::follow(cluster, change),
         ("apiextensions.k8s.io", "customresourcedefinitions") => crd::follow(cluster, change),
         _ => {}
+    }
+    if let Some((namespace, _)) = change.key.split_once('/') {
+        quota::follow(cluster, namespace);
     }
     if change.after.is_none() {
         if let Some((namespace, _)) = change.key.split_once('/') {

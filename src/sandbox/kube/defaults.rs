@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::admission::limits;
 use super::catalog::Resource;
 use super::crd;
 
@@ -43,6 +44,9 @@ pub fn fill(resource: &Resource, object: &mut Value) {
         }
         ("", "persistentvolumeclaims") => within(object, &["spec"], |spec| {
             set(spec, "volumeMode", json!("Filesystem"));
+        }),
+        ("", "limitranges") => within(object, &["spec"], |spec| {
+            each(spec, "limits", limits::complete);
         }),
         ("", "persistentvolumes") => within(object, &["spec"], |spec| {
             set(spec, "persistentVolumeReclaimPolicy", json!("Retain"));

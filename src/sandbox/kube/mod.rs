@@ -20,6 +20,7 @@ pub mod connect;
 pub mod controllers;
 pub mod crd;
 pub mod defaults;
+pub mod describe;
 pub mod discovery;
 pub mod gc;
 pub mod impersonate;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalog::{Resource, Sub};
 use super::cluster::Cluster;
+use super::describe;
 use super::schema::{Field, List, Object, Scalar, Topology, Type, TypeId, Types, builtin};
 use super::status::{Outcome, Status};
 use crate::sandbox::http::{Reply, Request};
@@ -249,13 +250,19 @@ impl Schemas {
             return json!({});
         };
         let mut schema = json!({"type": "object"});
-        if object.kind {
-            schema["description"] =
-                json!(format!("{}.", object.name.as_deref().unwrap_or_default()));
+        let own = object.name.as_deref().unwrap_or_default();
+        match describe::kind(own) {
+            Some(text) => schema["description"] = json!(text),
+            None if object.kind => schema["description"] = json!(format!("{own}.")),
+            None => {}
         }
         let mut properties = Map::new();
         for (name, field) in &object.fields {
-            properties.insert(name.to_string(), self.property(field));
+            let mut property = self.property(field);
+            if let Some(text) = describe::field(own, name) {
+                property["description"] = json!(text);
+            }
+            properties.insert(name.to_string(), property);
         }
         if !properties.is_empty() {
             schema["properties"] = Value::Object(properties);

@@ -1,19 +1,20 @@
 //! Watches: changes as they happen, from a revision on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::catalog::Resource;
 use super::cluster::{Cluster, key_prefix, present};
 use super::objects::selector;
 use super::render::{self, Shown};
-use super::request::Call;
+use super::request::{Call, Format};
 use super::select::Selector;
 use super::status::{Cause, Outcome, Status};
 use crate::sandbox::http::{Body, Reply};
@@ -56,7 +57,7 @@ pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
     };
     let initial = truth("sendInitialEvents");
     check_options(call, initial)?;
-    let latest = store.subscribe();
+    let latest = store.subscribe_to(&call.cluster.table(&call.resource));
     let now = tokio::time::Instant::now();
     let timeout = call
         .request
@@ -87,7 +88,7 @@ pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
         if initial {
             watcher.send_bookmark(true);
         }
-    } else if let Err(gone) = store.changes_since(revision) {
+    } else if let Err(gone) = store.changes_of(&watcher.table, &watcher.prefix, revision) {
         let oldest = gone.oldest;
         let status = Status::expired(format!("too old resource version: {revision} ({oldest})"));
         watcher.push("ERROR", &status.to_json());
@@ -161,8 +162,10 @@ impl Watcher {
 
     /// Queues the events for what changed since the last look.
     fn collect(&mut self) {
-        let now = *self.latest.borrow_and_update();
-        let Ok(changes) = self.cluster.world.store.changes_since(self.revision) else {
+        self.latest.borrow_and_update();
+        let store = &self.cluster.world.store;
+        let news = store.changes_of(&self.table, &self.prefix, self.revision);
+        let Ok((changes, now)) = news else {
             let status = Status::expired(format!("too old resource version: {}", self.revision));
             self.push("ERROR", &status.to_json());
             self.over = true;
@@ -170,9 +173,7 @@ impl Watcher {
         };
         for change in &changes {
             self.revision = change.revision;
-            if *change.table == *self.table && change.key.starts_with(&self.prefix) {
-                self.event(change);
-            }
+            self.event(change);
         }
         self.revision = self.revision.max(now);
     }
@@ -189,6 +190,15 @@ impl Watcher {
             (Some(before), None) => ("DELETED", before),
             (None, None) => return,
         };
+        if self.shown.format == Format::Object {
+            // All who watch get the same bytes.
+            let resource = &self.resource;
+            let line = self.cluster.lines.of(change.revision, kind, resource, || {
+                line(kind, &present(value, change.revision, resource))
+            });
+            self.pending.push_back(line);
+            return;
+        }
         let object = present(value, change.revision, &self.resource);
         let object = render::one(&self.resource, &self.shown, object);
         self.push(kind, &object);
@@ -226,9 +236,52 @@ impl Watcher {
     }
 
     fn push(&mut self, kind: &str, object: &Value) {
-        let mut bytes =
-            serde_json::to_vec(&json!({"type": kind, "object": object})).unwrap_or_default();
-        bytes.push(b'\n');
-        self.pending.push_back(bytes.into());
+        self.pending.push_back(line(kind, object));
+    }
+}
+
+/// An event as it is sent.
+fn line(kind: &str, object: &Value) -> Bytes {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        object: &'a Value,
+    }
+    let mut bytes = serde_json::to_vec(&Event { kind, object }).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+/// The last events as they are sent, so that many watchers cost little more
+/// than one.
+#[derive(Debug, Default)]
+pub struct Lines(Mutex<VecDeque<(Key, Bytes)>>);
+
+/// The revision, the kind of event, and the version that it is told in.
+type Key = (u64, &'static str, String);
+
+/// How many are kept: watchers are seldom further apart.
+const KEPT: usize = 64;
+
+impl Lines {
+    fn of(
+        &self,
+        revision: u64,
+        kind: &'static str,
+        resource: &Resource,
+        make: impl FnOnce() -> Bytes,
+    ) -> Bytes {
+        let key = (revision, kind, resource.version.clone());
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, line)) = lines.iter().rev().find(|(held, _)| *held == key) {
+            return line.clone();
+        }
+        let line = make();
+        if lines.len() >= KEPT {
+            lines.pop_front();
+        }
+        lines.push_back((key, line.clone()));
+        line
     }
 }

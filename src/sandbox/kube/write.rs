@@ -1,7 +1,7 @@
 //! The path of every write: decode, default, prepare, note the manager,
 //! validate, keep.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::admission::{Attempt, Operation};
 use super::apply::managed::{ApplyError, Conflict, Managers, Write};
@@ -471,20 +471,36 @@ async fn next(
 
 /// A write that changes nothing but times of managers changes nothing.
 fn keep_times(old: &Value, new: &mut Value) {
-    let timeless = |object: &Value| {
-        let mut object = object.clone();
-        let entries = object
-            .pointer_mut("/metadata/managedFields")
-            .and_then(Value::as_array_mut);
-        for entry in entries.into_iter().flatten() {
-            if let Some(entry) = entry.as_object_mut() {
-                entry.shift_remove("time");
-            }
-        }
-        object
-    };
-    if old != new && timeless(old) == timeless(new) {
+    if old != new && is_same(old, new, &["metadata", "managedFields", "", "time"]) {
         new.clone_from(old);
+    }
+}
+
+/// Whether two objects differ at most in the last field of a path; an empty
+/// name stands for every item of a list.
+fn is_same(old: &Value, new: &Value, path: &[&str]) -> bool {
+    let Some((step, rest)) = path.split_first() else {
+        return true;
+    };
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let others =
+                |map: &Map<String, Value>| map.len() - usize::from(map.contains_key(*step));
+            let same = |(name, value): (&String, &Value)| {
+                name == step || new.get(name).is_some_and(|other| other == value)
+            };
+            let inner = match (old.get(*step), new.get(*step)) {
+                (Some(old), Some(new)) => is_same(old, new, rest),
+                (None, None) => true,
+                _ => rest.is_empty(),
+            };
+            inner && others(old) == others(new) && old.iter().all(same)
+        }
+        (Value::Array(old), Value::Array(new)) if step.is_empty() => {
+            let mut pairs = old.iter().zip(new);
+            old.len() == new.len() && pairs.all(|(old, new)| is_same(old, new, rest))
+        }
+        (old, new) => old == new,
     }
 }
 

@@ -221,10 +221,14 @@ impl Life {
         }
     }
 
+    /// Waits, or until the container has to stop. When the world stops,
+    /// containers stay as they are: nothing comes after.
     async fn rest_exactly(&self, time: Duration) {
         tokio::select! {
             () = self.stop.cancelled() => {}
-            _ = self.pod.plane.clock().sleep(time) => {}
+            slept = self.pod.plane.clock().sleep(time) => if slept.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -484,6 +488,7 @@ impl Life {
     }
 
     async fn start_up(&self, probe: &Probe) -> bool {
+        let crowd = self.pod.plane.crowd.enter();
         let clock = self.pod.plane.clock();
         self.rest_exactly(probe.delay).await;
         let mut failures = 0;
@@ -502,11 +507,12 @@ impl Life {
                 self.tell(false, "Killing", message);
                 return false;
             }
-            self.rest_exactly(probe.pause(clock, 0)).await;
+            self.rest_exactly(probe.pause(clock, 0, crowd.size())).await;
         }
     }
 
     async fn keep_alive(&self, probe: &Probe) {
+        let crowd = self.pod.plane.crowd.enter();
         let clock = self.pod.plane.clock();
         self.rest_exactly(probe.delay).await;
         let (mut failures, mut successes, mut since) = (0, 0, clock.elapsed());
@@ -525,7 +531,8 @@ impl Life {
                     break;
                 }
             }
-            self.rest_exactly(probe.pause(clock, successes)).await;
+            self.rest_exactly(probe.pause(clock, successes, crowd.size()))
+                .await;
         }
         let message = format!(
             "Container {} failed liveness probe, will be restarted",
@@ -535,6 +542,7 @@ impl Life {
     }
 
     async fn keep_ready(&self, probe: &Probe, never: bool) {
+        let crowd = self.pod.plane.crowd.enter();
         let clock = self.pod.plane.clock();
         self.rest_exactly(probe.delay).await;
         let (mut good, mut bad, mut same) = (0, 0, 0);
@@ -567,7 +575,8 @@ impl Life {
             } else {
                 0
             };
-            self.rest_exactly(probe.pause(clock, same)).await;
+            self.rest_exactly(probe.pause(clock, same, crowd.size()))
+                .await;
         }
     }
 }

@@ -170,7 +170,9 @@ impl Pod {
         // Both ends are looked at by the caller.
         tokio::select! {
             () = self.stop.cancelled() => {}
-            _ = clock.sleep(time) => {}
+            slept = clock.sleep(time) => if slept.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

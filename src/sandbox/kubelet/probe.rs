@@ -1,10 +1,12 @@
 //! Probes: really dialled, through the pods' network.
 //!
 //! Periods are the world's. On a fast clock they are bounded in real time:
-//! between two probes at least 50 ms pass, and up to a second while nothing
-//! changes, so that an idle world costs nothing.
+//! between two probes of a container at least 50 ms pass, and while nothing
+//! changes at least a second, or longer in a crowd, so that an idle world
+//! costs next to nothing.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,10 +20,46 @@ use crate::sandbox::podnet::PodNet;
 
 /// The shortest real time between two probes.
 const SHORTEST: Duration = Duration::from_millis(50);
-/// The longest real time between two probes that a fast clock is slowed to.
-const LONGEST: Duration = Duration::from_secs(1);
-/// The least real time that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The real time between two probes that a fast clock is slowed to while
+/// nothing changes.
+const QUIET: Duration = Duration::from_secs(1);
+/// The same in a crowd, for each that is probed: ten probes in a real second
+/// are enough for all of them together.
+const SHARE: Duration = Duration::from_millis(100);
+/// The longest that a crowd makes it.
+const LONGEST: Duration = Duration::from_secs(5);
+/// The least real time that an answer may take: a machine with other work is
+/// no failing container.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many are being probed.
+#[derive(Debug, Default)]
+pub struct Crowd(AtomicU32);
+
+impl Crowd {
+    /// One more, as long as what it returns is kept.
+    pub fn enter(&self) -> Place<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Place(self)
+    }
+}
+
+/// A place in the crowd.
+#[derive(Debug)]
+pub struct Place<'a>(&'a Crowd);
+
+impl Place<'_> {
+    /// How many there are.
+    pub fn size(&self) -> u32 {
+        self.0.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A probe with its numbers.
 #[derive(Debug, Clone)]
@@ -56,9 +94,11 @@ impl Probe {
         })
     }
 
-    /// How long to wait after so many equal results in a row.
-    pub fn pause(&self, clock: &Clock, same: u32) -> Duration {
-        let floor = (SHORTEST * 2_u32.saturating_pow(same.min(10))).min(LONGEST);
+    /// How long to wait after so many equal results in a row, in a crowd of
+    /// this size.
+    pub fn pause(&self, clock: &Clock, same: u32, crowd: u32) -> Duration {
+        let quiet = SHARE.saturating_mul(crowd).clamp(QUIET, LONGEST);
+        let floor = (SHORTEST * 2_u32.saturating_pow(same.min(10))).min(quiet);
         self.period.max(floor.mul_f64(clock.rate()))
     }
 
@@ -226,8 +266,10 @@ mod tests {
         let container = json!({"livenessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 1}});
         let probe = Probe::of(&container, "livenessProbe").unwrap();
         let fast = Clock::new(1000.0, tokio_util::sync::CancellationToken::new());
-        assert_eq!(probe.pause(&Clock::default(), 0), Duration::from_secs(1));
-        assert_eq!(fast.real(probe.pause(&fast, 0)), SHORTEST);
-        assert_eq!(fast.real(probe.pause(&fast, 20)), LONGEST);
+        assert_eq!(probe.pause(&Clock::default(), 0, 1), Duration::from_secs(1));
+        assert_eq!(fast.real(probe.pause(&fast, 0, 1000)), SHORTEST);
+        assert_eq!(fast.real(probe.pause(&fast, 20, 2)), QUIET);
+        assert_eq!(fast.real(probe.pause(&fast, 20, 30)), SHARE * 30);
+        assert_eq!(fast.real(probe.pause(&fast, 20, 1000)), LONGEST);
     }
 }

@@ -55,7 +55,7 @@ pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
         // A failure here is tried again with the next change or in a while.
         let _ = step(&world, &clusters).await;
         oci.control();
-        let seen = *changes.borrow_and_update();
+        let mut seen = *changes.borrow_and_update();
         loop {
             // In the world's time, but no more often than a real second: an
             // idle world should cost nothing.
@@ -65,9 +65,11 @@ pub async fn run(world: Arc<World>, oci: Arc<Oci>, clusters: Arc<Clusters>) {
                 news = changes.changed() => if news.is_err() { return },
                 slept = world.clock.sleep(pause) => if slept.is_err() { return } else { break },
             }
+            let now = *changes.borrow_and_update();
             if concerns(&world, seen) {
                 break;
             }
+            seen = now;
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod dapr;
 pub mod daprd;
 pub mod follow;
 pub mod generic;
+pub mod hooks;
 pub mod ids;
 pub mod logger;
 pub mod nginx;
@@ -47,7 +48,7 @@ pub fn program(image: &str) -> Arc<dyn Program> {
         "strimzi/kafka" => Arc::new(strimzi::KafkaNode),
         _ if name.contains("todo-frontend") => Arc::new(todo::Frontend),
         _ if name.contains("todo-backend") => Arc::new(todo::Backend),
-        _ => Arc::new(generic::Generic),
+        _ => hooks::program(name).unwrap_or_else(|| Arc::new(generic::Generic)),
     }
 }
 

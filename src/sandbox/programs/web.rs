@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::super::alter;
+use super::super::faults::Verdict;
 use super::super::http::{Reply, Request, read, wire};
 use super::super::podnet::Binding;
 use super::Process;
@@ -33,6 +35,7 @@ pub struct Server {
     listener: TcpListener,
     binding: Binding,
     tls: Option<TlsAcceptor>,
+    faulty: Option<(&'static str, Process)>,
 }
 
 impl Server {
@@ -43,7 +46,17 @@ impl Server {
             listener,
             binding,
             tls: None,
+            faulty: None,
         })
+    }
+
+    /// Misbehaves as the fault plan says of this system.
+    #[must_use]
+    pub fn faulty(self, system: &'static str, process: &Process) -> Self {
+        Self {
+            faulty: Some((system, process.clone())),
+            ..self
+        }
     }
 
     /// Speaks HTTPS instead.
@@ -62,12 +75,16 @@ impl Server {
         F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Reply> + Send + 'static,
     {
+        let faulty = self.faulty.clone();
         let whole = move |request| {
-            let handler = handler.clone();
+            let (handler, faulty) = (handler.clone(), faulty.clone());
             async move {
-                let reply = match read(request).await {
-                    Ok(request) => handler(request).await,
-                    Err(status) => Reply::empty(status),
+                let reply = match (read(request).await, faulty) {
+                    (Ok(request), None) => handler(request).await,
+                    (Ok(request), Some((system, process))) => {
+                        judged(system, &process, request, handler).await
+                    }
+                    (Err(status), _) => Reply::empty(status),
                 };
                 wire(reply)
             }
@@ -127,6 +144,58 @@ impl Server {
         }
         drop(self.listener);
         while connections.join_next().await.is_some() {}
+    }
+}
+
+/// A reply as the fault plan wants it. A connection cannot be cut from here:
+/// what would be dropped is answered with 502.
+async fn judged<F, Fut>(
+    system: &'static str,
+    process: &Process,
+    request: Request,
+    handler: F,
+) -> Reply
+where
+    F: Fn(Request) -> Fut,
+    Fut: Future<Output = Reply>,
+{
+    let world = &process.world;
+    if world.faults.is_empty() {
+        return handler(request).await;
+    }
+    let age = u64::try_from(world.age().as_millis()).unwrap_or(u64::MAX);
+    let (method, path) = (request.method.clone(), request.path.clone());
+    let mut verdict = world.faults.judge(system, method.as_str(), &path, age);
+    if let Verdict::Delay(pause) | Verdict::DelayThen(pause, _) = &verdict {
+        let _ = world.clock.sleep(*pause).await;
+    }
+    if let Verdict::DelayThen(_, then) = verdict {
+        verdict = *then;
+    }
+    match verdict {
+        Verdict::Status(status) => Reply::json(
+            status,
+            &serde_json::json!({"errorCode": "ERR_FAULT", "message": "a fault of the rehearsal"}),
+        ),
+        Verdict::Drop => Reply::empty(StatusCode::BAD_GATEWAY),
+        Verdict::LoseReply => {
+            handler(request).await;
+            Reply::empty(StatusCode::BAD_GATEWAY)
+        }
+        Verdict::Hold(fault) => {
+            world.faults.cleared(fault).await;
+            handler(request).await
+        }
+        Verdict::HoldReply(fault) => {
+            let reply = handler(request).await;
+            world.faults.cleared(fault).await;
+            reply
+        }
+        Verdict::Pass | Verdict::Delay(_) | Verdict::DelayThen(..) => {
+            let mut reply = handler(request).await;
+            alter::reply(&world.faults, system, method.as_str(), &path, &mut reply);
+            reply
+        }
     }
 }
 

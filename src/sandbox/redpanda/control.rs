@@ -275,6 +275,10 @@ impl Cloud {
             "state": state,
             "resource_group_id": row["group"],
             "serverless_region": row["region"],
+            "tags": match &row["tags"] {
+                Value::Object(tags) => json!(tags),
+                _ => json!({}),
+            },
             "created_at": self.time(&row["madeMs"]),
             "updated_at": self.time(&row["readyMs"]),
             "planned_deletion": {
@@ -347,6 +351,7 @@ impl Cloud {
             "madeMs": now,
             "readyMs": ready,
             "fails": fails,
+            "tags": asked["tags"],
         });
         self.world.store.put(CLUSTERS, &id, row);
         self.start(&id)

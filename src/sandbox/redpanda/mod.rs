@@ -37,8 +37,11 @@ pub const FAULT_KINDS: [(&str, &str); 3] = [
 /// The system's name in faults and in the request log.
 pub const SYSTEM: &str = "redpanda";
 
+/// The file in the world's folder that says how to get in.
+pub const ACCESS_FILE: &str = "redpanda.json";
+
 /// Where the emulated cloud is and how to get in: the content of
-/// `redpanda.json` in the world's folder.
+/// [`ACCESS_FILE`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudAccess {
@@ -87,7 +90,7 @@ impl Cloud {
             client_secret: cloud.account.secret.clone(),
         };
         let text = serde_json::to_vec_pretty(&access)?;
-        files::write_atomic(&world.dir.join("redpanda.json"), &text, Access::Private)?;
+        files::write_atomic(&world.dir.join(ACCESS_FILE), &text, Access::Private)?;
         tokio::spawn(control::sweep(cloud.clone()));
         Ok((cloud, access))
     }

@@ -1,11 +1,16 @@
-//! Admission webhooks: who else has a say in a write, and what they say.
+//! Admission: who else has a say in a write, and what they say. The server's
+//! own parts (service accounts, limits, quotas) come first and last, webhooks in
+//! between.
 //!
 //! Mutating hooks are asked before an object is validated, validating hooks
 //! after; no transaction is open meanwhile, so the caller must check again
 //! that nobody else wrote. Protocol: `admission.k8s.io/v1`.
 
+mod accounts;
 mod dial;
 mod hook;
+pub mod limits;
+pub mod quota;
 mod review;
 #[cfg(test)]
 mod tests;
@@ -58,6 +63,28 @@ pub struct Attempt<'a> {
 
 /// Lets the mutating hooks change an object that is about to be written.
 pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<()> {
+    if is_new(attempt, "pods") {
+        limits::fill(attempt.call, object);
+        accounts::admit(attempt.call, object).await?;
+    }
+    let changed = ask_mutating(attempt, object).await?;
+    // What hooks have added needs limits and tokens, too.
+    if changed && is_new(attempt, "pods") {
+        limits::fill(attempt.call, object);
+        accounts::admit(attempt.call, object).await?;
+    }
+    Ok(())
+}
+
+/// Whether this makes an object of the core's kind of this name.
+fn is_new(attempt: &Attempt<'_>, plural: &str) -> bool {
+    let resource = &attempt.call.resource;
+    attempt.operation == Operation::Create && resource.group.is_empty() && resource.plural == plural
+}
+
+/// Asks the mutating hooks; whether they changed anything.
+async fn ask_mutating(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<bool> {
+    let mut changed = false;
     let hooks = hook::load(attempt.call, hook::Phase::Mutating);
     // Those that want to be asked again if a later one changes the object.
     let mut asked = BTreeSet::new();
@@ -72,6 +99,7 @@ pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<()> {
             };
             if let Some(patched) = apply(attempt, hook, object, &verdict)? {
                 *object = patched;
+                changed = true;
                 again.append(&mut asked);
             }
             if hook.reinvoked {
@@ -82,11 +110,28 @@ pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<()> {
             break;
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Asks the validating hooks about a finished object.
 pub async fn validate(attempt: &Attempt<'_>, object: Option<&Value>) -> Outcome<()> {
+    if let Some(object) = object
+        && (is_new(attempt, "pods") || is_new(attempt, "persistentvolumeclaims"))
+    {
+        limits::check(attempt.call, object)?;
+    }
+    ask_validating(attempt, object).await?;
+    let counts =
+        attempt.operation == Operation::Create || attempt.call.resource.plural == "services";
+    match object {
+        Some(object) if counts && attempt.call.sub.is_none() => {
+            quota::check(attempt.call, object, attempt.old)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn ask_validating(attempt: &Attempt<'_>, object: Option<&Value>) -> Outcome<()> {
     let hooks = hook::load(attempt.call, hook::Phase::Validating);
     let answers = hooks.iter().map(|hook| ask(attempt, hook, object));
     for answer in futures::future::join_all(answers).await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::super::super::alter;
 use super::super::super::http::{Reply, Request};
 use super::super::ids::Trace;
 use super::api::request_metadata;
@@ -192,10 +193,12 @@ fn message(
         metadata: &wanted.metadata,
         now: sidecar.process.world.clock.now(),
     };
+    let faults = &sidecar.process.world.faults;
+    let path = format!("/v1.0/publish/{}/{}", wanted.pubsub, wanted.topic);
     let value = match raw {
         true => wanted.body.to_vec(),
         false if envelope::is_cloud_event(wanted.content_type) => {
-            let Some(event) = envelope::complete(&context, wanted.body) else {
+            let Some(mut event) = envelope::complete(&context, wanted.body) else {
                 return Err(refusal(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "ERR_PUBSUB_CLOUD_EVENTS_SER",
@@ -204,11 +207,14 @@ fn message(
                     wanted.pubsub,
                 ));
             };
+            alter::event(faults, &path, &mut event);
             event.to_string().into_bytes()
         }
-        false => envelope::wrap(&context, wanted.body)
-            .to_string()
-            .into_bytes(),
+        false => {
+            let mut event = envelope::wrap(&context, wanted.body);
+            alter::event(faults, &path, &mut event);
+            event.to_string().into_bytes()
+        }
     };
     let key = told("partitionKey").or(told("__key"));
     let headers = wanted.metadata.iter();

@@ -216,7 +216,7 @@ async fn serve_public(sidecar: &Arc<Sidecar>, tasks: &mut JoinSet<()>) -> std::i
     }));
     if let Some(port) = sidecar.options.metrics_port {
         let shared = sidecar.clone();
-        let metrics = Server::bind(process, port).await?;
+        let metrics = Server::bind(process, port).await?.faulty("dapr", process);
         tasks.spawn(metrics.run(stop.clone(), move |_| {
             let text = shared.metrics.text(&shared.process);
             async {
@@ -244,6 +244,7 @@ async fn start(
     let shared = sidecar.clone();
     let server = Server::bind(process, sidecar.options.http_port).await;
     let server = server.map_err(|error| format!("could not start HTTP server: {error}"))?;
+    let server = server.faulty("dapr", process);
     tasks.spawn(server.run(sidecar.shutdown.clone(), move |request| {
         let sidecar = shared.clone();
         async move { api::private(&sidecar, request).await }

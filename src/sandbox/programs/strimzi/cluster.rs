@@ -12,7 +12,7 @@ use super::super::super::api::ApiError;
 use super::super::brokers::{self, Entry};
 use super::super::{Process, tag};
 use super::conditions::{self, NotReady};
-use super::{belongs, meta};
+use super::{meta, pods};
 
 const VERSIONS: [&str; 4] = ["4.2.0", "4.2.1", "4.3.0", "4.3.1"];
 
@@ -25,7 +25,11 @@ pub(super) fn broker(process: &Process, pods: &[Value]) -> Option<Entry> {
 }
 
 /// Creates an object unless it is there.
-async fn ensure(process: &Process, collection: &str, object: &Value) -> Result<(), ApiError> {
+pub(super) async fn ensure(
+    process: &Process,
+    collection: &str,
+    object: &Value,
+) -> Result<(), ApiError> {
     let path = format!("{collection}/{}", meta(object, "name"));
     if process.api.find(&path).await?.is_some() {
         return Ok(());
@@ -44,7 +48,7 @@ fn owner(kafka: &Value) -> Value {
 }
 
 /// Name, labels and owner of one of the cluster's objects.
-fn metadata(kafka: &Value, name: &str, component: &str) -> Value {
+pub(super) fn metadata(kafka: &Value, name: &str, component: &str) -> Value {
     let cluster = meta(kafka, "name");
     json!({
         "name": name,
@@ -79,11 +83,12 @@ pub(super) async fn reconcile(
     services(process, kafka).await?;
     let mut wanted = 0;
     let mut next_id = 0;
+    let mut roll = pods::Roll::new(pods);
     for pool in pools {
         let replicas = pool["spec"]["replicas"].as_u64().unwrap_or(0);
         let mut ids = Vec::new();
         for _ in 0..replicas {
-            ensure_pod(process, kafka, pool, next_id, pods).await?;
+            roll.ensure(process, kafka, pool, next_id).await?;
             ids.push(next_id);
             next_id += 1;
         }
@@ -101,10 +106,12 @@ pub(super) async fn reconcile(
         entity_operator(process, kafka).await?;
     }
     let ready = pods.iter().filter(|pod| is_ready(pod)).count() as u64;
-    if ready < wanted {
+    if ready < wanted || roll.goes_on {
         let why = NotReady::new("Creating", "Kafka cluster is being deployed");
-        // No verdict yet is no condition: the real operator is silent, too.
-        if kafka["status"]["conditions"].is_null() {
+        // No verdict yet is no condition: the real operator is silent, too,
+        // until it is through with a generation.
+        let judged = kafka["status"]["observedGeneration"] == kafka["metadata"]["generation"];
+        if kafka["status"]["conditions"].is_null() || !judged || roll.goes_on {
             return Ok(());
         }
         return conditions::write(process, "kafkas", kafka, Err(&why), json!({})).await;
@@ -116,7 +123,7 @@ pub(super) async fn reconcile(
     conditions::write(process, "kafkas", kafka, Ok(()), status).await
 }
 
-fn is_ready(pod: &Value) -> bool {
+pub(super) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     let mut all = conditions.into_iter().flatten();
     all.any(|one| one["type"] == "Ready" && one["status"] == "True")
@@ -334,145 +341,23 @@ async fn services(process: &Process, kafka: &Value) -> Result<(), ApiError> {
             service["spec"]["clusterIP"] = json!("None");
             service["spec"]["publishNotReadyAddresses"] = json!(true);
         }
-        ensure(process, &collection, &service).await?;
+        let path = format!("{collection}/{}", meta(&service, "name"));
+        match process.api.find(&path).await? {
+            Some(held) if ports_of(&held) != ports_of(&service) => {
+                let patch = json!({"spec": {"ports": ports}});
+                process.api.merge(&path, &patch).await?;
+            }
+            Some(_) => {}
+            None => ensure(process, &collection, &service).await?,
+        }
     }
     Ok(())
 }
 
-/// The storage that a node asks for: the first volume, of whatever kind.
-fn claim_size(pool: &Value) -> Option<&str> {
-    let storage = &pool["spec"]["storage"];
-    let first = match storage["type"].as_str() {
-        Some("jbod") => &storage["volumes"][0],
-        _ => storage,
-    };
-    (first["type"] == "persistent-claim").then(|| first["size"].as_str())?
-}
-
-async fn ensure_pod(
-    process: &Process,
-    kafka: &Value,
-    pool: &Value,
-    id: u64,
-    pods: &[Value],
-) -> Result<(), ApiError> {
-    let (cluster, space) = (meta(kafka, "name"), meta(kafka, "namespace"));
-    let name = format!("{cluster}-{}-{id}", meta(pool, "name"));
-    if pods
-        .iter()
-        .any(|pod| meta(pod, "name") == name && belongs(pod, kafka))
-    {
-        return Ok(());
-    }
-    let mut volumes = vec![
-        json!({"name": "broker-certs", "secret": {"secretName": format!("{cluster}-kafka-brokers")}}),
-    ];
-    let claim = format!("data-0-{name}");
-    match claim_size(pool) {
-        Some(size) => {
-            let object = json!({
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "metadata": metadata(kafka, &claim, "kafka"),
-                "spec": {
-                    "accessModes": ["ReadWriteOnce"],
-                    "resources": {"requests": {"storage": size}},
-                },
-            });
-            let collection = format!("/api/v1/namespaces/{space}/persistentvolumeclaims");
-            ensure(process, &collection, &object).await?;
-            volumes.push(json!({"name": "data-0", "persistentVolumeClaim": {"claimName": claim}}));
-        }
-        None => volumes.push(json!({"name": "data-0", "emptyDir": {}})),
-    }
-    let collection = format!("/api/v1/namespaces/{space}/pods");
-    let pod = pod(process, kafka, pool, id, &name, &volumes);
-    ensure(process, &collection, &pod).await
-}
-
-fn pod(
-    process: &Process,
-    kafka: &Value,
-    pool: &Value,
-    id: u64,
-    name: &str,
-    volumes: &[Value],
-) -> Value {
-    let cluster = meta(kafka, "name");
-    let version = kafka["spec"]["kafka"]["version"]
-        .as_str()
-        .unwrap_or("4.3.1");
-    let images = process
-        .env
-        .get("STRIMZI_KAFKA_IMAGES")
-        .map(String::as_str)
-        .unwrap_or_default();
-    let image = images
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(&format!("{version}=")));
-    let image = image.map_or_else(
-        || {
-            format!(
-                "quay.io/strimzi/kafka:{}-kafka-{version}",
-                tag(&process.image)
-            )
-        },
-        str::to_owned,
-    );
-    let listeners = kafka["spec"]["kafka"]["listeners"].clone();
-    let ports = listeners.as_array().into_iter().flatten().map(|listener| {
-        let name = listener["name"].as_str().unwrap_or_default();
-        json!({"name": format!("tcp-{name}"), "containerPort": listener["port"]})
-    });
-    let mut all =
-        vec![json!({"name": "tcp-replication", "containerPort": super::kafka::INTERNAL_PORT})];
-    all.extend(ports);
-    let resources = [
-        &pool["spec"]["resources"],
-        &kafka["spec"]["kafka"]["resources"],
-    ];
-    let resources = resources.into_iter().find(|one| !one.is_null());
-    let mut metadata = metadata(kafka, name, "kafka");
-    metadata["labels"]["strimzi.io/pool-name"] = pool["metadata"]["name"].clone();
-    metadata["labels"]["strimzi.io/pod-name"] = json!(name);
-    let broker = pool["spec"]["roles"].as_array();
-    let broker = broker.is_some_and(|roles| roles.iter().any(|role| role == "broker"));
-    metadata["labels"]["strimzi.io/broker-role"] = json!(broker.to_string());
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-        "spec": {
-            "hostname": name,
-            "subdomain": format!("{cluster}-kafka-brokers"),
-            "restartPolicy": "Always",
-            "terminationGracePeriodSeconds": 30,
-            "containers": [{
-                "name": "kafka",
-                "image": image,
-                "args": ["/opt/kafka/kafka_run.sh"],
-                "ports": all,
-                "env": [
-                    {"name": "KAFKA_CLUSTER_NAME", "value": cluster},
-                    {"name": "KAFKA_NODE_ID", "value": id.to_string()},
-                    {"name": "KAFKA_LISTENERS", "value": listeners.to_string()},
-                    {"name": "KAFKA_AUTO_CREATE", "value":
-                        (kafka["spec"]["kafka"]["config"]["auto.create.topics.enable"] == json!(true)).to_string()},
-                ],
-                "readinessProbe": {
-                    "tcpSocket": {"port": super::kafka::INTERNAL_PORT},
-                    "initialDelaySeconds": 15, "timeoutSeconds": 5,
-                },
-                "livenessProbe": {
-                    "tcpSocket": {"port": super::kafka::INTERNAL_PORT},
-                    "initialDelaySeconds": 15, "timeoutSeconds": 5,
-                },
-                "resources": resources.cloned().unwrap_or_else(|| json!({})),
-                "volumeMounts": [
-                    {"name": "data-0", "mountPath": "/var/lib/kafka/data-0"},
-                    {"name": "broker-certs", "mountPath": "/opt/kafka/broker-certs"},
-                ],
-            }],
-            "volumes": volumes,
-        },
-    })
+/// A Service's ports by their names.
+fn ports_of(service: &Value) -> Vec<(&Value, &Value)> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.map(|port| (&port["name"], &port["port"])).collect()
 }
 
 /// The Deployment whose containers do nothing here.

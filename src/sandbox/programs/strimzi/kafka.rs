@@ -52,14 +52,14 @@ impl Program for KafkaNode {
 /// The broker of the cluster: this node opens it if it is the first.
 async fn broker(process: &Process, cluster: &str, node: i32) -> io::Result<Option<Arc<Broker>>> {
     let name = format!("{}-{cluster}", process.namespace);
+    let text = |name: &str| process.env.get(name).map_or("", String::as_str);
     if node == 0 {
         let options = Options {
             node_id: node,
-            auto_create: process
-                .env
-                .get("KAFKA_AUTO_CREATE")
-                .is_some_and(|is| is == "true"),
+            auto_create: text("KAFKA_AUTO_CREATE") == "true",
             mechanisms: vec![Mechanism::Sha512],
+            open: text("KAFKA_AUTHORIZER").is_empty(),
+            strict: true,
             ..Options::default()
         };
         return Broker::open(&process.world, &name, options).map(Some);

@@ -8,6 +8,7 @@
 mod cluster;
 mod conditions;
 mod kafka;
+mod pods;
 mod topics;
 mod users;
 

@@ -18,8 +18,9 @@ pub(super) async fn reconcile(
     users: &[Value],
     broker: Option<&Entry>,
 ) {
+    let Some(entry) = broker else { return };
+    forget(users, entry);
     for user in users {
-        let Some(entry) = broker else { return };
         let name = meta(user, "name");
         let state = one(process, kafka, user, entry).await;
         let (state, more) = match &state {
@@ -28,6 +29,25 @@ pub(super) async fn reconcile(
         };
         if let Err(error) = conditions::write(process, "kafkausers", user, state, more).await {
             process.log(&format!("ERROR status of user {name}: {}", error.message()));
+        }
+    }
+}
+
+/// Whoever has no resource has no password and no rules.
+fn forget(users: &[Value], entry: &Entry) {
+    let is_wanted = |name: &str| users.iter().any(|user| meta(user, "name") == name);
+    for (name, _) in entry.broker.users.list() {
+        if !is_wanted(&name) {
+            entry.broker.users.remove(&name);
+        }
+    }
+    for acl in entry.broker.acls.list(&Filter::default()) {
+        let name = acl.principal.strip_prefix("User:");
+        if !name.is_some_and(is_wanted) {
+            entry.broker.acls.remove(&Filter {
+                principal: Some(acl.principal),
+                ..Filter::default()
+            });
         }
     }
 }

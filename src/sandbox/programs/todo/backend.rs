@@ -38,7 +38,7 @@ impl Program for Backend {
         let port = super::port(&process, 8000);
         let log = Log::new(&process);
         let server = match Server::bind(&process, port).await {
-            Ok(server) => server,
+            Ok(server) => server.faulty("app", &process),
             Err(error) => {
                 log.write("ERROR", &format!("cannot listen: {error}"), &json!({}));
                 return Exit::error(1);

@@ -19,7 +19,7 @@ impl Program for Frontend {
     async fn run(&self, process: Process) -> Exit {
         let port = super::port(&process, 3000);
         let server = match Server::bind(&process, port).await {
-            Ok(server) => server,
+            Ok(server) => server.faulty("app", &process),
             Err(error) => {
                 process.log(&format!("Error: {error}"));
                 return Exit::error(1);
