@@ -7,12 +7,13 @@
 //! measured is theirs.
 #![expect(
     clippy::print_stdout,
+    clippy::disallowed_methods,
     clippy::expect_used,
     reason = "a program for the terminal, which has nobody to hand an error to"
 )]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -93,8 +94,8 @@ async fn serve(dir: &Path) {
     let endpoint = clusters.ensure(CLUSTER).await.expect("a cluster");
     fs::write(dir.join("ca.pem"), &endpoint.ca_pem).expect("a file");
     println!("{}", endpoint.address);
-    let mut end = Vec::new();
-    let _ = tokio::io::stdin().read_to_end(&mut end).await;
+    let end = || std::io::stdin().read_to_end(&mut Vec::new());
+    let _ = tokio::task::spawn_blocking(end).await;
     stop.cancel();
 }
 

@@ -98,7 +98,7 @@ async fn trust(profile: &Profile, pods: &Pods) -> Result<Option<Trust>, Backbone
     let data = pods.secret(&name).await?;
     let mut pem = Vec::new();
     for (key, value) in &data {
-        if key.ends_with(".crt") {
+        if key.rsplit_once('.').is_some_and(|(_, kind)| kind == "crt") {
             pem.extend_from_slice(&value.0);
             pem.push(b'\n');
         }

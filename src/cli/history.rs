@@ -182,29 +182,26 @@ fn short(image: &str) -> String {
     }
 }
 
+/// A line for each release, and its chart below it.
 fn releases(rows: &[Row]) -> String {
-    let heading = [
-        "namespace",
-        "release",
-        "rev",
-        "updated (UTC)",
-        "status",
-        "chart",
-    ];
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            vec![
-                row.namespace.clone(),
-                row.release.clone(),
-                row.revision.to_string(),
-                row.when(),
-                row.status.clone(),
-                row.chart.clone(),
-            ]
-        })
-        .collect();
-    ui::table(&heading, &rows, WIDTH)
+    let name = |row: &Row| format!("{}/{}", row.namespace, row.release);
+    let width = |of: &dyn Fn(&Row) -> usize, heading: &str| {
+        let longest = rows.iter().map(of).max().unwrap_or_default();
+        longest.max(heading.len())
+    };
+    let release = width(&|row| name(row).chars().count(), "RELEASE");
+    let rev = width(&|row| row.revision.to_string().len(), "REV");
+    let line = |whose: &str, number: &str, when: &str, state: &str| {
+        let text = format!(" {whose:<release$}  {number:<rev$}  {when:<19}  {state}");
+        format!("{}\n", text.trim_end())
+    };
+    let mut text = line("RELEASE", "REV", "UPDATED (UTC)", "STATUS");
+    for row in rows {
+        let number = row.revision.to_string();
+        text += &line(&name(row), &number, &row.when(), &row.status);
+        text += &ui::paragraph(&row.chart, 3, WIDTH.into());
+    }
+    text
 }
 
 /// What a rollback came to.

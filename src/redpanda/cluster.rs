@@ -319,7 +319,11 @@ impl Cloud {
         match self.ask(ask).await {
             Ok(_) => {}
             Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
+            Err(error) => match self.cluster(id).await {
+                // A lost answer, or another run: it is on its way.
+                Ok(cluster) if cluster.state == State::Deleting => {}
+                _ => return Err(error),
+            },
         }
         let looked = wait_until(&self.shared.clock, PATIENCE, async || {
             match self.cluster(id).await {

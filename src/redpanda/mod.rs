@@ -186,6 +186,9 @@ impl Cloud {
         }
         let mut call = Call::new(ask.method.clone(), url, ask.operation);
         call.at_most = Some(CALL_BUDGET);
+        // Everything has its name or identifier there: what is made twice is
+        // refused the second time, and callers take that for made.
+        call.repeatable = true;
         let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
         let mut bearer = bearer.map_err(|_| Error::garbled("token", "it is no header"))?;
         bearer.set_sensitive(true);

@@ -16,18 +16,6 @@ use crate::helm::object::Capabilities;
 use crate::k8s::{ApplyOptions, K8sError, ObjectRef, Progress, Rules, diff};
 use crate::manifest::Manifest;
 
-/// What a request would change about a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preview {
-    /// Nothing.
-    Same {
-        /// Fields that are left to other managers, in words.
-        left: Vec<String>,
-    },
-    /// This manifest would be applied.
-    Changes(String),
-}
-
 /// What the release's past means for the next revision.
 struct Past {
     /// All records, oldest first.
@@ -66,10 +54,7 @@ impl Releases {
         )?;
         let mut brought = Vec::new();
         if past.installs && !options.skip_crds {
-            let files = request.chart.crds(request.chart.name());
-            let all = definitions(&files, &options.edits)?;
-            apply::apply_definitions(&self.kube, &all, options.force_conflicts, progress).await?;
-            brought = all.iter().map(ObjectRef::from).collect();
+            brought = self.apply_crds(request, progress).await?;
         }
         let capabilities = self.capabilities_of(version).await?;
         let next = Numbered {
@@ -97,6 +82,10 @@ impl Releases {
             progress(&format!("changed by {change}"));
         }
         let transformed = std::mem::take(&mut content.transformed);
+        if !past.installs && options.update_crds && !options.skip_crds {
+            let brought = self.apply_crds(request, progress).await?;
+            apply::established(&self.kube, &brought, progress).await?;
+        }
         let done = Box::pin(self.revise(request, past, content, fresh, progress)).await;
         let record = match done {
             Ok(record) => record,
@@ -112,36 +101,22 @@ impl Releases {
         })
     }
 
-    /// What would happen to a release with this history. Writes nothing, and
-    /// cannot know what templates would render once the chart's definitions
-    /// are there.
-    pub async fn preview(
+    /// Applies the files of the chart's `crds/` and names what is in them.
+    /// Whether the cluster serves them yet is the caller's question.
+    async fn apply_crds(
         &self,
         request: &Request,
-        history: &[Record],
-    ) -> Result<Preview, ReleaseError> {
-        let installs = !history.iter().any(|r| r.status() == Status::Deployed);
-        let last = history.last();
-        let next = Numbered {
-            revision: last.map_or(0, Record::revision) + 1,
-            is_upgrade: !installs,
-        };
-        let capabilities = self.capabilities().await?;
-        let content = self.render(request, &capabilities, next).await?;
-        let deployed = last.filter(|r| r.status() == Status::Deployed);
-        if let Some(deployed) = deployed
-            && self
-                .is_same(request, &content, deployed, &capabilities)
-                .await?
-            && let Some(left) = self.live(deployed, &request.options).await?
-        {
-            return Ok(Preview::Same { left });
-        }
-        Ok(Preview::Changes(content.manifest))
+        progress: Progress<'_>,
+    ) -> Result<Vec<ObjectRef>, ReleaseError> {
+        let files = request.chart.crds(request.chart.name());
+        let all = definitions(&files, &request.options.edits)?;
+        let force = request.options.force_conflicts;
+        apply::apply_definitions(&self.kube, &all, force, progress).await?;
+        Ok(all.iter().map(ObjectRef::from).collect())
     }
 
     /// Whether a deployed revision has the content that the request comes to.
-    async fn is_same(
+    pub(super) async fn is_same(
         &self,
         request: &Request,
         content: &Content,
@@ -217,7 +192,7 @@ impl Releases {
     /// Whether the cluster has what a record says, field by field, and what of
     /// it is left to other managers; none when it has not. What looks
     /// different is shown to the server, which knows defaults and spellings.
-    async fn live(
+    pub(super) async fn live(
         &self,
         record: &Record,
         options: &Options,

@@ -35,6 +35,7 @@ mod error;
 mod hooks;
 mod install;
 mod objects;
+mod preview;
 mod record;
 mod render;
 mod rollback;
@@ -46,7 +47,7 @@ use std::time::Duration;
 
 pub use self::diff::differences;
 pub use self::error::ReleaseError;
-pub use self::install::Preview;
+pub use self::preview::Preview;
 pub use self::record::{ApplyMethod, Record, Status};
 pub use self::render::{Offline, offline};
 use self::store::Store;
@@ -112,6 +113,9 @@ pub struct Options {
     pub create_namespace: bool,
     /// Leave the files of `crds/` out.
     pub skip_crds: bool,
+    /// Apply the files of `crds/` with every new revision. Helm does so for
+    /// installations only, and leaves old definitions under a new controller.
+    pub update_crds: bool,
     /// Run no hooks.
     pub no_hooks: bool,
     /// Do without `values.schema.json`.
@@ -136,6 +140,7 @@ impl Default for Options {
             force_conflicts: false,
             create_namespace: false,
             skip_crds: false,
+            update_crds: false,
             no_hooks: false,
             skip_schema: false,
             history_limit: HISTORY_LIMIT,

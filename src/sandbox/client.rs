@@ -25,7 +25,7 @@ pub const FAST: f64 = 1000.0;
 /// profile, so that `sandbox start` and `up` mean the same world.
 pub const SEED: u64 = 7;
 /// How long a sandbox may take to start or stop.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What sandbox somebody wants.
@@ -63,6 +63,12 @@ pub enum ClientError {
         /// The end of its log, on lines of its own.
         log: String,
     },
+    /// A process holds the folder and does not answer.
+    #[error("the sandbox ({holder}) has not answered for {} s", PATIENCE.as_secs())]
+    Stuck {
+        /// What it says about itself.
+        holder: String,
+    },
     /// The world there was made with another seed.
     #[error("the sandbox in {} was made with seed {held}, not {asked}", dir.display())]
     OtherSeed {
@@ -87,7 +93,7 @@ pub async fn ensure_running(wanted: &Wanted) -> Result<Sandbox, ClientError> {
     let dir = std::path::absolute(&wanted.state_dir)?;
     files::create_dir(&dir, Access::Private)?;
     let _one_starter = lock_patiently(&dir.join("start.lock"), "starting").await?;
-    if let Some((sandbox, _)) = running(&dir).await? {
+    if let Some(sandbox) = settled(&dir).await? {
         if let Some(asked) = wanted.seed.filter(|seed| *seed != sandbox.seed) {
             let held = sandbox.seed;
             return Err(ClientError::OtherSeed { dir, held, asked });
@@ -114,6 +120,27 @@ pub async fn running(dir: &Path) -> Result<Option<(Sandbox, Value)>, ClientError
     }
 }
 
+/// The same once it is clear: a process that another command started, and did
+/// not wait for, is on its way, and one that was told to end may still hold the
+/// folder.
+async fn settled(dir: &Path) -> Result<Option<Sandbox>, ClientError> {
+    let clock = Clock::default();
+    let deadline = clock.deadline(PATIENCE);
+    loop {
+        if let Some((sandbox, _)) = running(dir).await? {
+            return Ok(Some(sandbox));
+        }
+        if !dir.exists() {
+            return Ok(None);
+        }
+        match Lock::take(&lock_file(dir), "")? {
+            Ok(_) => return Ok(None),
+            Err(holder) if deadline.passed() => return Err(ClientError::Stuck { holder }),
+            Err(_) => clock.sleep(PAUSE).await.map_err(io::Error::other)?,
+        }
+    }
+}
+
 /// What a folder's sandbox says about itself.
 pub async fn status(dir: &Path) -> Result<Value, ClientError> {
     match running(dir).await? {
@@ -124,7 +151,7 @@ pub async fn status(dir: &Path) -> Result<Value, ClientError> {
 
 /// Stops a folder's sandbox; says whether there was one.
 pub async fn stop(dir: &Path) -> Result<bool, ClientError> {
-    let Some((sandbox, _)) = running(dir).await? else {
+    let Some(sandbox) = settled(dir).await? else {
         return Ok(false);
     };
     ask(&sandbox, "POST", "/stop", None).await?;

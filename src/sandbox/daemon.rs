@@ -109,8 +109,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         dir: dir.clone(),
         source,
     };
-    let note = format!("pid {}", std::process::id());
-    let _lock = match Lock::take(&lock_file(&dir), &note).map_err(fails)? {
+    let _lock = match hold(&dir).await.map_err(fails)? {
         Ok(lock) => lock,
         Err(holder) => return Err(ServeError::Running { dir, holder }),
     };
@@ -126,6 +125,20 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fails(error)),
         _ => Ok(()),
     }
+}
+
+/// Takes a folder's lock, also from those who only look whether it is free.
+async fn hold(dir: &Path) -> io::Result<Result<Lock, String>> {
+    let note = format!("pid {}", std::process::id());
+    let clock = Clock::default();
+    for _ in 0..10 {
+        if let Ok(lock) = Lock::take(&lock_file(dir), &note)? {
+            return Ok(Ok(lock));
+        }
+        let pause = std::time::Duration::from_millis(20);
+        clock.sleep(pause).await.map_err(io::Error::other)?;
+    }
+    Lock::take(&lock_file(dir), &note)
 }
 
 async fn run(options: Options, stop: &CancellationToken) -> io::Result<()> {

@@ -281,13 +281,11 @@ impl Store {
     /// Tells the latest revision whenever a table changes: who watches one
     /// table sleeps through what happens to others.
     pub fn subscribe_to(&self, table: &str) -> watch::Receiver<u64> {
+        // Writers hold the rows before this: never the other way round.
+        let now = self.revision();
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = watched.get(table) {
-            return sender.subscribe();
-        }
-        let (sender, receiver) = watch::channel(self.revision());
-        watched.insert(table.into(), sender);
-        receiver
+        let sender = watched.entry(table.into());
+        sender.or_insert_with(|| watch::channel(now).0).subscribe()
     }
 
     /// Tells the latest revision whenever it changes.
@@ -309,9 +307,8 @@ impl Store {
         }
         let each = writes.iter();
         let each = each.map(|c| (&*c.table, &*c.key, c.revision, c.after.as_deref()));
-        let line = Written { w: each.collect() };
         inner
-            .append(&line)
+            .append(&Written { w: each.collect() })
             .expect("invariant: the sandbox can write its state");
         let mut tables: Vec<Arc<str>> = writes.iter().map(|c| c.table.clone()).collect();
         tables.dedup();
@@ -544,7 +541,6 @@ mod tests {
         assert!(store.changes_of("loud", "", from).is_err());
         store.put("quiet", "b", json!(2));
         assert!(news.has_changed().unwrap());
-        news.borrow_and_update();
         let (changes, at) = store.changes_of("quiet", "", from).unwrap();
         assert_eq!((changes.len(), at), (1, store.revision()));
         assert_eq!(store.changes_of("quiet", "a", from).unwrap().0.len(), 0);

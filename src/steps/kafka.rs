@@ -260,14 +260,12 @@ impl Step<Cx> for UserStep {
             .await?;
         let real = Clock::new(1.0, cx.clock.cancellation().clone());
         wait_until(&real, LOGIN_WITHIN, async || {
-            Ok::<_, StepError>(match Self::accepts(cx, &cluster).await? {
-                true => Look::Done(()),
-                false => {
-                    let seen = "the brokers do not know the password yet".to_owned();
-                    cx.progress(&seen);
-                    Look::Wait(seen, LOGIN_PAUSE)
-                }
-            })
+            if Self::accepts(cx, &cluster).await? {
+                return Ok::<_, StepError>(Look::Done(()));
+            }
+            let seen = "the brokers do not know the password yet".to_owned();
+            cx.progress(&seen);
+            Ok(Look::Wait(seen, LOGIN_PAUSE))
         })
         .await
         .map_err(|error| waited("the first login", error))?;

@@ -108,6 +108,8 @@ impl Spec {
                 rollback_on_failure: self.reverts.then_some(BACK_WITHIN),
                 force_conflicts: now.forces,
                 create_namespace: true,
+                // The platform's controllers and their kinds belong together.
+                update_crds: self.shared,
                 labels,
                 edits: content.edits,
                 ..Options::default()

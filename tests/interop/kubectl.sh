@@ -211,6 +211,18 @@ made() { ok "create $1" 'created' k create "${@:2}"; }
 made 'quota' quota limits --hard=pods=50,services=20
 ok 'quota is there' 'NAME +REQUEST +LIMIT +AGE' k get resourcequota limits
 ok 'quota grants' '^50$' k get resourcequota limits -o 'jsonpath={.spec.hard.pods}'
+ok 'limits' 'created' k create -f - <<<'{"apiVersion":"v1","kind":"LimitRange","metadata":{"name":"bounds"},"spec":{"limits":[{"type":"Container","max":{"cpu":"200m"},"default":{"memory":"64Mi"}}]}}'
+ok 'limits complete themselves' '^200m 64Mi$' k get limitrange bounds -o 'jsonpath={.spec.limits[0].defaultRequest.cpu} {.spec.limits[0].defaultRequest.memory}'
+no 'a container beyond the limits' 'forbidden: maximum cpu usage per Container is 200m, but limit is 300m' k run big --image=nginx --overrides='{"spec":{"containers":[{"name":"big","image":"nginx","resources":{"limits":{"cpu":"300m"}}}]}}'
+ok 'a container gets the defaults' '^200m 64Mi$' k run given --image=nginx --dry-run=server -o 'jsonpath={.spec.containers[0].resources.requests.cpu} {.spec.containers[0].resources.limits.memory}'
+ok 'what was set is noted' 'LimitRanger plugin set: cpu, memory request for container given; cpu, memory limit for container given' k run given --image=nginx --dry-run=server -o 'jsonpath={.metadata.annotations}'
+ok 'limits go' 'deleted' k delete limitrange bounds
+made 'quota of nothing' quota nothing --hard=persistentvolumeclaims=0
+live 'quota is counted' '^0$' k get resourcequota nothing -o 'jsonpath={.status.used.persistentvolumeclaims}'
+# Without the controller that fills in their status, quotas bind nobody.
+[ "$kubelets" = no ] || no 'a claim beyond the quota' 'exceeded quota: nothing, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0' k create -f - <<<'{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"more"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}'
+ok 'quota goes' 'deleted' k delete resourcequota nothing
+live 'a pod has an account' '^default /var/run/secrets/kubernetes.io/serviceaccount$' k run given --image=nginx --dry-run=server -o 'jsonpath={.spec.serviceAccountName} {.spec.containers[0].volumeMounts[0].mountPath}'
 made 'service account' serviceaccount robot
 ok 'token is signed' '^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$' k create token robot --duration=1h
 made 'cluster role' clusterrole "$ns" --verb=get,list --resource=nodes

@@ -47,9 +47,19 @@ fn following_a_crash_loop_loses_and_repeats_nothing() {
     client.runtime.block_on(async {
         let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "todo"}});
         create(Manifest::new(space).unwrap()).await;
-        create(noisy()).await;
     });
     let mut follower = cluster.env.start(&["logs", "-f", "-o", "json"]);
+    // Of what ended before, a cluster keeps one life only.
+    until("the follower looks at the pods", || {
+        let asked = cluster.env.requests(0);
+        let pods = |r: &Value| {
+            r["target"]
+                .as_str()
+                .is_some_and(|t| t.contains("todo/pods"))
+        };
+        asked.iter().any(pods) || follower.has_ended()
+    });
+    client.runtime.block_on(async { create(noisy()).await });
     let pod = ObjectRef::namespaced("v1", "Pod", "todo", "noisy");
     let wanted = restarts();
     let mut lives = 0;

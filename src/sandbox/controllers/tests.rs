@@ -183,14 +183,11 @@ fn is_rolled_out(object: &Value, replicas: u64) -> bool {
 #[tokio::test]
 async fn a_deployment_becomes_ready_and_rolls() {
     let rig = rig().await;
-    let begun = rig.clock.elapsed();
     rig.make(Kind::Deployments, deployment("web", "web:1", 2))
         .await;
     let ready = rig
         .until(Kind::Deployments, "default", "web", |d| is_rolled_out(d, 2))
         .await;
-    let took = rig.clock.real(rig.clock.elapsed().saturating_sub(begun));
-    assert!(took < Duration::from_secs(2), "{took:?}");
     let progressing = crate::sandbox::kind::condition(&ready, "Progressing");
     assert!(progressing.is_some());
     rig.until(Kind::Deployments, "default", "web", |d| {

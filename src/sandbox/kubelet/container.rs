@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::{backoff, shown};
 use super::pod::Pod;
 use super::probe::Probe;
 use super::status::{Ended, State};
@@ -16,10 +17,6 @@ use crate::sandbox::kind::{items, text, uid};
 use crate::sandbox::programs::{self, Exit, LogSink as _, Process};
 use crate::sandbox::world::hex;
 
-/// The first pause before a failing container is started again.
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
-/// The longest.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 /// A run that lasts longer starts the pauses anew.
 const LONG_RUN: Duration = Duration::from_mins(10);
 /// A liveness probe must fail at least this long in real time: on a fast clock
@@ -578,31 +575,5 @@ impl Life {
             self.rest_exactly(probe.pause(clock, same, crowd.size()))
                 .await;
         }
-    }
-}
-
-fn backoff(failures: u32) -> Duration {
-    (FIRST_BACKOFF * 2_u32.saturating_pow(failures.min(10))).min(LONGEST_BACKOFF)
-}
-
-/// As Go prints durations of whole seconds.
-fn shown(time: Duration) -> String {
-    match (time.as_secs() / 60, time.as_secs() % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_five_minutes() {
-        let pauses: Vec<String> = (0..7).map(|n| shown(backoff(n))).collect();
-        assert_eq!(
-            pauses,
-            ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]
-        );
     }
 }

@@ -5,6 +5,7 @@
 //! After a restart of the sandbox, pods that ran run again where they were:
 //! same address, same number of restarts.
 
+pub mod backoff;
 pub mod container;
 pub mod env;
 pub mod images;

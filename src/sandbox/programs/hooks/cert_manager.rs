@@ -12,7 +12,7 @@ use super::super::dapr::plane::{acceptor, pause};
 use super::super::follow::Follow;
 use super::super::generic::Generic;
 use super::super::{Exit, Process, Program};
-use super::{Verdict, argument, keep_secret, pair, serve, trust};
+use super::{Verdict, argument, arguments, keep_secret, pair, serve, trust};
 use crate::sandbox::api::ApiError;
 
 /// What says which Secret holds the authority: `namespace/name`.
@@ -33,7 +33,8 @@ pub struct Webhook;
 #[async_trait]
 impl Program for Webhook {
     async fn run(&self, process: Process) -> Exit {
-        let names = argument(&process, "dynamic-serving-dns-names").unwrap_or_default();
+        // One name an argument, or several in one.
+        let names = arguments(&process, "dynamic-serving-dns-names").join(",");
         let names: Vec<String> = names.split(',').map(str::to_owned).collect();
         let Ok(made) = pair(&names) else {
             process.log("fatal: cannot make a certificate");

@@ -70,9 +70,16 @@ fn issue(names: &[String]) -> Result<Pair, rcgen::Error> {
 
 /// The value of `--name=value` among a process's arguments.
 fn argument<'a>(process: &'a Process, name: &str) -> Option<&'a str> {
+    arguments(process, name).first().copied()
+}
+
+/// The values of an argument that may be given several times.
+fn arguments<'a>(process: &'a Process, name: &str) -> Vec<&'a str> {
     let prefix = format!("--{name}=");
-    let mut given = process.args.iter();
-    given.find_map(|argument| argument.strip_prefix(&*prefix))
+    let given = process.args.iter();
+    given
+        .filter_map(|argument| argument.strip_prefix(&*prefix))
+        .collect()
 }
 
 /// Makes a Secret unless there is one of its name; gives the one that is.
