@@ -16,6 +16,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use todoctl::clock::Clock;
+use todoctl::helm::chart::Chart;
+use todoctl::helm::values::Layers;
+use todoctl::k8s::{Connect, Kubeconfig, Patience};
+use todoctl::release::{Options, Releases, Request};
 
 #[expect(clippy::disallowed_types, reason = "whole processes are measured")]
 type Command = std::process::Command;
@@ -38,6 +43,7 @@ fn main() {
     rows.extend(nothing_to_do(dir.path()));
     stop(dir.path());
     rows.push(critical_path());
+    rows.extend(installation(dir.path()));
     rows.extend(charts(dir.path()));
     println!("{:<44} {:>16}   target", "what", "measured");
     for Row {
@@ -100,34 +106,49 @@ fn peak_memory(mut command: Command) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// Rendering charts, beside `helm template` in the same run. `HELM` names the
-/// helm executable; `CHARTS` further charts, for instance Dapr's, as a list of
-/// paths like `PATH`'s.
+/// Rendering charts, beside `helm template` in the same run: this project's
+/// own, and those that the environment names. `HELM` is the helm executable,
+/// `CHARTS` a list of charts like `PATH`'s, `CHART_CORPUS` a folder of charts.
 fn charts(dir: &Path) -> Vec<Row> {
     let Some(helm) = helm() else {
-        println!("no helm found (HELM, target/interop): charts are not compared");
+        println!("no helm found (HELM, PATH, target/interop): charts are not compared");
         return Vec::new();
     };
-    let mut groups = vec![("the template corpus", corpus())];
-    groups.retain(|(_, charts)| !charts.is_empty());
+    let mut groups = vec![
+        ("the app's chart", vec![root().join("templates/todo-app")]),
+        ("Dapr's stand-in", dapr(dir).into_iter().collect()),
+        ("the template corpus", corpus(dir)),
+    ];
     if let Some(list) = std::env::var_os("CHARTS") {
-        let further: Vec<PathBuf> = std::env::split_paths(&list).collect();
+        let further = std::env::split_paths(&list).collect();
         groups.push(("the charts of CHARTS", further));
     }
+    if let Some(folder) = std::env::var_os("CHART_CORPUS") {
+        groups.push(("the charts of CHART_CORPUS", charts_in(Path::new(&folder))));
+    }
+    let ours = |chart: &Path| {
+        let mut render = command(dir, &["render", "--chart"]);
+        render.arg(chart);
+        render
+    };
+    let theirs = |chart: &Path| {
+        let mut template = Command::new(&helm);
+        template.args(["template", "release-name"]).arg(chart);
+        template.env_clear().env("HOME", dir).stdin(Stdio::null());
+        template
+    };
     let mut rows = Vec::new();
-    for (what, charts) in groups {
-        let ours = Cost::of(&charts, |chart| {
-            let mut render = command(dir, &["render", "--chart"]);
-            render.arg(chart);
-            render
-        });
-        let theirs = Cost::of(&charts, |chart| {
-            let mut template = Command::new(&helm);
-            template.args(["template", "release-name"]).arg(chart);
-            template.env_clear().env("HOME", dir).stdin(Stdio::null());
-            template
-        });
-        println!("{what}: todoctl {ours:?}, helm {theirs:?}");
+    for (what, mut charts) in groups {
+        charts.retain(|chart| succeeds(ours(chart)) && succeeds(theirs(chart)));
+        if charts.is_empty() {
+            println!("{what}: none that both render");
+            continue;
+        }
+        let (ours, theirs) = (Cost::of(&charts, ours), Cost::of(&charts, theirs));
+        println!(
+            "{what}, {}: todoctl {ours:?}, helm {theirs:?}",
+            charts.len()
+        );
         rows.push(Row {
             what: "CPU time of rendering, helm's being 1",
             found: format!("{:.3} ({what})", ours.cpu / theirs.cpu),
@@ -142,53 +163,162 @@ fn charts(dir: &Path) -> Vec<Row> {
     rows
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn helm() -> Option<OsString> {
     if let Some(helm) = std::env::var_os("HELM") {
         return Some(helm);
     }
     // Where tests/interop/run keeps them; the newest of helm 4.
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/bin");
-    let names = fs::read_dir(kept).ok()?.flatten().map(|entry| entry.path());
+    let kept = fs::read_dir(root().join("target/interop/bin"));
+    let names = kept
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     let is_4 = |path: &PathBuf| path.to_string_lossy().contains("/helm-v4");
-    names.filter(is_4).max().map(PathBuf::into_os_string)
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = || std::env::split_paths(&path).map(|folder| folder.join("helm"));
+    let found = names.filter(is_4).max();
+    let found = found.or_else(|| installed().find(|path| path.is_file()));
+    found.map(PathBuf::into_os_string)
 }
 
-/// The corpus as charts that helm renders, which tests/interop/run makes.
-fn corpus() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/corpus-v4");
+/// The sandbox's chart in Dapr's place, which has its kinds of objects.
+fn dapr(dir: &Path) -> Option<PathBuf> {
+    todoctl::sandbox::charts::write(dir, "dapr", None).expect("a chart is written")
+}
+
+/// The corpus as charts that helm renders.
+fn corpus(dir: &Path) -> Vec<PathBuf> {
+    let folder = dir.join("corpus");
+    let mut wrap = Command::new(root().join("tests/conformance/wrap"));
+    wrap.arg(root().join("tests/conformance/corpus"))
+        .arg(&folder);
+    if !succeeds(wrap) {
+        println!("the template corpus cannot be wrapped (is there a python3?)");
+    }
+    charts_in(&folder)
+}
+
+/// The charts in a folder, packed or not.
+fn charts_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut charts: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    let is_chart = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "tgz")
+            || path.join("Chart.yaml").is_file()
+    };
+    let mut charts: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_chart).collect();
     charts.sort();
     charts
 }
 
-/// What rendering a list of charts one after the other takes.
+fn succeeds(mut command: Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// What rendering a chart takes, on average over a list of charts.
 #[derive(Debug)]
 struct Cost {
-    /// Seconds of processor time for each chart.
+    /// Seconds of processor time.
     cpu: f64,
-    /// The most memory that any of them took, in MiB.
+    /// The most memory, in MiB.
     memory: f64,
 }
 
 impl Cost {
     fn of(charts: &[PathBuf], command: impl Fn(&Path) -> Command) -> Self {
-        const TIMES: usize = 5;
+        /// At least as many processes; their time is counted in hundredths.
+        const RUNS: usize = 20;
+        /// A look at a process's memory takes half a second.
+        const LOOKS: usize = 20;
+        let times = RUNS.div_ceil(charts.len());
         let before = children_seconds();
-        for chart in charts.iter().cycle().take(charts.len() * TIMES) {
-            let mut command = command(chart);
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().expect("the command starts");
+        for chart in charts.iter().cycle().take(charts.len() * times) {
+            succeeds(command(chart));
         }
-        let cpu = (children_seconds() - before) / (charts.len() * TIMES) as f64;
-        let memory = charts
-            .iter()
-            .filter_map(|chart| peak_memory(command(chart)));
+        let cpu = (children_seconds() - before) / (charts.len() * times) as f64;
+        let some = charts.iter().step_by(charts.len().div_ceil(LOOKS));
+        let memory: Vec<f64> = some
+            .filter_map(|chart| peak_memory(command(chart)))
+            .collect();
         Self {
             cpu,
-            memory: memory.fold(0.0, f64::max),
+            memory: memory.iter().sum::<f64>() / memory.len() as f64,
         }
     }
+}
+
+/// How late every answer of the cluster comes.
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// Installing a chart of Dapr's size, without waiting for its pods.
+fn installation(dir: &Path) -> [Row; 2] {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let rate = "sandbox.clock=600";
+    timed(
+        home.path(),
+        &["up", "--only", "account,network,cluster", "--set", rate],
+    );
+    let kubeconfig = command(home.path(), &["kubeconfig"]).output();
+    let file = home.path().join("kubeconfig");
+    fs::write(&file, kubeconfig.expect("todoctl starts").stdout).expect("a file is written");
+    let chart = dapr(dir).expect("the sandbox has a chart for Dapr");
+    let late = format!("{}ms", LATENCY.as_millis() * 600);
+    timed(home.path(), &["sandbox", "fault", "kube", "delay", &late]);
+    let log = home.path().join("state/todoctl/sandbox/requests.jsonl");
+    let kube = |text: &String| text.lines().filter(|l| l.contains("\"kube\"")).count();
+    let requests = || fs::read_to_string(&log).as_ref().map_or(0, kube);
+    let before = requests();
+    let took = install(file, &chart);
+    let sent = requests() - before;
+    stop(home.path());
+    [
+        Row {
+            what: "Dapr's installation, answers 50 ms late",
+            found: format!("{:.2} s", took.as_secs_f64()),
+            target: "0.8 s",
+        },
+        Row {
+            what: "its requests",
+            found: sent.to_string(),
+            target: "60",
+        },
+    ]
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures")]
+fn install(kubeconfig: PathBuf, chart: &Path) -> Duration {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let connect = Connect {
+        kubeconfig: Kubeconfig::File(kubeconfig),
+        context: None,
+        token: None,
+        clock: Clock::default(),
+        patience: Patience::default(),
+    };
+    let request = Request {
+        name: "dapr".to_owned(),
+        chart: Chart::load(chart).expect("the chart loads"),
+        values: Layers::default(),
+        options: Options {
+            create_namespace: true,
+            ..Options::default()
+        },
+    };
+    runtime.block_on(async {
+        let kube = connect.connect().await.expect("the cluster is there");
+        let releases = Releases::new(kube, "dapr-system");
+        let started = Instant::now();
+        let done = releases.install_or_upgrade(&request, &|_| {}).await;
+        let took = started.elapsed();
+        done.expect("the release is installed");
+        took
+    })
 }
 
 /// The processor time of all processes that have been waited for. The kernel

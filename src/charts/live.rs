@@ -168,7 +168,7 @@ mod tests {
     fn chart(template: &str) -> Chart {
         let file = |name: &str, text: &str| ChartFile {
             name: name.to_owned(),
-            data: bytes::Bytes::copy_from_slice(text.as_bytes()),
+            data: text.as_bytes().into(),
         };
         Chart::from_files(vec![
             file("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),

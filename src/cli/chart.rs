@@ -1,6 +1,7 @@
 //! `todoctl render` and `todoctl why`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +15,11 @@ use super::session::{self, Purpose};
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::files::{self, Access};
+use crate::helm::render::PrintOptions;
 use crate::helm::why::{Answer, Dependence, Place, Question, Setter};
 use crate::manifest::Manifest;
-use crate::steps;
+use crate::release::Offline;
+use crate::steps::{self, RenderedRelease};
 use crate::ui::{Format, Paint, Style};
 
 /// Prints a chart's manifests, or those of the profile.
@@ -26,7 +29,7 @@ pub(super) async fn render(
     cancel: CancellationToken,
 ) -> Result {
     if args.chart.is_none() {
-        return profile(settings, &args);
+        return profile(settings, &args, cancel).await;
     }
     args.values.set.clone_from(&settings.sets);
     let cx = context(settings, &args, cancel).await?;
@@ -61,41 +64,112 @@ async fn context(
     Ok(cx)
 }
 
-/// Every manifest that `up` applies besides charts, offline. Secret values are
-/// not looked up and not printed.
-fn profile(settings: &Settings, args: &RenderArgs) -> Result {
+/// Everything that `up` applies, without a look at the cluster: the objects
+/// that are of no release, then every release as `helm template` prints it.
+/// Secret values are not looked up and not printed.
+async fn profile(settings: &Settings, args: &RenderArgs, cancel: CancellationToken) -> Result {
+    if let Some(option) = chart_only(args) {
+        return Err(CliError::usage(format!("{option} is for a single chart"))
+            .hint("name one with --chart, or leave the option out"));
+    }
     let loaded = session::load(settings)?;
-    let profile = session::resolve(settings, &loaded, Purpose::TearDown)?;
+    let mut profile = session::resolve(settings, &loaded, Purpose::TearDown)?;
+    let stand_ins = super::sandbox::stand_ins(&mut profile)?;
     let (manifests, warnings) = steps::manifests(&profile).map_err(session::unfit)?;
     for warning in warnings {
         settings.ui.stderr(&warning.to_string());
     }
-    let printable = |error| CliError::failed("cannot print the manifests").caused_by(&error);
-    let Some(folder) = &args.output_dir else {
-        let bodies: Vec<_> = manifests.iter().map(shown).collect();
-        if settings.ui.options().format == Format::Json {
-            settings.ui.document(&bodies, String::new)?;
-        } else {
-            settings
-                .ui
-                .data(&crate::yaml::documents_to_string(&bodies).map_err(printable)?)?;
-        }
-        return Ok(Exit::Done);
+    let cluster = Offline {
+        kube_version: args.kube_version.clone(),
+        api_versions: args.api_versions.clone(),
     };
-    for manifest in &manifests {
+    let releases = steps::releases(&profile, &Clock::new(1.0, cancel), &cluster)
+        .await
+        .map_err(|error| CliError::from(error).about("cannot render the profile"))?;
+    drop(stand_ins);
+    let print = args.print();
+    match &args.output_dir {
+        Some(folder) => {
+            write_manifests(settings, &manifests, folder)?;
+            for release in &releases {
+                // Two releases may be of one chart.
+                let files = release.content.output_files(&print);
+                let written = render::write(&files, &folder.join(&release.name));
+                for path in written.map_err(failed)? {
+                    settings.ui.say(&format!("wrote {}", path.display()));
+                }
+            }
+        }
+        None if settings.ui.options().format == Format::Json => {
+            let mut bodies: Vec<_> = manifests.iter().map(shown).collect();
+            for release in &releases {
+                bodies.extend(objects(release, &print)?);
+            }
+            settings.ui.document(&bodies, String::new)?;
+        }
+        None => {
+            let bodies: Vec<_> = manifests.iter().map(shown).collect();
+            let text = crate::yaml::documents_to_string(&bodies);
+            settings.ui.data(&text.map_err(unprintable)?)?;
+            for release in &releases {
+                let text = release.content.text(&print);
+                settings.ui.data(&text.map_err(unprintable)?)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn unprintable(error: impl std::error::Error) -> CliError {
+    CliError::failed("cannot print the manifests").caused_by(&error)
+}
+
+fn failed(error: impl std::error::Error) -> CliError {
+    CliError::failed("cannot render the profile").caused_by(&error)
+}
+
+/// An option that is given and means nothing without a chart.
+fn chart_only(args: &RenderArgs) -> Option<&'static str> {
+    let values = &args.values;
+    [
+        (!values.files.is_empty(), "--values"),
+        (!values.set_string.is_empty(), "--set-string"),
+        (!values.set_json.is_empty(), "--set-json"),
+        (!values.set_file.is_empty(), "--set-file"),
+        (!values.set_literal.is_empty(), "--set-literal"),
+        (!args.show_only.is_empty(), "--show-only"),
+        (!args.version.is_empty(), "--version"),
+        (args.digest.is_some(), "--digest"),
+        (args.repo.is_some(), "--repo"),
+        (args.is_upgrade, "--is-upgrade"),
+        (args.dry_run == DryRun::Server, "--dry-run=server"),
+    ]
+    .into_iter()
+    .find_map(|(given, option)| given.then_some(option))
+}
+
+fn write_manifests(settings: &Settings, manifests: &[Manifest], folder: &Path) -> Result<()> {
+    for manifest in manifests {
         let name = format!(
             "{}-{}.yaml",
             manifest.kind().to_lowercase(),
             manifest.name()
         );
-        let text = crate::yaml::to_string(&shown(manifest)).map_err(printable)?;
+        let text = crate::yaml::to_string(&shown(manifest)).map_err(unprintable)?;
         let path = folder.join(name);
         files::write_atomic(&path, text.as_bytes(), Access::Shared).map_err(|error| {
             CliError::failed(format!("cannot write {}", path.display())).caused_by(&error)
         })?;
         settings.ui.say(&format!("wrote {}", path.display()));
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+/// The objects of a release, in the order of the text.
+fn objects(release: &RenderedRelease, print: &PrintOptions) -> Result<Vec<Value>> {
+    let text = release.content.text(print).map_err(unprintable)?;
+    let objects = crate::release::objects(&text, &release.name).map_err(unprintable)?;
+    Ok(objects.iter().map(Manifest::printable).collect())
 }
 
 /// A manifest without what must not be printed.

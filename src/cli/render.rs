@@ -92,6 +92,18 @@ pub struct RenderArgs {
     pub dry_run: DryRun,
 }
 
+impl RenderArgs {
+    /// What of the result is printed.
+    pub(super) fn print(&self) -> PrintOptions {
+        PrintOptions {
+            include_crds: self.include_crds,
+            skip_tests: self.skip_tests,
+            no_hooks: self.no_hooks,
+            show_only: self.show_only.clone(),
+        }
+    }
+}
+
 /// Where a rendering takes place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DryRun {
@@ -217,12 +229,7 @@ pub enum RenderCommandError {
 /// Renders the chart of the arguments.
 pub async fn run(args: &RenderArgs, cx: &RenderCx) -> Result<Output, RenderCommandError> {
     let result = render_chart(args, cx).await?;
-    let print = PrintOptions {
-        include_crds: args.include_crds,
-        skip_tests: args.skip_tests,
-        no_hooks: args.no_hooks,
-        show_only: args.show_only.clone(),
-    };
+    let print = args.print();
     match &args.output_dir {
         None => Ok(Output::Text(result.text(&print)?)),
         Some(folder) => write(&result.output_files(&print), folder).map(Output::Files),
@@ -340,13 +347,13 @@ async fn load(args: &RenderArgs, cx: &RenderCx) -> Result<Chart, RenderCommandEr
     }
 }
 
-fn write(
+/// Writes files below a folder; their names come from a chart.
+pub(super) fn write(
     contents: &BTreeMap<String, String>,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, RenderCommandError> {
     let mut written = Vec::new();
     for (name, text) in contents {
-        // Template names come from the chart.
         if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(RenderCommandError::Outside(name.clone()));
         }

@@ -9,12 +9,12 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::settings::Settings;
 use crate::files;
-use crate::profile::{KafkaProvider, Profile, SaslMechanism, SecretText};
+use crate::profile::{ChartPlace, ChartSource, KafkaProvider, Profile, SaslMechanism, SecretText};
+use crate::sandbox::charts;
 use crate::sandbox::client::{self, ClientError, Wanted};
 use crate::sandbox::daemon::{self, ServeError};
-use crate::secret::Secret;
-
 use crate::sandbox::plan::{self, FaultError};
+use crate::secret::Secret;
 
 /// Arguments of `todoctl sandbox`.
 #[derive(Debug, Args)]
@@ -233,6 +233,49 @@ pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Ex
     Ok(Exit::Done)
 }
 
+/// Where the stand-ins of the official charts lie for as long as this lives.
+pub(super) struct StandIns {
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Puts the embedded world's charts into a profile that wants that world,
+/// without starting it.
+pub(super) fn stand_ins(profile: &mut Profile) -> Result<StandIns, CliError> {
+    if profile.sandbox.is_none() || profile.endpoints.charts.is_some() {
+        return Ok(StandIns { _folder: None });
+    }
+    let unwritable =
+        |error| CliError::failed("cannot unpack the sandbox's charts").caused_by(&error);
+    let folder = tempfile::tempdir().map_err(unwritable)?;
+    for source in official_charts(profile) {
+        let Ok(ChartPlace::Repo { name, .. } | ChartPlace::Oci { name, .. }) = source.place()
+        else {
+            continue;
+        };
+        let version = source.version.as_deref();
+        let Some(path) = charts::write(folder.path(), name, version).map_err(unwritable)? else {
+            continue;
+        };
+        *source = ChartSource {
+            path: Some(path.display().to_string()),
+            version: source.version.take(),
+            ..ChartSource::default()
+        };
+    }
+    Ok(StandIns {
+        _folder: Some(folder),
+    })
+}
+
+/// The charts that the embedded world has stand-ins for.
+fn official_charts(profile: &mut Profile) -> [&mut ChartSource; 3] {
+    [
+        &mut profile.dapr.chart,
+        &mut profile.ingress.chart,
+        &mut profile.kafka.strimzi.chart,
+    ]
+}
+
 /// Starts the embedded world when the profile asks for it, and points the
 /// profile's endpoints and credentials at it. Below this line nothing knows
 /// that Oracle is not Oracle.
@@ -255,11 +298,7 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
     if profile.endpoints.charts.is_none() {
         profile.endpoints.charts = Some(world.charts_endpoint);
         // The stand-ins are not the official archives.
-        for chart in [
-            &mut profile.dapr.chart,
-            &mut profile.ingress.chart,
-            &mut profile.kafka.strimzi.chart,
-        ] {
+        for chart in official_charts(profile) {
             chart.digest = None;
         }
     }

@@ -81,7 +81,7 @@ fn chart_into(
         }
         found.push(TemplateSource {
             name: format!("{path}/{}", file.name),
-            text: String::from_utf8_lossy(&file.data).into_owned(),
+            text: String::from_utf8_lossy(&file.data).into(),
             base_path: base_path.clone(),
             context: data.clone(),
         });
@@ -104,7 +104,7 @@ fn files_map(files: &[ChartFile]) -> Map {
     let entries = files.iter();
     let entries: BTreeMap<Str, Value> = entries
         .map(|file| {
-            let content = Value::Bytes(Str::from(&file.data[..]));
+            let content = Value::Bytes(file.data.clone());
             (Str::from(file.name.as_bytes()), content)
         })
         .collect();
@@ -182,12 +182,11 @@ fn text_map<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> Valu
 mod tests {
     use super::super::capabilities;
     use super::*;
-    use bytes::Bytes;
 
     fn file(name: &str, text: &str) -> ChartFile {
         ChartFile {
             name: name.to_owned(),
-            data: Bytes::copy_from_slice(text.as_bytes()),
+            data: text.as_bytes().into(),
         }
     }
 

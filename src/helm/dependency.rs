@@ -159,9 +159,13 @@ fn import(chart: &mut Chart) -> Result<(), CoalesceError> {
         }
     }
     // What the parent says itself wins over what it imports.
-    let merged = values.deep_copy();
-    tables(&merged, &imported, Nulls::Keep);
-    chart.values = merged;
+    chart.values = if imported.is_empty() {
+        values
+    } else {
+        let merged = values.deep_copy();
+        tables(&merged, &imported, Nulls::Keep);
+        merged
+    };
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub struct TemplateSource {
     /// sub-charts.
     pub name: String,
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// The chart's context, shared by all templates of that chart.
     pub context: Map,
     /// What `.Template.BasePath` is: `<chart>/templates`.
@@ -153,15 +153,20 @@ impl Engine {
                 .map_err(|error| {
                     TemplateError::Engine(format!("cannot start the template engine: {error}"))
                 })?;
-            thread.join().unwrap_or_else(|_| {
-                Err(TemplateError::Engine(
+            // The thread's end is quicker when it has no trees to free.
+            match thread.join() {
+                Ok(rendered) => rendered.map(|(rendered, _trees)| rendered),
+                Err(_) => Err(TemplateError::Engine(
                     "the template engine failed".to_owned(),
-                ))
-            })
+                )),
+            }
         })
     }
 
-    fn render_here(&self, templates: &[TemplateSource]) -> Result<Rendered, TemplateError> {
+    fn render_here(
+        &self,
+        templates: &[TemplateSource],
+    ) -> Result<(Rendered, Scope<'static>), TemplateError> {
         let mut order: Vec<&TemplateSource> = templates.iter().collect();
         order.sort_by_cached_key(|t| {
             std::cmp::Reverse((t.name.matches('/').count(), t.name.clone()))
@@ -192,7 +197,7 @@ impl Engine {
             }
             rendered.files.insert(source.name.clone(), text);
         }
-        Ok(rendered)
+        Ok((rendered, scope))
     }
 }
 
@@ -468,7 +473,7 @@ impl<'e> Run<'e> {
         let trees = if let Some(trees) = self.parsed.get(text) {
             trees.clone()
         } else {
-            let trees = template::parse("gotpl", &String::from_utf8_lossy(text))
+            let trees = template::parse("gotpl", &String::from_utf8_lossy(text).into())
                 .map_err(|e| FnError::text(format!("cannot parse template {}: {e}", quoted())))?;
             self.parsed.insert(text.clone(), trees.clone());
             trees

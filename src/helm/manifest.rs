@@ -159,22 +159,40 @@ pub fn sort(
 ) -> Result<Sorted, ManifestError> {
     let mut sorted = Sorted::default();
     for (path, text) in files {
+        sorted.cut(path, text, generation)?;
+    }
+    sorted.order(generation);
+    Ok(sorted)
+}
+
+impl Sorted {
+    /// Adds one file's documents. Files come by their paths.
+    pub(super) fn cut(
+        &mut self,
+        path: &str,
+        text: &str,
+        generation: Generation,
+    ) -> Result<(), ManifestError> {
         let base = path.rsplit('/').next().unwrap_or(path);
         if base.starts_with('_') {
-            continue;
+            return Ok(());
         }
         for content in split(text, generation) {
             let line = line_of(text, content);
-            place(path, content, line, &mut sorted)?;
+            place(path, content, line, self)?;
         }
+        Ok(())
     }
-    let by_kind = |a: &str, b: &str| match generation {
-        Generation::Current => kinds::install(a).cmp(&kinds::install(b)),
-        Generation::Trimmed => kinds::install_helm3(a).cmp(&kinds::install_helm3(b)),
-    };
-    sorted.documents.sort_by(|a, b| by_kind(&a.kind, &b.kind));
-    sorted.hooks.sort_by(|a, b| by_kind(&a.kind, &b.kind));
-    Ok(sorted)
+
+    /// Brings all into helm's order.
+    pub(super) fn order(&mut self, generation: Generation) {
+        let by_kind = |a: &str, b: &str| match generation {
+            Generation::Current => kinds::install(a).cmp(&kinds::install(b)),
+            Generation::Trimmed => kinds::install_helm3(a).cmp(&kinds::install_helm3(b)),
+        };
+        self.documents.sort_by(|a, b| by_kind(&a.kind, &b.kind));
+        self.hooks.sort_by(|a, b| by_kind(&a.kind, &b.kind));
+    }
 }
 
 /// Cuts a text into its documents, blank ones dropped.
@@ -253,9 +271,11 @@ fn line_of(text: &str, piece: &str) -> usize {
 }
 
 fn place(path: &str, content: &str, line: usize, sorted: &mut Sorted) -> Result<(), ManifestError> {
-    let head = yaml11::parse(content.as_bytes()).map_err(|source| ManifestError::Yaml {
-        path: path.to_owned(),
-        source,
+    let head = yaml11::parse_fields(content.as_bytes(), &Head::FIELDS).map_err(|source| {
+        ManifestError::Yaml {
+            path: path.to_owned(),
+            source,
+        }
     })?;
     let head = Head::read(&head).map_err(|source| ManifestError::Shape {
         path: path.to_owned(),
@@ -307,6 +327,8 @@ struct Head {
 }
 
 impl Head {
+    const FIELDS: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
     fn read(document: &Value) -> Result<Self, WrongType> {
         let fields = Fields::new(document, "the document")?;
         let meta = Fields::new(&fields.value("metadata"), "metadata")?;
@@ -332,17 +354,21 @@ pub fn hooks_for(hooks: &[Hook], event: HookEvent) -> Vec<&Hook> {
     found
 }
 
-/// One document with the header that names its template.
-pub fn section(path: &str, content: &str) -> String {
-    format!("---\n# Source: {path}\n{content}\n")
+/// Adds one document with the header that names its template.
+pub fn push_section(text: &mut String, path: &str, content: &str) {
+    text.reserve(path.len() + content.len() + 16);
+    for part in ["---\n# Source: ", path, "\n", content, "\n"] {
+        text.push_str(part);
+    }
 }
 
 /// The manifest as a release record stores it.
 pub fn release_text(documents: &[Document]) -> String {
-    documents
-        .iter()
-        .map(|document| section(&document.path, &document.content))
-        .collect()
+    let mut text = String::new();
+    for document in documents {
+        push_section(&mut text, &document.path, &document.content);
+    }
+    text
 }
 
 /// Picks the documents of `text`, which `helm template` would print, whose

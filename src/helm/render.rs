@@ -2,6 +2,7 @@
 //! values, schema, templates, documents, hooks, and the text that
 //! `helm template` prints.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -95,7 +96,8 @@ pub struct Rendered {
     pub notes: String,
     /// The files of `crds/`.
     pub crds: Vec<CrdFile>,
-    /// What each template gave, before it was cut and sorted.
+    /// With [`RenderOptions::source_map`]: what each template gave, before it
+    /// was cut and sorted.
     pub files: BTreeMap<String, String>,
     /// Where the parts of each file come from, when asked for.
     pub source_marks: BTreeMap<String, Vec<SourceMark>>,
@@ -204,7 +206,16 @@ pub fn render_with(
     let output = engine.render_mapped(&sources)?;
     let mut files = output.files;
     let notes = take_notes(&mut files, chart.name(), options.sub_chart_notes);
-    let Sorted { documents, hooks } = manifest::sort(&files, options.generation)?;
+    let mut sorted = Sorted::default();
+    let mut kept = BTreeMap::new();
+    for (path, text) in files {
+        sorted.cut(&path, &text, options.generation)?;
+        if options.source_map {
+            kept.insert(path, text);
+        }
+    }
+    sorted.order(options.generation);
+    let Sorted { documents, hooks } = sorted;
     Ok(Rendered {
         crds: chart.crds(chart.name()),
         chart,
@@ -213,7 +224,7 @@ pub fn render_with(
         documents,
         hooks,
         notes,
-        files,
+        files: kept,
         source_marks: output.sources,
         generation: options.generation,
     })
@@ -299,11 +310,12 @@ impl Rendered {
     pub fn text(&self, options: &PrintOptions) -> Result<String, ManifestError> {
         let mut text = String::new();
         for (path, content) in self.main_sections(options) {
-            text.push_str(&manifest::section(path, &content));
+            manifest::push_section(&mut text, path, &content);
         }
-        let mut text = format!("{}\n", text.trim());
+        text.truncate(text.trim_end().len());
+        text.push('\n');
         for hook in self.printed_hooks(options) {
-            text.push_str(&manifest::section(&hook.path, &hook.manifest));
+            manifest::push_section(&mut text, &hook.path, &hook.manifest);
         }
         if options.show_only.is_empty() {
             return Ok(text);
@@ -316,7 +328,7 @@ impl Rendered {
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         let mut add = |path: &str, content: &str| {
             let file = files.entry(path.to_owned()).or_default();
-            file.push_str(&manifest::section(path, content));
+            manifest::push_section(file, path, content);
         };
         for (path, content) in self.main_sections(options) {
             add(path, &content);
@@ -332,15 +344,11 @@ impl Rendered {
         manifest::release_text(&self.documents)
     }
 
-    fn main_sections(&self, options: &PrintOptions) -> Vec<(&str, String)> {
+    fn main_sections(&self, options: &PrintOptions) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         let crds = self.crds.iter().filter(|_| options.include_crds);
-        let crds = crds.map(|crd| {
-            let text = String::from_utf8_lossy(&crd.data).into_owned();
-            (crd.name.as_str(), text)
-        });
+        let crds = crds.map(|crd| (crd.name.as_str(), String::from_utf8_lossy(&crd.data)));
         let documents = self.documents.iter();
-        let documents = documents.map(|d| (d.path.as_str(), d.content.clone()));
-        crds.chain(documents).collect()
+        crds.chain(documents.map(|d| (d.path.as_str(), Cow::Borrowed(d.content.as_str()))))
     }
 
     fn printed_hooks(&self, options: &PrintOptions) -> impl Iterator<Item = &Hook> {

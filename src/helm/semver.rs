@@ -3,6 +3,7 @@
 //! groups with `||`, wildcards, `~`, `^` and hyphen ranges; a prerelease
 //! matches only a constraint that itself names one.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::LazyLock;
@@ -237,27 +238,29 @@ impl Operator {
 
 /// A version in a constraint: its parts may be wildcards.
 const PATTERN: &str = r"v?([0-9xX|*]+)(\.[0-9xX|*]+)?(\.[0-9xX|*]+)?(-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?";
-const OPERATORS: &str = r"!=|>=|=>|<=|=<|~>|=|>|<|~|\^|";
+/// Longer ones before those that they begin with.
+const OPERATORS: [&str; 11] = ["!=", ">=", "=>", "<=", "=<", "~>", "=", ">", "<", "~", "^"];
 const BLANK: &str = r"[\t\n\f\r ]";
 
-#[expect(clippy::expect_used, reason = "the patterns are constants")]
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("invariant: constant pattern")
+#[expect(clippy::expect_used, reason = "the pattern is a constant")]
+static HYPHENS: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = format!("{BLANK}*(?P<from>{PATTERN}){BLANK}+-{BLANK}+(?P<to>{PATTERN}){BLANK}*");
+    Regex::new(&pattern).expect("invariant: constant pattern")
+});
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | 0xC | b'\r' | b' ')
 }
 
-static CONDITION: LazyLock<Regex> =
-    LazyLock::new(|| pattern(&format!("({OPERATORS}){BLANK}*{PATTERN}")));
-
-static GROUP: LazyLock<Regex> = LazyLock::new(|| {
-    let one = format!("(?:{OPERATORS}){BLANK}*{PATTERN}{BLANK}*");
-    pattern(&format!("^{BLANK}*{one}(?:(?:{BLANK}+|,{BLANK}*){one})*$"))
-});
-
-static HYPHENS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        "{BLANK}*(?P<from>{PATTERN}){BLANK}+-{BLANK}+(?P<to>{PATTERN}){BLANK}*"
-    ))
-});
+/// Writes ranges such as `1.0 - 2.0` as conditions. Few texts hold one.
+fn without_hyphens(text: &str) -> Cow<'_, str> {
+    let hyphen = |part: &[u8]| matches!(part, [a, b'-', b] if is_blank(*a) && is_blank(*b));
+    if text.as_bytes().windows(3).any(hyphen) {
+        HYPHENS.replace_all(text, ">= ${from}, <= ${to} ")
+    } else {
+        Cow::Borrowed(text)
+    }
+}
 
 impl Constraint {
     /// Parses a constraint such as `>=1.20-0, <2 || ~3.1`.
@@ -265,7 +268,7 @@ impl Constraint {
         if text.len() > LONGEST_CONSTRAINT {
             return Err(SemverError::ConstraintTooLong);
         }
-        let rewritten = HYPHENS.replace_all(text, ">= ${from}, <= ${to} ");
+        let rewritten = without_hyphens(text);
         let groups: Vec<&str> = rewritten.split("||").collect();
         if groups.len() > MOST_GROUPS {
             return Err(SemverError::TooManyGroups);
@@ -287,17 +290,98 @@ impl Constraint {
     }
 }
 
+/// Conditions with blanks or commas between them.
 fn parse_group(group: &str) -> Result<Vec<Condition>, SemverError> {
-    if !GROUP.is_match(group) {
-        return Err(SemverError::Constraint(group.to_owned()));
+    let invalid = || SemverError::Constraint(group.to_owned());
+    let mut rest = Cursor(group);
+    let mut found = Vec::new();
+    rest.blanks();
+    loop {
+        let sign = rest.operator();
+        rest.blanks();
+        found.push(rest.pattern(sign).ok_or_else(invalid)?);
+        let spaced = rest.blanks();
+        if rest.0.is_empty() {
+            break;
+        }
+        if rest.sign(',') {
+            rest.blanks();
+        } else if !spaced {
+            return Err(invalid());
+        }
     }
-    CONDITION
-        .captures_iter(group)
-        .map(|found| {
-            let part = |n: usize| found.get(n).map_or("", |m| m.as_str());
-            Condition::new(part(1), part(2), part(3), part(4), part(5))
-        })
-        .collect()
+    let condition = |[sign, major, minor, patch, prerelease]: [&str; 5]| {
+        Condition::new(sign, major, minor, patch, prerelease)
+    };
+    found.into_iter().map(condition).collect()
+}
+
+/// What is left of a text that is being read.
+struct Cursor<'a>(&'a str);
+
+impl<'a> Cursor<'a> {
+    /// Takes so many bytes, which end a character.
+    fn take(&mut self, len: usize) -> &'a str {
+        let (taken, rest) = self.0.split_at_checked(len).unwrap_or((self.0, ""));
+        self.0 = rest;
+        taken
+    }
+
+    fn run(&self, accept: impl Fn(u8) -> bool) -> usize {
+        self.0.bytes().take_while(|byte| accept(*byte)).count()
+    }
+
+    fn blanks(&mut self) -> bool {
+        !self.take(self.run(is_blank)).is_empty()
+    }
+
+    fn sign(&mut self, sign: char) -> bool {
+        let rest = self.0.strip_prefix(sign);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn operator(&mut self) -> &'a str {
+        let here = |operator: &&&str| self.0.starts_with(**operator);
+        let found = OPERATORS.iter().find(here);
+        self.take(found.map_or(0, |operator| operator.len()))
+    }
+
+    /// Takes a version and puts its parts behind the sign of its condition.
+    fn pattern(&mut self, sign: &'a str) -> Option<[&'a str; 5]> {
+        self.sign('v');
+        let number = |byte: u8| byte.is_ascii_digit() || b"xX|*".contains(&byte);
+        let major = self.take(self.run(number));
+        if major.is_empty() {
+            return None;
+        }
+        let minor = self.dotted(number);
+        let patch = self.dotted(number);
+        let prerelease = self.words('-');
+        self.words('+');
+        Some([sign, major, minor, patch, prerelease])
+    }
+
+    /// A point and what is accepted after it, or nothing.
+    fn dotted(&mut self, accept: impl Fn(u8) -> bool) -> &'a str {
+        let after = self.0.strip_prefix('.').map(Cursor);
+        match after.map_or(0, |after| after.run(accept)) {
+            0 => "",
+            len => self.take(len + 1),
+        }
+    }
+
+    /// A sign and words with points between them, or nothing.
+    fn words(&mut self, sign: char) -> &'a str {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let whole = self.0;
+        let mut rest = Cursor(whole);
+        if !rest.sign(sign) || rest.take(rest.run(word)).is_empty() {
+            return "";
+        }
+        while !rest.dotted(word).is_empty() {}
+        self.take(whole.len() - rest.0.len())
+    }
 }
 
 fn wildcard(part: &str) -> bool {

@@ -50,25 +50,27 @@ fn phase(object: &Manifest) -> u8 {
     let group = object.group();
     let built_in = !group.contains('.') || group.ends_with(".k8s.io");
     match object.kind() {
-        _ if !built_in => 7,
+        _ if !built_in => 6,
         "Namespace" | "PriorityClass" => 0,
-        "CustomResourceDefinition"
+        // It is removed again where its account is missing.
+        "Secret" if object.body()["type"] == "kubernetes.io/service-account-token" => 2,
+        "ClusterRole"
+        | "ConfigMap"
+        | "CustomResourceDefinition"
+        | "IngressClass"
         | "LimitRange"
         | "NetworkPolicy"
+        | "PersistentVolume"
+        | "PersistentVolumeClaim"
         | "PodDisruptionBudget"
         | "PodSecurityPolicy"
         | "ResourceQuota"
-        | "ServiceAccount"
-        | "StorageClass" => 1,
-        "ClusterRole"
-        | "ConfigMap"
-        | "IngressClass"
-        | "PersistentVolume"
-        | "PersistentVolumeClaim"
         | "Role"
         | "Secret"
-        | "Service" => 2,
-        "ClusterRoleBinding" | "RoleBinding" => 3,
+        | "Service"
+        | "ServiceAccount"
+        | "StorageClass" => 1,
+        "ClusterRoleBinding" | "RoleBinding" => 2,
         "CronJob"
         | "DaemonSet"
         | "Deployment"
@@ -76,10 +78,10 @@ fn phase(object: &Manifest) -> u8 {
         | "Pod"
         | "ReplicaSet"
         | "ReplicationController"
-        | "StatefulSet" => 4,
-        "APIService" | "HorizontalPodAutoscaler" | "Ingress" => 5,
-        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => 6,
-        _ => 7,
+        | "StatefulSet" => 3,
+        "APIService" | "HorizontalPodAutoscaler" | "Ingress" => 4,
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => 5,
+        _ => 6,
     }
 }
 
@@ -140,7 +142,7 @@ pub(super) async fn apply(
         force: how.force,
         dry_run: false,
     };
-    for step in 0..=7 {
+    for step in 0..=6 {
         let now: Vec<&Manifest> = objects.iter().filter(|o| phase(o) == step).collect();
         let Some(first) = now.first() else { continue };
         progress(&match now.len() {
@@ -209,7 +211,8 @@ pub(super) async fn established(
     Ok(())
 }
 
-/// Applies the files of `crds/`, which belong to no release.
+/// Applies the files of `crds/`, which belong to no release. Whether they are
+/// served already is another question: see [`established`].
 pub(super) async fn apply_definitions(
     kube: &Kube,
     definitions: &[Manifest],
@@ -233,9 +236,7 @@ pub(super) async fn apply_definitions(
         let object = definition.clone();
         work.push(Box::pin(apply_one(kube, object, options, progress)));
     }
-    all(work).await?;
-    let refs: Vec<ObjectRef> = definitions.iter().map(ObjectRef::from).collect();
-    established(kube, &refs, progress).await
+    all(work).await
 }
 
 /// Deletes what an earlier revision made and the new one does not have. Live
@@ -500,6 +501,6 @@ mod tests {
         let phases: Vec<u8> = order.iter().map(|(a, k)| phase(&object(a, k))).collect();
         assert!(phases.is_sorted(), "{phases:?}");
         // A custom kind is not the built-in one of its name.
-        assert_eq!(phase(&object("example.com/v1", "Service")), 7);
+        assert_eq!(phase(&object("example.com/v1", "Service")), 6);
     }
 }

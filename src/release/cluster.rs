@@ -9,17 +9,24 @@ use tokio::runtime::Handle;
 use super::error::ReleaseError;
 use crate::helm::capabilities;
 use crate::helm::engine::Lookup;
-use crate::helm::object::Capabilities;
+use crate::helm::object::{Capabilities, KubeVersion};
 use crate::k8s::{K8sError, Kube, ObjectRef};
 
-/// What the cluster says of itself.
-pub(super) async fn capabilities(kube: &Kube) -> Result<Capabilities, ReleaseError> {
-    let (version, kinds) = futures::try_join!(kube.version(), kube.kinds())?;
-    let kube_version =
-        capabilities::parse(&version.git_version).map_err(|source| K8sError::Answer {
-            what: "read the version".to_owned(),
-            source: source.into(),
-        })?;
+/// The cluster's version.
+pub(super) async fn version(kube: &Kube) -> Result<KubeVersion, ReleaseError> {
+    let version = capabilities::parse(&kube.version().await?.git_version);
+    Ok(version.map_err(|source| K8sError::Answer {
+        what: "read the version".to_owned(),
+        source: source.into(),
+    })?)
+}
+
+/// What the cluster says of itself. Its kinds are asked for at most once.
+pub(super) async fn capabilities(
+    kube: &Kube,
+    version: KubeVersion,
+) -> Result<Capabilities, ReleaseError> {
+    let kinds = kube.kinds().await?;
     let mut api_versions: Vec<String> = Vec::new();
     for (api_version, kind) in kinds {
         if !api_versions.contains(&api_version) {
@@ -28,7 +35,7 @@ pub(super) async fn capabilities(kube: &Kube) -> Result<Capabilities, ReleaseErr
         api_versions.push(format!("{api_version}/{kind}"));
     }
     Ok(Capabilities {
-        kube_version: Arc::new(kube_version),
+        kube_version: Arc::new(version),
         api_versions,
         helm_version: Arc::new(capabilities::helm_version()),
     })
@@ -65,7 +72,11 @@ async fn look(
     name: &str,
 ) -> Result<Value, K8sError> {
     if name.is_empty() {
-        let items = kube.list(api_version, kind, namespace, "").await?;
+        let items = match kube.list(api_version, kind, namespace, "").await {
+            // A kind whose definition is not served yet.
+            Err(error) if error.is_not_found() => return Ok(json!({})),
+            items => items?,
+        };
         let items: Vec<&Value> = items.iter().map(crate::manifest::Manifest::body).collect();
         return Ok(json!({
             "apiVersion": api_version,

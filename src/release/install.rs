@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{self, Applying, Owner};
+use super::cluster;
 use super::error::ReleaseError;
 use super::objects::{at_home, identity, parse};
 use super::record::{ApplyMethod, NewRecord, Record, Status};
@@ -46,19 +47,24 @@ impl Releases {
     ) -> Result<Outcome, ReleaseError> {
         let options = &request.options;
         check_labels(&options.labels)?;
-        let (past, fresh) = futures::try_join!(
+        let (past, fresh, version) = futures::try_join!(
             self.past(&request.name, progress),
             self.make_namespace(options),
+            cluster::version(&self.kube),
         )?;
+        let mut brought = Vec::new();
         if past.installs && !options.skip_crds {
-            self.apply_crds(request, progress).await?;
+            brought = self.apply_crds(request, progress).await?;
         }
-        let capabilities = self.capabilities().await?;
+        let capabilities = self.capabilities_of(version).await?;
         let next = Numbered {
             revision: past.next(),
             is_upgrade: !past.installs,
         };
-        let mut content = self.render(request, &capabilities, next).await?;
+        let (mut content, ()) = futures::try_join!(
+            self.render(request, &capabilities, next),
+            apply::established(&self.kube, &brought, progress),
+        )?;
         if let Some(deployed) = past.deployed() {
             let same = self
                 .is_same(request, &content, deployed, &capabilities)
@@ -77,7 +83,8 @@ impl Releases {
         }
         let transformed = std::mem::take(&mut content.transformed);
         if !past.installs && options.update_crds && !options.skip_crds {
-            self.apply_crds(request, progress).await?;
+            let brought = self.apply_crds(request, progress).await?;
+            apply::established(&self.kube, &brought, progress).await?;
         }
         let done = Box::pin(self.revise(request, past, content, fresh, progress)).await;
         let record = match done {
@@ -94,16 +101,18 @@ impl Releases {
         })
     }
 
-    /// Applies the files of the chart's `crds/`.
+    /// Applies the files of the chart's `crds/` and names what is in them.
+    /// Whether the cluster serves them yet is the caller's question.
     async fn apply_crds(
         &self,
         request: &Request,
         progress: Progress<'_>,
-    ) -> Result<(), ReleaseError> {
+    ) -> Result<Vec<ObjectRef>, ReleaseError> {
         let files = request.chart.crds(request.chart.name());
-        let all = definitions(&files, &request.options.transforms)?;
+        let all = definitions(&files, &request.options.edits)?;
         let force = request.options.force_conflicts;
-        apply::apply_definitions(&self.kube, &all, force, progress).await
+        apply::apply_definitions(&self.kube, &all, force, progress).await?;
+        Ok(all.iter().map(ObjectRef::from).collect())
     }
 
     /// Whether a deployed revision has the content that the request comes to.

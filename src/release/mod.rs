@@ -43,21 +43,20 @@ mod store;
 mod uninstall;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::Value;
 
 pub use self::diff::differences;
 pub use self::error::ReleaseError;
 pub use self::preview::Preview;
 pub use self::record::{ApplyMethod, Record, Status};
+pub use self::render::{Offline, offline};
 use self::store::Store;
 pub use self::uninstall::Uninstall;
 use crate::helm::chart::Chart;
 use crate::helm::values::Layers;
 use crate::k8s::Kube;
 pub use crate::k8s::Progress;
+use crate::manifest::{Edit, Manifest};
 
 /// How many revisions are kept, as helm does.
 pub const HISTORY_LIMIT: usize = 10;
@@ -71,16 +70,6 @@ pub struct Releases {
     kube: Kube,
     namespace: String,
     store: Store,
-}
-
-/// A change to rendered objects that is no part of the chart: an explicit
-/// transformation with a name, so that its effect can be told.
-pub trait Transform: Send + Sync {
-    /// What it is called in progress and reports, such as `one scheduler`.
-    fn name(&self) -> &str;
-
-    /// Changes an object; true when it did.
-    fn apply(&self, object: &mut Value) -> bool;
 }
 
 /// How long to wait for what a release made.
@@ -138,7 +127,7 @@ pub struct Options {
     /// What the record says when all went well, instead of helm's words.
     pub description: Option<String>,
     /// Changes to what the chart renders, in order.
-    pub transforms: Vec<Arc<dyn Transform>>,
+    pub edits: Vec<Edit>,
 }
 
 impl Default for Options {
@@ -157,7 +146,7 @@ impl Default for Options {
             history_limit: HISTORY_LIMIT,
             labels: BTreeMap::new(),
             description: None,
-            transforms: Vec::new(),
+            edits: Vec::new(),
         }
     }
 }
@@ -192,7 +181,7 @@ pub struct Outcome {
     pub changed: bool,
     /// The chart's notes.
     pub notes: String,
-    /// What transformations changed: `name: Kind namespace/name`.
+    /// What edits changed: `name: Kind namespace/name`.
     pub transformed: Vec<String>,
 }
 
@@ -258,6 +247,12 @@ impl Releases {
         }
         Ok(history)
     }
+}
+
+/// The objects of a text with documents, such as a manifest; `name` is what
+/// errors call it.
+pub fn objects(text: &str, name: &str) -> Result<Vec<Manifest>, ReleaseError> {
+    objects::parse(text, name)
 }
 
 /// The newest revision of each release.

@@ -9,15 +9,15 @@ use super::cluster::{self, Live};
 use super::error::ReleaseError;
 use super::objects;
 use super::record::{Record, go_numbers};
-use super::{Releases, Request, Transform, chart};
+use super::{Releases, Request, chart};
 use crate::helm::chart::CrdFile;
-use crate::helm::manifest::{Generation, Hook, section, split};
-use crate::helm::object::Capabilities;
+use crate::helm::manifest::{Generation, Hook, split};
+use crate::helm::object::{Capabilities, KubeVersion};
 use crate::helm::render::{RenderOptions, Rendered, render};
 use crate::helm::value::Value as HelmValue;
 use crate::helm::values::{from_json, to_json};
 use crate::helm::yaml11;
-use crate::manifest::Manifest;
+use crate::manifest::{Edit, Manifest};
 
 /// What a revision consists of.
 pub(super) struct Content {
@@ -71,7 +71,18 @@ fn same_documents(a: &str, b: &str) -> bool {
 impl Releases {
     /// What templates may know about the cluster.
     pub(super) async fn capabilities(&self) -> Result<Arc<Capabilities>, ReleaseError> {
-        Ok(Arc::new(cluster::capabilities(&self.kube).await?))
+        let (version, _) = futures::try_join!(cluster::version(&self.kube), async {
+            Ok(self.kube.kinds().await?)
+        })?;
+        self.capabilities_of(version).await
+    }
+
+    /// The same where the version is known.
+    pub(super) async fn capabilities_of(
+        &self,
+        version: KubeVersion,
+    ) -> Result<Arc<Capabilities>, ReleaseError> {
+        Ok(Arc::new(cluster::capabilities(&self.kube, version).await?))
     }
 
     /// Renders a request. It runs on a thread of its own: templates take
@@ -87,15 +98,9 @@ impl Releases {
             runtime: Handle::current(),
         };
         let options = RenderOptions {
-            release_name: request.name.clone(),
-            namespace: self.namespace.clone(),
-            revision: i64::try_from(as_revision.revision).unwrap_or(i64::MAX),
-            is_upgrade: as_revision.is_upgrade,
-            values: request.values.clone(),
             capabilities: Some(capabilities.clone()),
             lookup: Some(Arc::new(lookup)),
-            skip_schema: request.options.skip_schema,
-            ..RenderOptions::default()
+            ..options(request, &self.namespace, as_revision)
         };
         let whole = request.chart.clone();
         let rendered = tokio::task::spawn_blocking(move || render(whole, &options))
@@ -105,28 +110,74 @@ impl Releases {
                 chart: request.chart.name().to_owned(),
                 source: Box::new(source),
             })?;
-        content(rendered, &request.options.transforms)
+        content(rendered, &request.options.edits)
     }
 }
 
-fn content(
-    mut rendered: Rendered,
-    transforms: &[Arc<dyn Transform>],
-) -> Result<Content, ReleaseError> {
-    let mut transformed = Vec::new();
-    for document in &mut rendered.documents {
-        if let Some(text) = changed(&document.content, transforms, &mut transformed)? {
-            document.content = text;
+fn options(request: &Request, namespace: &str, as_revision: Numbered) -> RenderOptions {
+    RenderOptions {
+        release_name: request.name.clone(),
+        namespace: namespace.to_owned(),
+        revision: i64::try_from(as_revision.revision).unwrap_or(i64::MAX),
+        is_upgrade: as_revision.is_upgrade,
+        values: request.values.clone(),
+        skip_schema: request.options.skip_schema,
+        ..RenderOptions::default()
+    }
+}
+
+/// What templates are told of a cluster that is not asked.
+#[derive(Debug, Clone, Default)]
+pub struct Offline {
+    /// Its version; that of helm's own default when there is none.
+    pub kube_version: Option<String>,
+    /// API versions that it has besides Kubernetes' own.
+    pub api_versions: Vec<String>,
+}
+
+/// What a first installation would consist of, edits included, without a look
+/// at any cluster.
+pub fn offline(
+    request: Request,
+    namespace: &str,
+    cluster: &Offline,
+) -> Result<Rendered, ReleaseError> {
+    let first = Numbered {
+        revision: 1,
+        is_upgrade: false,
+    };
+    let options = RenderOptions {
+        kube_version: cluster.kube_version.clone(),
+        api_versions: cluster.api_versions.clone(),
+        ..options(&request, namespace, first)
+    };
+    let name = request.chart.name().to_owned();
+    let rendered = render(request.chart, &options);
+    let mut rendered = rendered.map_err(|source| ReleaseError::Render {
+        chart: name,
+        source: Box::new(source),
+    })?;
+    let edits = &request.options.edits;
+    edit(&mut rendered, edits)?;
+    for crd in &mut rendered.crds {
+        let text = String::from_utf8_lossy(&crd.data).into_owned();
+        let mut sections = Vec::new();
+        let mut log = Vec::new();
+        for document in split(&text, Generation::Current) {
+            let edited = changed(document, edits, &mut log)?;
+            sections.push(edited.unwrap_or_else(|| document.to_owned()));
+        }
+        if !log.is_empty() {
+            crd.data = sections.join("---\n").into_bytes().into();
         }
     }
-    for hook in &mut rendered.hooks {
-        if let Some(text) = changed(&hook.manifest, transforms, &mut transformed)? {
-            hook.manifest = text;
-        }
-    }
-    let documents = rendered.documents.iter();
+    Ok(rendered)
+}
+
+fn content(mut rendered: Rendered, edits: &[Edit]) -> Result<Content, ReleaseError> {
+    let transformed = edit(&mut rendered, edits)?;
     Ok(Content {
-        manifest: documents.map(|d| section(&d.path, &d.content)).collect(),
+        manifest: rendered.release_manifest(),
         chart: chart::stored(&rendered.chart),
         config: go_numbers(to_json(&HelmValue::Map(rendered.user_values.clone()))),
         hooks: rendered.hooks,
@@ -135,13 +186,29 @@ fn content(
     })
 }
 
-/// A document after all transformations; none when nothing changed it.
+/// Makes all edits to documents and hooks, and says what they changed.
+fn edit(rendered: &mut Rendered, edits: &[Edit]) -> Result<Vec<String>, ReleaseError> {
+    let mut log = Vec::new();
+    for document in &mut rendered.documents {
+        if let Some(text) = changed(&document.content, edits, &mut log)? {
+            document.content = text;
+        }
+    }
+    for hook in &mut rendered.hooks {
+        if let Some(text) = changed(&hook.manifest, edits, &mut log)? {
+            hook.manifest = text;
+        }
+    }
+    Ok(log)
+}
+
+/// A document after all edits; none when nothing changed it.
 fn changed(
     text: &str,
-    transforms: &[Arc<dyn Transform>],
+    edits: &[Edit],
     log: &mut Vec<String>,
 ) -> Result<Option<String>, ReleaseError> {
-    if transforms.is_empty() {
+    if edits.is_empty() {
         return Ok(None);
     }
     let mut body = go_numbers(to_json(&yaml11::parse(text.as_bytes())?));
@@ -149,9 +216,9 @@ fn changed(
         return Ok(None);
     };
     let mut any = false;
-    for transform in transforms {
-        if transform.apply(&mut body) {
-            log.push(format!("{}: {object}", transform.name()));
+    for edit in edits {
+        if edit.apply(&mut body) {
+            log.push(format!("{}: {object}", edit.name()));
             any = true;
         }
     }
@@ -162,10 +229,10 @@ fn changed(
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// The definitions in a chart's `crds/`, after all transformations.
+/// The definitions in a chart's `crds/`, after all edits.
 pub(super) fn definitions(
     files: &[CrdFile],
-    transforms: &[Arc<dyn Transform>],
+    edits: &[Edit],
 ) -> Result<Vec<Manifest>, ReleaseError> {
     let mut all = Vec::new();
     for file in files {
@@ -173,8 +240,8 @@ pub(super) fn definitions(
         for object in objects::parse(&text, &file.name)? {
             let mut body = object.body().clone();
             let mut any = false;
-            for transform in transforms {
-                any |= transform.apply(&mut body);
+            for edit in edits {
+                any |= edit.apply(&mut body);
             }
             all.push(match any {
                 true => Manifest::new(body).map_err(|source| ReleaseError::Object {
@@ -205,31 +272,21 @@ mod tests {
         ));
     }
 
-    struct Label;
-
-    impl Transform for Label {
-        fn name(&self) -> &'static str {
-            "a label"
-        }
-
-        fn apply(&self, object: &mut Value) -> bool {
+    #[test]
+    fn edits_change_what_they_change_and_say_so() {
+        let edits = [Edit::new("a label", |object| {
             let is_service = object["kind"] == "Service";
             if is_service {
                 object["metadata"]["labels"] = json!({"on": "yes"});
             }
             is_service
-        }
-    }
-
-    #[test]
-    fn transformations_change_what_they_change_and_say_so() {
-        let transforms: Vec<Arc<dyn Transform>> = vec![Arc::new(Label)];
+        })];
         let mut log = Vec::new();
         let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n";
-        assert_eq!(changed(map, &transforms, &mut log).unwrap(), None);
+        assert_eq!(changed(map, &edits, &mut log).unwrap(), None);
         let service =
             "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n";
-        let text = changed(service, &transforms, &mut log).unwrap().unwrap();
+        let text = changed(service, &edits, &mut log).unwrap().unwrap();
         assert_eq!(log, ["a label: Service s"]);
         // A text that looks like a boolean stays a text.
         assert!(text.contains("\"on\": \"yes\""), "{text}");

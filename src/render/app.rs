@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::secrets::fingerprints;
@@ -44,7 +43,7 @@ const EGRESS_PORTS: [u16; 5] = [443, 6443, 5432, 9092, 9093];
 pub fn app_chart() -> Result<Chart, ChartError> {
     let files = FILES.iter().map(|(name, text)| ChartFile {
         name: (*name).to_owned(),
-        data: Bytes::from_static(text.as_bytes()),
+        data: text.as_bytes().into(),
     });
     Chart::from_files(files.collect())
 }

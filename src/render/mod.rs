@@ -105,12 +105,6 @@ pub fn kafka_resources(profile: &Profile) -> Result<Vec<Manifest>, RenderError> 
     Ok(owned(kafka::resources(&Engine::new()?, profile)?, profile))
 }
 
-/// The Component resource definition, for a cluster without Dapr.
-pub fn component_crd(profile: &Profile) -> Result<Vec<Manifest>, RenderError> {
-    let rendered = Engine::new()?.manifests("dapr/component-crd", &Nothing {})?;
-    Ok(owned(rendered, profile))
-}
-
 /// The manifests with owner labels, in the order of creation.
 fn owned(manifests: Vec<Manifest>, profile: &Profile) -> Vec<Manifest> {
     let mut manifests: Vec<Manifest> = manifests
@@ -120,9 +114,6 @@ fn owned(manifests: Vec<Manifest>, profile: &Profile) -> Vec<Manifest> {
     manifests.sort_by_key(Manifest::rank);
     manifests
 }
-
-#[derive(Serialize)]
-struct Nothing {}
 
 #[derive(Serialize)]
 struct NamespaceContext<'a> {
@@ -232,11 +223,7 @@ mod tests {
     #[test]
     fn every_object_carries_its_owner() {
         let profile = profile(&["deployment=team"]);
-        let all = manifests(&profile, &Inputs::default())
-            .unwrap()
-            .into_iter()
-            .chain(component_crd(&profile).unwrap());
-        for manifest in all {
+        for manifest in manifests(&profile, &Inputs::default()).unwrap() {
             assert_eq!(manifest.label(crate::manifest::OWNER_LABEL), Some("team"));
         }
     }

@@ -8,7 +8,6 @@ macro_rules! templates {
 
 /// Name and text of each template: the files of `templates/`, without `.yaml.hbs`.
 pub const TEMPLATES: &[(&str, &str)] = templates![
-    "dapr/component-crd",
     "dapr/configuration",
     "dapr/pubsub-kafka",
     "dapr/resiliency",

@@ -9,12 +9,15 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::StatusCode;
+
+use crate::files;
 
 use super::http::{Handler, Reply, Request};
 use super::world::hex;
@@ -133,6 +136,19 @@ pub fn archives() -> &'static [Archive] {
         };
         SOURCES.iter().flat_map(each).collect()
     })
+}
+
+/// Writes a stand-in into a folder: the newest of that name, or the one of a
+/// version. Returns the archive's path, or nothing when there is none.
+pub fn write(folder: &Path, name: &str, version: Option<&str>) -> io::Result<Option<PathBuf>> {
+    let mut named = archives().iter().filter(|archive| archive.name == name);
+    let exact = named.clone().find(|a| Some(a.version) == version);
+    let Some(archive) = exact.or_else(|| named.next()) else {
+        return Ok(None);
+    };
+    let path = folder.join(archive.file_name());
+    files::write_atomic(&path, &archive.bytes, files::Access::Shared)?;
+    Ok(Some(path))
 }
 
 /// Writing to memory does not fail; nothing is served of a chart that cannot

@@ -33,14 +33,18 @@ pub use compartment::CompartmentLive;
 pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
+use release::Now;
 pub use release::ReleaseLive;
 pub use scale::{Scaled, Wish};
 
 use crate::backbone::BackboneError;
+use crate::clock::Clock;
 use crate::finding::Findings;
+use crate::helm::render::Rendered;
 use crate::manifest::Manifest;
-use crate::plan::{Graph, GraphError};
+use crate::plan::{Graph, GraphError, StepError};
 use crate::profile::Profile;
+use crate::release::Offline;
 use crate::render::RenderError;
 
 /// A profile's steps cannot be put together.
@@ -70,6 +74,38 @@ impl From<Findings> for StepsError {
 /// doubtful about them.
 pub fn manifests(profile: &Profile) -> Result<(Vec<Manifest>, Findings), StepsError> {
     platform::wanted(profile)
+}
+
+/// A release as its step would install it first.
+#[derive(Debug)]
+pub struct RenderedRelease {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What it consists of.
+    pub content: Rendered,
+}
+
+/// Every release that the steps install, in that order, rendered without a
+/// cluster from the same requests.
+pub async fn releases(
+    profile: &Profile,
+    clock: &Clock,
+    cluster: &Offline,
+) -> Result<Vec<RenderedRelease>, StepError> {
+    let indexes = charts::Indexes::default();
+    let mut all = Vec::new();
+    for spec in platform::releases(profile).all() {
+        let chart = charts::load(&spec.chart, profile, &indexes, clock).await?;
+        let request = spec.request(chart, profile, &Now::default())?;
+        all.push(RenderedRelease {
+            content: crate::release::offline(request, &spec.namespace, cluster)?,
+            name: spec.name,
+            namespace: spec.namespace,
+        });
+    }
+    Ok(all)
 }
 
 /// The steps that a profile asks for, and what is doubtful about it.

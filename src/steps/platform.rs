@@ -9,7 +9,7 @@ use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::kafka;
 use super::object::{KAFKA, ObjectStep, PruneStep, is_shared};
-use super::release::{ReleaseStep, Spec, transforms};
+use super::release::{ReleaseStep, Spec};
 use crate::backbone;
 use crate::dapr;
 use crate::finding::{Finding, Findings};
@@ -45,13 +45,14 @@ pub(super) fn add(
     }
     // Their own namespaces, and the app's, in which the operator gets rights.
     let placed: Vec<StepId> = nodes.iter().chain(&first).cloned().collect();
-    let dapr = inside.release(dapr_release(profile), placed.clone())?;
-    let strimzi = match profile.kafka.provider {
-        KafkaProvider::Strimzi => Some(inside.release(strimzi_release(profile), placed.clone())?),
-        _ => None,
+    let releases = releases(profile);
+    let dapr = inside.release(releases.dapr, placed.clone())?;
+    let strimzi = match releases.strimzi {
+        Some(spec) => Some(inside.release(spec, placed.clone())?),
+        None => None,
     };
-    if profile.ingress.install {
-        inside.release(ingress_release(profile), placed)?;
+    if let Some(spec) = releases.ingress {
+        inside.release(spec, placed)?;
     }
     let outside = kafka::add(inside.graph, profile)?;
     if let Some(outside) = &outside {
@@ -75,7 +76,7 @@ pub(super) fn add(
         inside.object(manifest, after)?;
     }
     let platform = inside.all.clone();
-    let app = inside.release(app_release(profile), platform)?;
+    let app = inside.release(releases.app, platform)?;
     let after = inside.all.clone();
     if let Some(door) = Door::of(profile) {
         graph.add(AddressStep {
@@ -134,6 +135,33 @@ impl Inside<'_> {
     }
 }
 
+/// A profile's releases.
+pub(super) struct Specs {
+    dapr: Spec,
+    strimzi: Option<Spec>,
+    ingress: Option<Spec>,
+    app: Spec,
+}
+
+impl Specs {
+    /// All of them in the order of installation.
+    pub(super) fn all(self) -> impl Iterator<Item = Spec> {
+        let platform = [Some(self.dapr), self.strimzi, self.ingress];
+        platform.into_iter().flatten().chain([self.app])
+    }
+}
+
+/// The releases that a profile asks for.
+pub(super) fn releases(profile: &Profile) -> Specs {
+    let strimzi = profile.kafka.provider == KafkaProvider::Strimzi;
+    Specs {
+        dapr: dapr_release(profile),
+        strimzi: strimzi.then(|| strimzi_release(profile)),
+        ingress: profile.ingress.install.then(|| ingress_release(profile)),
+        app: app_release(profile),
+    }
+}
+
 fn dapr_release(profile: &Profile) -> Spec {
     Spec {
         id: "platform/dapr",
@@ -143,7 +171,7 @@ fn dapr_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.dapr.chart.clone()),
         values: dapr::values(profile),
         files: Vec::new(),
-        transforms: transforms(dapr::edits(profile)),
+        edits: dapr::edits(profile),
         services: false,
         shared: true,
         reverts: false,
@@ -159,7 +187,7 @@ fn strimzi_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.kafka.strimzi.chart.clone()),
         values: render::kafka::operator_values(profile),
         files: Vec::new(),
-        transforms: Vec::new(),
+        edits: Vec::new(),
         services: false,
         shared: true,
         reverts: false,
@@ -175,7 +203,7 @@ fn ingress_release(profile: &Profile) -> Spec {
         chart: ChartFrom::Source(profile.ingress.chart.clone()),
         values: render::ingress::values(profile),
         files: Vec::new(),
-        transforms: transforms(render::ingress::edits()),
+        edits: render::ingress::edits(),
         services: false,
         shared: true,
         reverts: false,
@@ -195,7 +223,7 @@ fn app_release(profile: &Profile) -> Spec {
         values: serde_json::json!({}),
         chart,
         files: profile.app.values_files.clone(),
-        transforms: Vec::new(),
+        edits: Vec::new(),
         services: true,
         shared: false,
         reverts: true,

@@ -1,7 +1,6 @@
 //! Helm releases as steps: Dapr, the ingress controller, Kafka's operator, and
 //! the app itself.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use super::access::{self, Access};
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
-use super::scale::{self, Scaled};
+use super::scale::{self, Scaled, Wish};
 use crate::backbone;
 use crate::helm::chart::Chart;
 use crate::helm::value;
@@ -24,8 +23,7 @@ use crate::plan::{
 };
 use crate::profile::Profile;
 use crate::release::{
-    Options, Preview, Record, ReleaseError, Releases, Request, Status, Transform, Uninstall,
-    Waiting,
+    Options, Preview, Record, ReleaseError, Releases, Request, Status, Uninstall, Waiting,
 };
 use crate::render;
 
@@ -53,7 +51,7 @@ pub(super) struct Spec {
     /// Files of values that the user adds.
     pub(super) files: Vec<String>,
     /// What is changed after rendering.
-    pub(super) transforms: Vec<Arc<dyn Transform>>,
+    pub(super) edits: Vec<Edit>,
     /// For the app itself: values and changes are those of the services, with
     /// the numbers of pods that hold.
     pub(super) services: bool,
@@ -64,11 +62,115 @@ pub(super) struct Spec {
     pub(super) reverts: bool,
 }
 
+/// What a revision depends on besides the profile; nothing for the first.
+#[derive(Default)]
+pub(super) struct Now<'a> {
+    /// The revisions so far, oldest first.
+    pub(super) history: &'a [Record],
+    /// The number of pods that is to be the only change.
+    pub(super) wish: Option<&'a Wish>,
+    /// Whether fields of others are taken over.
+    pub(super) forces: bool,
+}
+
 /// What a revision is made of besides its chart.
 struct Content {
     values: Value,
-    transforms: Vec<Arc<dyn Transform>>,
+    edits: Vec<Edit>,
     scaled: Vec<Scaled>,
+}
+
+impl Spec {
+    /// What the release should be.
+    pub(super) fn request(
+        &self,
+        chart: Chart,
+        profile: &Profile,
+        now: &Now<'_>,
+    ) -> Result<Request, StepError> {
+        let content = self.content(profile, now)?;
+        let layers = Layers {
+            files: self.files.iter().map(Into::into).collect(),
+            documents: match from_json(&content.values) {
+                value::Value::Map(map) => vec![map],
+                _ => Vec::new(),
+            },
+            ..Layers::default()
+        };
+        let mut labels = scale::labels(&content.scaled);
+        labels.insert(OWNER.to_owned(), profile.deployment.to_string());
+        Ok(Request {
+            name: self.name.clone(),
+            chart,
+            values: layers,
+            options: Options {
+                wait: Some(Waiting::within(READY_WITHIN)),
+                rollback_on_failure: self.reverts.then_some(BACK_WITHIN),
+                force_conflicts: now.forces,
+                create_namespace: true,
+                // The platform's controllers and their kinds belong together.
+                update_crds: self.shared,
+                labels,
+                edits: content.edits,
+                ..Options::default()
+            },
+        })
+    }
+
+    /// Values, changes and numbers of pods.
+    fn content(&self, profile: &Profile, now: &Now<'_>) -> Result<Content, StepError> {
+        if !self.services {
+            return Ok(Content {
+                values: self.values.clone(),
+                edits: self.edits.clone(),
+                scaled: Vec::new(),
+            });
+        }
+        let scaled = scale::scaled(now.history, profile);
+        let Some(wish) = now.wish else {
+            return self.of_services(&scale::applied(profile, &scaled), scaled);
+        };
+        // Everything else stays as it is deployed, whatever the profile says.
+        let deployed = now
+            .history
+            .iter()
+            .rev()
+            .find(|record| record.status() == Status::Deployed);
+        let Some(deployed) = deployed else {
+            return Err(StepError::new(Class::Invalid, "the app is not deployed")
+                .with_hint("deploy it with `todoctl up`"));
+        };
+        let mut profile = profile.clone();
+        render::overlay::adopt_images(&mut profile, &deployed.objects());
+        let scaled = scale::with(scaled, wish, &profile);
+        let content = self.of_services(&scale::applied(&profile, &scaled), scaled)?;
+        let values = scale::revalued(deployed.config(), wish);
+        Ok(Content { values, ..content })
+    }
+
+    fn of_services(&self, profile: &Profile, scaled: Vec<Scaled>) -> Result<Content, StepError> {
+        let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
+        let (values, edits) = match &self.chart {
+            ChartFrom::Own => {
+                let inputs = backbone::inputs(profile, &[])?;
+                let values = render::app_values(profile, &inputs);
+                let cannot = |error| {
+                    StepError::new(Class::Invalid, "cannot work out the app's values")
+                        .caused_by(error)
+                };
+                (values.map_err(cannot)?, Vec::new())
+            }
+            ChartFrom::Source(_) => (
+                serde_json::json!({}),
+                render::overlay::edits(profile, &by_hand.collect()),
+            ),
+        };
+        Ok(Content {
+            values,
+            edits,
+            scaled,
+        })
+    }
 }
 
 /// A release as it is.
@@ -114,89 +216,16 @@ impl ReleaseStep {
     }
 
     async fn request(&self, cx: &StepCx<Cx>, history: &[Record]) -> Result<Request, StepError> {
-        let chart = charts::load(&self.spec.chart, &cx.cx.profile, &cx.cx.indexes, &cx.clock);
-        let chart = chart.await?;
-        let content = self.content(&cx.cx, history)?;
-        let layers = Layers {
-            files: self.spec.files.iter().map(Into::into).collect(),
-            documents: match from_json(&content.values) {
-                value::Value::Map(map) => vec![map],
-                _ => Vec::new(),
-            },
-            ..Layers::default()
+        let Cx {
+            profile, indexes, ..
+        } = &*cx.cx;
+        let chart = charts::load(&self.spec.chart, profile, indexes, &cx.clock).await?;
+        let now = Now {
+            history,
+            wish: cx.cx.wished(),
+            forces: cx.cx.forces(),
         };
-        let mut labels = scale::labels(&content.scaled);
-        labels.insert(OWNER.to_owned(), cx.cx.deployment.to_string());
-        Ok(Request {
-            name: self.spec.name.clone(),
-            chart,
-            values: layers,
-            options: Options {
-                wait: Some(Waiting::within(READY_WITHIN)),
-                rollback_on_failure: self.spec.reverts.then_some(BACK_WITHIN),
-                force_conflicts: cx.cx.forces(),
-                create_namespace: true,
-                // The platform's controllers and their kinds belong together.
-                update_crds: self.spec.shared,
-                labels,
-                transforms: content.transforms,
-                ..Options::default()
-            },
-        })
-    }
-
-    /// Values, changes and numbers of pods.
-    fn content(&self, cx: &Cx, history: &[Record]) -> Result<Content, StepError> {
-        if !self.spec.services {
-            return Ok(Content {
-                values: self.spec.values.clone(),
-                transforms: self.spec.transforms.clone(),
-                scaled: Vec::new(),
-            });
-        }
-        let scaled = scale::scaled(history, &cx.profile);
-        let Some(wish) = cx.wished() else {
-            return self.of_services(&scale::applied(&cx.profile, &scaled), scaled);
-        };
-        // Everything else stays as it is deployed, whatever the profile says.
-        let deployed = history
-            .iter()
-            .rev()
-            .find(|record| record.status() == Status::Deployed);
-        let Some(deployed) = deployed else {
-            return Err(StepError::new(Class::Invalid, "the app is not deployed")
-                .with_hint("deploy it with `todoctl up`"));
-        };
-        let mut profile = cx.profile.clone();
-        render::overlay::adopt_images(&mut profile, &deployed.objects());
-        let scaled = scale::with(scaled, wish, &profile);
-        let content = self.of_services(&scale::applied(&profile, &scaled), scaled)?;
-        let values = scale::revalued(deployed.config(), wish);
-        Ok(Content { values, ..content })
-    }
-
-    fn of_services(&self, profile: &Profile, scaled: Vec<Scaled>) -> Result<Content, StepError> {
-        let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
-        let (values, edits) = match &self.spec.chart {
-            ChartFrom::Own => {
-                let inputs = backbone::inputs(profile, &[])?;
-                let values = render::app_values(profile, &inputs);
-                let cannot = |error| {
-                    StepError::new(Class::Invalid, "cannot work out the app's values")
-                        .caused_by(error)
-                };
-                (values.map_err(cannot)?, Vec::new())
-            }
-            ChartFrom::Source(_) => (
-                serde_json::json!({}),
-                render::overlay::edits(profile, &by_hand.collect()),
-            ),
-        };
-        Ok(Content {
-            values,
-            transforms: transforms(edits),
-            scaled,
-        })
+        self.spec.request(chart, profile, &now)
     }
 
     fn live(&self, cx: &Cx, record: &Record) -> ReleaseLive {
@@ -377,24 +406,6 @@ impl Step<Cx> for ReleaseStep {
             .await?;
         Ok(())
     }
-}
-
-impl Transform for Edit {
-    fn name(&self) -> &str {
-        self.name()
-    }
-
-    fn apply(&self, object: &mut Value) -> bool {
-        self.apply(object)
-    }
-}
-
-/// The edits of a chart, as releases take them.
-pub(super) fn transforms(edits: Vec<Edit>) -> Vec<Arc<dyn Transform>> {
-    edits
-        .into_iter()
-        .map(|edit| Arc::new(edit) as Arc<dyn Transform>)
-        .collect()
 }
 
 impl From<ReleaseError> for StepError {

@@ -60,7 +60,7 @@ fn run(name: &str, text: &[u8]) {
     }
     let source = TemplateSource {
         name: format!("c/templates/{name}"),
-        text: String::from_utf8_lossy(text).into_owned(),
+        text: String::from_utf8_lossy(text).into(),
         context,
         base_path: "c/templates".to_owned(),
     };

@@ -135,7 +135,7 @@ impl Chart {
             .filter(|(name, _)| name == template || is_partial(name))
             .map(|(name, text)| TemplateSource {
                 name: full(name),
-                text: text.clone(),
+                text: text.as_str().into(),
                 context: context.clone(),
                 base_path: full("templates"),
             })

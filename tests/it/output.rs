@@ -49,6 +49,34 @@ fn runs_stream_lines_of_json_and_end_with_a_report() {
 }
 
 #[test]
+fn render_prints_every_release_without_a_world() {
+    let env = Env::new();
+    let text = env.ok(&["render"]);
+    let mut from = 0;
+    for release in ["dapr", "nginx-ingress", "todo-app"] {
+        let header = format!("---\n# Source: {release}/templates/");
+        let found = text.get(from..).and_then(|rest| rest.find(&header));
+        from += found.unwrap_or_else(|| panic!("no {header:?} after byte {from} of {text}"));
+    }
+    // What the charts' edits change, as `up` does.
+    assert!(text.contains("-allow-empty-ingress-host=true"), "{text}");
+    let objects = document(&env.ok(&["render", "-o", "json"]));
+    let kinds: Vec<_> = objects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| &o["kind"])
+        .collect();
+    for kind in ["Namespace", "Component", "Deployment", "Secret", "Ingress"] {
+        assert!(kinds.contains(&&Value::from(kind)), "{kinds:?}");
+    }
+    let status = document(&env.ok(&["sandbox", "status", "-o", "json"]));
+    assert_eq!(status["running"], false, "{status}");
+    let output = env.run(&["render", "--show-only", "templates/x.yaml"]);
+    assert_eq!(output.code, Some(2), "{output}");
+}
+
+#[test]
 fn an_error_is_a_document_too() {
     let env = Env::new();
     let output = env.run(&["up", "-p", "no-such", "-o", "json"]);

@@ -6,10 +6,10 @@
 
 use std::io::Read;
 
-use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
 use super::ChartFile;
+use crate::helm::value::Str;
 
 /// The most that a chart may unpack to, nested archives included.
 pub const MAX_CHART_BYTES: u64 = 100 * 1024 * 1024;
@@ -118,7 +118,7 @@ pub fn unpack(packed: &[u8], budget: &mut Budget) -> Result<Vec<ChartFile>, Arch
         }
         files.push(ChartFile {
             name,
-            data: without_bom(data),
+            data: without_bom(&data),
         });
     }
     if files.is_empty() {
@@ -128,10 +128,8 @@ pub fn unpack(packed: &[u8], budget: &mut Budget) -> Result<Vec<ChartFile>, Arch
 }
 
 /// The file's content without a leading byte order mark.
-pub fn without_bom(data: Vec<u8>) -> Bytes {
-    let bom = data.starts_with(b"\xef\xbb\xbf");
-    let bytes = Bytes::from(data);
-    if bom { bytes.slice(3..) } else { bytes }
+pub fn without_bom(data: &[u8]) -> Str {
+    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data).into()
 }
 
 /// Drops the first folder of an entry's path and proves that the rest stays

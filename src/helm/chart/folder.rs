@@ -88,7 +88,7 @@ impl Walk<'_> {
         let data = fs::read(path).map_err(failed)?;
         self.files.push(ChartFile {
             name,
-            data: without_bom(data),
+            data: without_bom(&data),
         });
         Ok(())
     }

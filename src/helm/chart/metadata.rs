@@ -3,9 +3,6 @@
 //! The fields and their validation are those of helm's chart API v1 and v2.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-use regex::Regex;
 
 use super::super::semver::Version;
 use super::super::value::Value;
@@ -213,7 +210,7 @@ impl Metadata {
         let mut keys = BTreeSet::new();
         for dependency in self.needs() {
             let alias = &dependency.alias;
-            if !alias.is_empty() && !ALIAS.is_match(alias) {
+            if !alias.is_empty() && !alias.bytes().all(is_alias) {
                 return Err(MetadataError::Alias(dependency.name.clone()));
             }
             if !keys.insert(dependency.key()) {
@@ -294,10 +291,9 @@ impl Lock {
     }
 }
 
-static ALIAS: LazyLock<Regex> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "the pattern is a constant")]
-    Regex::new("^[a-zA-Z0-9_-]+$").expect("invariant: constant pattern")
-});
+fn is_alias(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
 
 fn maintainers(fields: &Fields) -> Result<Vec<Maintainer>, MetadataError> {
     let items = fields.list("maintainers")?.unwrap_or_default();

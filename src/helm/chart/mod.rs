@@ -15,12 +15,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
 use self::archive::{ArchiveError, Budget};
 use self::ignore::IgnoreError;
 use self::metadata::{Lock, Metadata, MetadataError};
-use super::value::Map;
+use super::value::{Map, Str};
 use super::values::{self, ValuesError};
 use super::yaml11::{self, YamlError};
 
@@ -33,7 +31,7 @@ pub struct ChartFile {
     /// The path, with `/`.
     pub name: String,
     /// The content.
-    pub data: Bytes,
+    pub data: Str,
 }
 
 /// A chart with everything that came in it.
@@ -46,9 +44,9 @@ pub struct Chart {
     /// The default values. Shared; copy before changing.
     pub values: Map,
     /// The text of `values.yaml`.
-    pub values_text: Option<Bytes>,
+    pub values_text: Option<Str>,
     /// `values.schema.json` as written.
-    pub schema: Option<Bytes>,
+    pub schema: Option<Str>,
     /// Everything below `templates/`.
     pub templates: Vec<ChartFile>,
     /// Everything else, which `.Files` shows.
@@ -63,7 +61,7 @@ pub struct CrdFile {
     /// Such as `dapr/crds/components.yaml`.
     pub name: String,
     /// The content, which is never rendered.
-    pub data: Bytes,
+    pub data: Str,
 }
 
 /// Why a chart cannot be loaded.
@@ -357,7 +355,7 @@ mod tests {
             .iter()
             .map(|(name, text)| ChartFile {
                 name: (*name).to_owned(),
-                data: Bytes::copy_from_slice(text.as_bytes()),
+                data: text.as_bytes().into(),
             })
             .collect()
     }

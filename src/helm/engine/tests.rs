@@ -21,7 +21,7 @@ fn sources(texts: &[(&str, &str)]) -> Vec<TemplateSource> {
         .iter()
         .map(|(name, text)| TemplateSource {
             name: format!("c/templates/{name}"),
-            text: (*text).to_owned(),
+            text: (*text).into(),
             context: context.clone(),
             base_path: "c/templates".to_owned(),
         })

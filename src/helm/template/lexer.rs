@@ -103,7 +103,7 @@ fn is_space(c: char) -> bool {
 }
 
 fn is_word(c: char) -> bool {
-    c == '_' || c.is_alphabetic() || c.is_numeric()
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii() && c.is_alphanumeric()
 }
 
 /// A character as `%#U` shows it.
@@ -388,12 +388,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn raw(&mut self) -> Token {
-        loop {
-            match self.bump() {
-                None => return self.error("unterminated raw quoted string"),
-                Some('`') => return self.emit(Kind::RawString),
-                Some(_) => {}
-            }
+        if let Some(len) = self.rest().find('`') {
+            self.pos += len + 1;
+            self.emit(Kind::RawString)
+        } else {
+            self.pos = self.text.len();
+            self.error("unterminated raw quoted string")
         }
     }
 
@@ -411,19 +411,21 @@ impl<'a> Lexer<'a> {
         if self.at_terminator() {
             return self.emit(alone);
         }
-        while self.peek().is_some_and(is_word) {
-            self.bump();
-        }
+        self.word();
         if !self.at_terminator() {
             return self.error(format!("bad character {}", shown(self.peek())));
         }
         self.emit(kind)
     }
 
+    /// Moves to the end of a word.
+    fn word(&mut self) {
+        let rest = self.rest();
+        self.pos += rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+    }
+
     fn identifier(&mut self) -> Token {
-        while self.peek().is_some_and(is_word) {
-            self.bump();
-        }
+        self.word();
         if !self.at_terminator() {
             return self.error(format!("bad character {}", shown(self.peek())));
         }

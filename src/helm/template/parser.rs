@@ -1,5 +1,6 @@
 //! Tokens to trees: the grammar of `text/template/parse`, its errors included.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ast::{Branch, Command, Expr, ExprKind, Invoke, List, Node, Pipe, Pos, Source, Tree};
@@ -27,13 +28,15 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 /// Parses a text: the trees of its `define`s in the order of their ends, and
 /// the text's own tree last.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Arc<Tree>>> {
+pub(crate) fn parse(name: &str, text: &Arc<str>) -> Result<Vec<Arc<Tree>>> {
     let source = Arc::new(Source {
         name: name.into(),
-        text: text.into(),
+        text: text.clone(),
     });
     let mut parser = Parser {
         source: source.clone(),
+        text,
+        names: HashMap::new(),
         lexer: Lexer::new(text),
         token: [(); 3].map(|()| Token {
             kind: Kind::Eof,
@@ -58,6 +61,9 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Arc<Tree>>> {
 
 struct Parser<'a> {
     source: Arc<Source>,
+    text: &'a str,
+    /// Fields and variables, of which a text has few different ones.
+    names: HashMap<&'a str, Arc<str>>,
     lexer: Lexer<'a>,
     /// Up to three tokens of lookahead; the newest is first.
     token: [Token; 3],
@@ -84,7 +90,7 @@ enum Item {
     Else,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn next(&mut self) -> Token {
         if self.peeked > 0 {
             self.peeked -= 1;
@@ -123,8 +129,19 @@ impl Parser<'_> {
         token
     }
 
-    fn text(&self, token: &Token) -> String {
-        token.text(&self.source.text).to_owned()
+    fn text(&self, token: &Token) -> &'a str {
+        token.text(self.text)
+    }
+
+    fn name(&mut self, text: &'a str) -> Arc<str> {
+        self.names
+            .entry(text)
+            .or_insert_with(|| text.into())
+            .clone()
+    }
+
+    fn field(&mut self, text: &'a str) -> Arc<str> {
+        self.name(text.strip_prefix('.').unwrap_or(text))
     }
 
     fn line(&self, pos: Pos) -> usize {
@@ -470,7 +487,7 @@ impl Parser<'_> {
         self.next();
         let after = self.peek();
         let next = self.peek_solid();
-        let name: Arc<str> = self.text(&variable).into();
+        let name = self.name(self.text(&variable));
         match next.kind {
             Kind::Assign | Kind::Declare => {
                 pipe.assign = next.kind == Kind::Assign;
@@ -563,7 +580,7 @@ impl Parser<'_> {
         let mut fields = Vec::new();
         while self.peek().kind == Kind::Field {
             let token = self.next();
-            fields.push(field_name(&self.text(&token)));
+            fields.push(self.field(self.text(&token)));
         }
         let kind = match node.kind {
             ExprKind::Field(mut own) => {
@@ -602,19 +619,19 @@ impl Parser<'_> {
         let token = self.next_solid();
         let text = self.text(&token);
         let kind = match token.kind {
-            Kind::Identifier => match funcs::find(&text) {
+            Kind::Identifier => match funcs::find(text) {
                 Some(function) => ExprKind::Call(function),
-                None => return self.error(format!("function {} not defined", quote(&text))),
+                None => return self.error(format!("function {} not defined", quote(text))),
             },
             Kind::Dot => ExprKind::Dot,
             Kind::Nil => ExprKind::Nil,
             Kind::Variable => match self.vars.iter().find(|v| ***v == *text) {
                 Some(name) => ExprKind::Variable(name.clone(), Vec::new()),
-                None => return self.error(format!("undefined variable {}", quote(&text))),
+                None => return self.error(format!("undefined variable {}", quote(text))),
             },
-            Kind::Field => ExprKind::Field(vec![field_name(&text)]),
+            Kind::Field => ExprKind::Field(vec![self.field(text)]),
             Kind::Bool => ExprKind::Bool(text == "true"),
-            Kind::CharConstant | Kind::Complex | Kind::Number => match number::number(&text) {
+            Kind::CharConstant | Kind::Complex | Kind::Number => match number::number(text) {
                 Ok(number) => ExprKind::Number(Box::new(number)),
                 Err(message) => return self.error(message),
             },
@@ -640,10 +657,6 @@ impl Parser<'_> {
             kind,
         }))
     }
-}
-
-fn field_name(text: &str) -> Arc<str> {
-    text.strip_prefix('.').unwrap_or(text).into()
 }
 
 fn quote(text: &str) -> String {

@@ -1,7 +1,5 @@
 //! Explanations over a small chart.
 
-use bytes::Bytes;
-
 use super::super::chart::ChartFile;
 use super::super::values::Layers;
 use super::*;
@@ -58,7 +56,7 @@ fn chart() -> Chart {
     ];
     let files = files.map(|(name, text)| ChartFile {
         name: name.to_owned(),
-        data: Bytes::copy_from_slice(text.as_bytes()),
+        data: text.as_bytes().into(),
     });
     Chart::from_files(files.into()).unwrap()
 }

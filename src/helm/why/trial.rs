@@ -252,8 +252,8 @@ impl<'a> Trial<'a> {
             .iter()
             .filter(|source| self.whole || is_needed(source, &self.object.path))
             .partition(|source| source.name == self.object.path);
-        let own: String = own.iter().map(|s| s.text.as_str()).collect();
-        let others: String = others.iter().map(|s| s.text.as_str()).collect();
+        let own: String = own.iter().map(|s| &*s.text).collect();
+        let others: String = others.iter().map(|s| &*s.text).collect();
         let mut leaves = Vec::new();
         leaves_into(
             &Value::Map(self.rendered.values.clone()),

@@ -1,58 +1,53 @@
-//! Tokens to values: nodes with anchors and tags, merge keys, and the detour
-//! over JSON that turns keys into strings and numbers into floats.
+//! Tokens to nodes with their anchors and tags.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use base64::Engine as _;
-
 use super::YamlError;
-use super::resolve::{Scalar, resolve, resolve_hinted};
+use super::decode::{Decoder, Located};
 use super::scanner::{Kind, MAX_NESTING, Scanner, Token};
-use crate::helm::gofmt;
-use crate::helm::value::{Map, Value};
+use crate::helm::value::Value;
 
-type Result<T> = std::result::Result<T, YamlError>;
+pub(super) type Result<T> = std::result::Result<T, YamlError>;
 
-/// Where a value stands in a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
-    /// The way from the root.
-    pub path: Vec<PathPart>,
-    /// The line of the value, counted from 1.
-    pub line: usize,
-}
+/// What the core types' tags begin with.
+pub(super) const CORE: &str = "tag:yaml.org,2002:";
 
-/// A step on the way to a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PathPart {
-    /// A key of a map.
-    Key(String),
-    /// A place in a list.
-    Index(usize),
-}
-
-const CORE: &str = "tag:yaml.org,2002:";
-
+/// A node of a document. Its texts are parts of the source where they can be.
 #[derive(Debug)]
-struct Node {
-    line: usize,
-    tag: String,
-    content: Content,
+pub(super) struct Node<'a> {
+    pub(super) line: usize,
+    /// Empty without one.
+    pub(super) tag: Box<str>,
+    pub(super) content: Content<'a>,
 }
 
+/// What a node holds; others by their places.
 #[derive(Debug)]
-enum Content {
-    Scalar { text: String, implicit: bool },
+pub(super) enum Content<'a> {
+    Scalar { text: Cow<'a, str>, implicit: bool },
     Sequence(Vec<usize>),
     Mapping(Vec<(usize, usize)>),
-    Alias { name: String, target: usize },
+    Alias { name: &'a str, target: usize },
 }
 
 /// The first document, or nothing when there is none.
 pub(super) fn first(text: &str) -> Result<Option<Value>> {
     let mut composer = Composer::new(text)?;
     match composer.document(true)? {
-        Some(root) => composer.decode(root).map(Some),
+        Some(root) => Decoder::new(&composer.nodes).root(root).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Of the first document's root only these fields; the rest is read and must
+/// be right.
+pub(super) fn first_fields(text: &str, fields: &[&str]) -> Result<Option<Value>> {
+    let mut composer = Composer::new(text)?;
+    match composer.document(true)? {
+        Some(root) => Decoder::of_fields(&composer.nodes, fields)
+            .root(root)
+            .map(Some),
         None => Ok(None),
     }
 }
@@ -61,7 +56,7 @@ pub(super) fn first(text: &str) -> Result<Option<Value>> {
 pub(super) fn first_located(text: &str) -> Result<Option<(Value, Vec<Located>)>> {
     let mut composer = Composer::new(text)?;
     match composer.document(true)? {
-        Some(root) => composer.decode_located(root).map(Some),
+        Some(root) => Decoder::located(&composer.nodes, root).map(Some),
         None => Ok(None),
     }
 }
@@ -72,7 +67,7 @@ pub(super) fn all(text: &str) -> Result<Vec<Value>> {
     let mut values = Vec::new();
     let mut implicit = true;
     while let Some(root) = composer.document(implicit)? {
-        values.push(composer.decode(root)?);
+        values.push(Decoder::new(&composer.nodes).root(root)?);
         implicit = false;
     }
     Ok(values)
@@ -80,9 +75,9 @@ pub(super) fn all(text: &str) -> Result<Vec<Value>> {
 
 struct Composer<'a> {
     scanner: Scanner<'a>,
-    token: Token,
-    nodes: Vec<Node>,
-    anchors: HashMap<String, usize>,
+    token: Token<'a>,
+    nodes: Vec<Node<'a>>,
+    anchors: HashMap<&'a str, usize>,
     handles: HashMap<String, String>,
     depth: usize,
 }
@@ -101,12 +96,12 @@ impl<'a> Composer<'a> {
         })
     }
 
-    fn advance(&mut self) -> Result<Token> {
+    fn advance(&mut self) -> Result<Token<'a>> {
         let next = self.scanner.next()?;
         Ok(std::mem::replace(&mut self.token, next))
     }
 
-    fn at(&self, kind: &Kind) -> bool {
+    fn at(&self, kind: &Kind<'_>) -> bool {
         self.token.kind == *kind
     }
 
@@ -114,27 +109,28 @@ impl<'a> Composer<'a> {
         Err(YamlError::new(self.token.line, message))
     }
 
-    fn add(&mut self, line: usize, tag: String, content: Content) -> usize {
-        self.nodes.push(Node { line, tag, content });
+    fn add(&mut self, line: usize, content: Content<'a>) -> usize {
+        self.nodes.push(Node {
+            line,
+            tag: Box::default(),
+            content,
+        });
         self.nodes.len() - 1
     }
 
     fn empty(&mut self, line: usize) -> usize {
         let content = Content::Scalar {
-            text: String::new(),
+            text: Cow::Borrowed(""),
             implicit: true,
         };
-        self.add(line, String::new(), content)
+        self.add(line, content)
     }
 
     /// Composes the next document and returns its root.
     fn document(&mut self, implicit: bool) -> Result<Option<usize>> {
         self.nodes.clear();
         self.anchors.clear();
-        self.handles = HashMap::from([
-            ("!".to_owned(), "!".to_owned()),
-            ("!!".to_owned(), CORE.to_owned()),
-        ]);
+        self.handles.clear();
         if !implicit {
             while self.at(&Kind::DocumentEnd) {
                 self.advance()?;
@@ -172,19 +168,21 @@ impl<'a> Composer<'a> {
         let mut seen_version = false;
         let mut any = false;
         loop {
-            match self.token.kind.clone() {
+            match &self.token.kind {
                 Kind::VersionDirective(major, minor) => {
                     if seen_version {
                         return self.error("found duplicate %YAML directive");
                     }
-                    if (major, minor) != (1, 1) {
+                    if (*major, *minor) != (1, 1) {
                         return self.error("found incompatible YAML document");
                     }
                     seen_version = true;
                 }
-                Kind::TagDirective(handle, prefix) => {
-                    let own = self.handles.insert(handle.clone(), prefix);
-                    if own.is_some() && handle != "!" && handle != "!!" {
+                Kind::TagDirective(tag) => {
+                    let handle = tag.handle.clone();
+                    let well_known = matches!(&*handle, "!" | "!!");
+                    let own = self.handles.insert(handle, tag.rest.clone());
+                    if own.is_some() && !well_known {
                         return self.error("found duplicate %TAG directive");
                     }
                 }
@@ -211,31 +209,29 @@ impl<'a> Composer<'a> {
 
     fn node_inner(&mut self, block: bool, indentless: bool) -> Result<usize> {
         let line = self.token.line;
-        if let Kind::Alias(name) = &self.token.kind {
-            let name = name.clone();
+        if let Kind::Alias(name) = self.token.kind {
             self.advance()?;
-            let Some(&target) = self.anchors.get(&name) else {
+            let Some(&target) = self.anchors.get(name) else {
                 return Err(YamlError::new(
                     0,
                     format!("unknown anchor '{name}' referenced"),
                 ));
             };
-            return Ok(self.add(line, String::new(), Content::Alias { name, target }));
+            return Ok(self.add(line, Content::Alias { name, target }));
         }
         let (anchor, tag) = self.properties()?;
         let decorated = anchor.is_some() || tag.is_some();
-        let plain_tag = tag.clone().unwrap_or_default();
         // The place is taken first, so that an anchor is known inside its own
         // node, as an error.
         let place = self.empty(self.token.line);
         if let Some(anchor) = anchor {
             self.anchors.insert(anchor, place);
         }
-        let content = match &self.token.kind {
+        let content = match &mut self.token.kind {
             Kind::BlockEntry if indentless => self.indentless_sequence()?,
             Kind::Scalar { text, plain } => {
                 let implicit = *plain && tag.is_none();
-                let text = text.clone();
+                let text = std::mem::take(text);
                 self.advance()?;
                 Content::Scalar { text, implicit }
             }
@@ -244,32 +240,29 @@ impl<'a> Composer<'a> {
             Kind::BlockSequenceStart if block => self.block_sequence()?,
             Kind::BlockMappingStart if block => self.block_mapping()?,
             _ if decorated => Content::Scalar {
-                text: String::new(),
+                text: Cow::Borrowed(""),
                 implicit: tag.is_none(),
             },
             _ => return self.error("did not find expected node content"),
         };
         if let Some(node) = self.nodes.get_mut(place) {
-            node.tag = plain_tag;
+            node.tag = tag.unwrap_or_default();
             node.content = content;
         }
         Ok(place)
     }
 
-    fn properties(&mut self) -> Result<(Option<String>, Option<String>)> {
+    /// An anchor and a tag, in any order.
+    fn properties(&mut self) -> Result<(Option<&'a str>, Option<Box<str>>)> {
         let (mut anchor, mut tag) = (None, None);
         loop {
-            match self.token.kind.clone() {
-                Kind::Anchor(name) if anchor.is_none() => anchor = Some(name),
-                Kind::Tag(handle, suffix) if tag.is_none() => {
-                    if handle.is_empty() {
-                        tag = Some(suffix);
-                    } else {
-                        let Some(prefix) = self.handles.get(&handle) else {
-                            return self.error("found undefined tag handle");
-                        };
-                        tag = Some(format!("{prefix}{suffix}"));
-                    }
+            match &self.token.kind {
+                Kind::Anchor(name) if anchor.is_none() => anchor = Some(*name),
+                Kind::Tag(found) if tag.is_none() => {
+                    let Some(prefix) = self.prefix(&found.handle) else {
+                        return self.error("found undefined tag handle");
+                    };
+                    tag = Some(format!("{prefix}{}", found.rest).into());
                 }
                 _ => return Ok((anchor, tag)),
             }
@@ -277,7 +270,18 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn block_sequence(&mut self) -> Result<Content> {
+    /// What a tag's handle stands for.
+    fn prefix(&self, handle: &str) -> Option<&str> {
+        match (self.handles.get(handle), handle) {
+            (Some(prefix), _) => Some(prefix),
+            (None, "") => Some(""),
+            (None, "!") => Some("!"),
+            (None, "!!") => Some(CORE),
+            (None, _) => None,
+        }
+    }
+
+    fn block_sequence(&mut self) -> Result<Content<'a>> {
         self.advance()?;
         let mut items = Vec::new();
         while self.at(&Kind::BlockEntry) {
@@ -292,7 +296,7 @@ impl<'a> Composer<'a> {
         Ok(Content::Sequence(items))
     }
 
-    fn indentless_sequence(&mut self) -> Result<Content> {
+    fn indentless_sequence(&mut self) -> Result<Content<'a>> {
         let mut items = Vec::new();
         while self.at(&Kind::BlockEntry) {
             self.advance()?;
@@ -313,7 +317,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn block_mapping(&mut self) -> Result<Content> {
+    fn block_mapping(&mut self) -> Result<Content<'a>> {
         self.advance()?;
         let mut pairs = Vec::new();
         while self.at(&Kind::Key) {
@@ -339,7 +343,7 @@ impl<'a> Composer<'a> {
         self.node_unless(absent, true, true)
     }
 
-    fn flow_sequence(&mut self) -> Result<Content> {
+    fn flow_sequence(&mut self) -> Result<Content<'a>> {
         self.advance()?;
         let mut items = Vec::new();
         while !self.at(&Kind::FlowSequenceEnd) {
@@ -378,10 +382,10 @@ impl<'a> Composer<'a> {
         } else {
             self.empty(line)
         };
-        Ok(self.add(line, String::new(), Content::Mapping(vec![(key, value)])))
+        Ok(self.add(line, Content::Mapping(vec![(key, value)])))
     }
 
-    fn flow_mapping(&mut self) -> Result<Content> {
+    fn flow_mapping(&mut self) -> Result<Content<'a>> {
         self.advance()?;
         let mut pairs = Vec::new();
         while !self.at(&Kind::FlowMappingEnd) {
@@ -418,285 +422,5 @@ impl<'a> Composer<'a> {
         }
         self.advance()?;
         Ok(Content::Mapping(pairs))
-    }
-
-    fn decode(&self, root: usize) -> Result<Value> {
-        Decoder::new(&self.nodes, None).value(root)
-    }
-
-    fn decode_located(&self, root: usize) -> Result<(Value, Vec<Located>)> {
-        let mut decoder = Decoder::new(&self.nodes, Some(Trail::default()));
-        let value = decoder.value(root)?;
-        Ok((value, decoder.trail.unwrap_or_default().located))
-    }
-}
-
-/// Where values were found, for those who ask. Paths are long, and most do
-/// not.
-#[derive(Default)]
-struct Trail {
-    path: Vec<PathPart>,
-    located: Vec<Located>,
-}
-
-struct Decoder<'a> {
-    nodes: &'a [Node],
-    /// Aliases being followed, to find one that contains itself.
-    active: Vec<usize>,
-    depth: usize,
-    trail: Option<Trail>,
-    decoded: u64,
-    aliased: u64,
-}
-
-fn fail<T>(message: impl Into<String>) -> Result<T> {
-    Err(YamlError::new(0, message))
-}
-
-/// The share of decoding steps that may come from aliases, as in go-yaml.
-#[expect(clippy::cast_precision_loss, reason = "a ratio")]
-fn allowed_alias_ratio(decoded: u64) -> f64 {
-    const LOW: u64 = 400_000;
-    const HIGH: u64 = 4_000_000;
-    match decoded {
-        ..=LOW => 0.99,
-        HIGH.. => 0.10,
-        n => 0.99 - 0.89 * ((n - LOW) as f64 / (HIGH - LOW) as f64),
-    }
-}
-
-impl<'a> Decoder<'a> {
-    fn new(nodes: &'a [Node], trail: Option<Trail>) -> Self {
-        Self {
-            nodes,
-            active: Vec::new(),
-            depth: 0,
-            trail,
-            decoded: 0,
-            aliased: 0,
-        }
-    }
-
-    /// The value below a step.
-    fn below(&mut self, index: usize, step: impl FnOnce() -> PathPart) -> Result<Value> {
-        self.depth += 1;
-        if let Some(trail) = &mut self.trail {
-            trail.path.push(step());
-        }
-        let value = self.value(index);
-        self.depth -= 1;
-        if let Some(trail) = &mut self.trail {
-            trail.path.pop();
-        }
-        value
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    fn value(&mut self, index: usize) -> Result<Value> {
-        self.decoded += 1;
-        if !self.active.is_empty() {
-            self.aliased += 1;
-        }
-        let ratio = self.aliased as f64 / self.decoded as f64;
-        if self.aliased > 100 && self.decoded > 1000 && ratio > allowed_alias_ratio(self.decoded) {
-            return fail("document contains excessive aliasing");
-        }
-        if self.depth + self.active.len() > 2 * MAX_NESTING {
-            return fail(format!("exceeded max depth of {MAX_NESTING}"));
-        }
-        let nodes = self.nodes;
-        let Some(node) = nodes.get(index) else {
-            return Ok(Value::Nil);
-        };
-        if let Some(trail) = &mut self.trail
-            && self.active.is_empty()
-        {
-            trail.located.push(Located {
-                path: trail.path.clone(),
-                line: node.line + 1,
-            });
-        }
-        match &node.content {
-            Content::Alias { name, target } => self.alias(index, name, *target),
-            Content::Scalar { text, implicit } => scalar(&node.tag, text, *implicit),
-            Content::Sequence(items) => {
-                let mut values = Vec::with_capacity(items.len());
-                for (i, item) in items.iter().enumerate() {
-                    values.push(self.below(*item, || PathPart::Index(i))?);
-                }
-                Ok(Value::list(values))
-            }
-            Content::Mapping(pairs) => {
-                let map = Map::new();
-                self.fill(&map, pairs)?;
-                Ok(Value::Map(map))
-            }
-        }
-    }
-
-    fn alias(&mut self, index: usize, name: &str, target: usize) -> Result<Value> {
-        if self.active.contains(&index) {
-            return fail(format!("anchor '{name}' value contains itself"));
-        }
-        self.active.push(index);
-        let value = self.value(target);
-        self.active.pop();
-        value
-    }
-
-    /// Sets the pairs in their order: a merge overwrites what stands before
-    /// it, and is overwritten by what follows.
-    fn fill(&mut self, map: &Map, pairs: &[(usize, usize)]) -> Result<()> {
-        for (key, value) in pairs {
-            if self.is_merge(*key) {
-                self.merge(map, *value)?;
-                continue;
-            }
-            let key = self.key(*key)?;
-            let value = self.below(*value, || PathPart::Key(key.clone()))?;
-            map.set(key, value);
-        }
-        Ok(())
-    }
-
-    fn is_merge(&self, index: usize) -> bool {
-        self.nodes.get(index).is_some_and(|node| {
-            matches!(&node.content, Content::Scalar { text, implicit } if text == "<<"
-                && (*implicit || node.tag == "tag:yaml.org,2002:merge"))
-        })
-    }
-
-    fn merge(&mut self, map: &Map, index: usize) -> Result<()> {
-        let nodes = self.nodes;
-        match nodes.get(index).map(|n| &n.content) {
-            Some(Content::Mapping(pairs)) => self.fill(map, pairs),
-            Some(Content::Alias { target, name }) => match nodes.get(*target).map(|n| &n.content) {
-                Some(Content::Mapping(pairs)) => {
-                    if self.active.contains(&index) {
-                        return fail(format!("anchor '{name}' value contains itself"));
-                    }
-                    self.active.push(index);
-                    let filled = self.fill(map, pairs);
-                    self.active.pop();
-                    filled
-                }
-                _ => fail(WANT_MAP),
-            },
-            Some(Content::Sequence(items)) => {
-                for item in items.iter().rev() {
-                    match nodes.get(*item).map(|n| &n.content) {
-                        Some(Content::Mapping(_) | Content::Alias { .. }) => {
-                            self.merge(map, *item)?;
-                        }
-                        _ => return fail(WANT_MAP),
-                    }
-                }
-                Ok(())
-            }
-            _ => fail(WANT_MAP),
-        }
-    }
-
-    fn key(&mut self, index: usize) -> Result<String> {
-        let nodes = self.nodes;
-        let mut node = nodes.get(index);
-        if let Some(Node {
-            content: Content::Alias { target, .. },
-            ..
-        }) = node
-        {
-            node = nodes.get(*target);
-        }
-        let Some(node) = node else {
-            return fail("invalid map key");
-        };
-        let Content::Scalar { text, implicit } = &node.content else {
-            let value = self.value(index)?;
-            return fail(format!("invalid map key: {value:?}"));
-        };
-        if node.tag.is_empty() && !implicit {
-            return Ok(text.clone());
-        }
-        match resolve_tagged(&node.tag, text)? {
-            Scalar::Null => Err(YamlError::new(
-                0,
-                "json: unsupported map key of type: %!s(<nil>), key: <nil>",
-            )),
-            Scalar::Uint(_) => Err(YamlError::new(
-                0,
-                "json: unsupported map key of type: uint64",
-            )),
-            Scalar::Bool(b) => Ok(b.to_string()),
-            Scalar::Int(n) => Ok(n.to_string()),
-            Scalar::Float(f) if f.is_nan() => Ok(".nan".to_owned()),
-            Scalar::Float(f) if f.is_infinite() => {
-                Ok(if f > 0.0 { ".inf" } else { "-.inf" }.to_owned())
-            }
-            Scalar::Float(f) => Ok(gofmt::float32_g(f)),
-            Scalar::Timestamp | Scalar::Str => {
-                Ok(binary(&node.tag, text)?.unwrap_or_else(|| text.clone()))
-            }
-        }
-    }
-}
-
-const WANT_MAP: &str = "map merge requires map or sequence of maps as the value";
-
-fn scalar(tag: &str, text: &str, implicit: bool) -> Result<Value> {
-    if tag.is_empty() && !implicit {
-        return Ok(Value::str(text));
-    }
-    #[expect(clippy::cast_precision_loss, reason = "JSON numbers become floats")]
-    Ok(match resolve_tagged(tag, text)? {
-        Scalar::Null => Value::Nil,
-        Scalar::Bool(b) => Value::Bool(b),
-        Scalar::Int(n) => Value::Float(n as f64),
-        Scalar::Uint(n) => Value::Float(n as f64),
-        Scalar::Float(f) if !f.is_finite() => {
-            let shown = gofmt::float_g(f);
-            return fail(format!("json: unsupported value: {shown}"));
-        }
-        Scalar::Float(f) => Value::Float(f),
-        Scalar::Timestamp | Scalar::Str => {
-            Value::from(binary(tag, text)?.unwrap_or_else(|| text.to_owned()))
-        }
-    })
-}
-
-fn binary(tag: &str, text: &str) -> Result<Option<String>> {
-    if tag.strip_prefix(CORE) != Some("binary") {
-        return Ok(None);
-    }
-    let packed: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
-    match base64::engine::general_purpose::STANDARD.decode(packed) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(_) => fail("!!binary value contains invalid base64 data"),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an integer asked for as float")]
-fn resolve_tagged(tag: &str, text: &str) -> Result<Scalar> {
-    let short = match tag.strip_prefix(CORE) {
-        None if tag.is_empty() => return Ok(resolve(text)),
-        None => return Ok(Scalar::Str),
-        Some(short) => short,
-    };
-    let resolved = resolve_hinted(text, short == "timestamp");
-    let found = match resolved {
-        Scalar::Null => "null",
-        Scalar::Bool(_) => "bool",
-        Scalar::Int(_) | Scalar::Uint(_) => "int",
-        Scalar::Float(_) => "float",
-        Scalar::Timestamp => "timestamp",
-        Scalar::Str => "str",
-    };
-    match (short, &resolved) {
-        ("str", _) => Ok(Scalar::Str),
-        ("float", Scalar::Int(n)) => Ok(Scalar::Float(*n as f64)),
-        ("bool" | "int" | "float" | "null" | "timestamp", _) if found != short => {
-            fail(format!("cannot decode !!{found} `{text}` as a !!{short}"))
-        }
-        ("bool" | "int" | "float" | "null" | "timestamp", _) => Ok(resolved),
-        _ => Ok(Scalar::Str),
     }
 }

@@ -2,13 +2,9 @@
 //! pretty form, go-yaml 3).
 
 use std::cmp::Ordering;
-use std::sync::LazyLock;
-
-use regex::Regex;
 
 use super::plain::{Plain, PlainError, readable, reread};
 use super::resolve::{Scalar, resolve};
-use super::scanner::break_len;
 use crate::helm::gofmt;
 use crate::helm::value::Value;
 
@@ -151,16 +147,19 @@ fn leading_number(text: &str, start: i64) -> (i64, usize) {
     (number, len)
 }
 
-#[expect(clippy::expect_used, reason = "the pattern is a constant")]
-static BASE_60: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$")
-        .expect("invariant: constant pattern")
-});
-
+/// `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`
 fn base_60(text: &str) -> bool {
-    text.starts_with(['+', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        && text.contains(':')
-        && BASE_60.is_match(text)
+    let Some((head, groups)) = text.split_once(':') else {
+        return false;
+    };
+    let number = |text: &str| text.bytes().all(|c| c.is_ascii_digit() || c == b'_');
+    let head = head.strip_prefix(['+', '-']).unwrap_or(head);
+    let (groups, fraction) = groups.split_once('.').unwrap_or((groups, ""));
+    let group = |text: &str| matches!(text.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
+    head.starts_with(|c: char| c.is_ascii_digit())
+        && number(head)
+        && number(fraction)
+        && groups.split(':').all(group)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +197,12 @@ impl Emitter {
         self.column += 1;
     }
 
+    /// Writes text without line breaks.
+    fn put_text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+        self.column += text.chars().count();
+    }
+
     fn put_break(&mut self) {
         self.out.push(b'\n');
         self.column = 0;
@@ -229,7 +234,7 @@ impl Emitter {
         if spaced && !self.whitespace {
             self.put(' ');
         }
-        text.chars().for_each(|c| self.put(c));
+        self.put_text(text);
         self.whitespace = whitespace;
         self.indention = self.indention && indention;
     }
@@ -332,6 +337,13 @@ impl Emitter {
     fn plain(&mut self, text: &str, foldable: bool) {
         if !self.whitespace {
             self.put(' ');
+        }
+        let fits = self.column + text.len() <= self.fold_at;
+        if fits || !foldable || !text.contains(' ') {
+            self.put_text(text);
+            self.whitespace = false;
+            self.indention = false;
+            return;
         }
         let mut spaces = false;
         let mut chars = text.chars().peekable();
@@ -436,20 +448,21 @@ impl Emitter {
         self.put_break();
         self.indention = true;
         self.whitespace = true;
-        let mut breaks = true;
-        for c in text.chars() {
-            if is_break(c) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = rest.find(is_break).unwrap_or(rest.len());
+            let (line, after) = rest.split_at(end);
+            if !line.is_empty() {
+                self.write_indent();
+                self.put_text(line);
+                self.indention = false;
+            }
+            let mut after = after.chars();
+            if let Some(c) = after.next() {
                 self.copy_break(c);
                 self.indention = true;
-                breaks = true;
-            } else {
-                if breaks {
-                    self.write_indent();
-                }
-                self.put(c);
-                self.indention = false;
-                breaks = false;
             }
+            rest = after.as_str();
         }
     }
 }
@@ -474,11 +487,18 @@ struct Allowed {
 }
 
 fn is_break(c: char) -> bool {
-    break_len(c.encode_utf8(&mut [0; 4]).as_bytes()) > 0
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 fn printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
+}
+
+/// Whether nothing in a text is of any meaning, as in most texts.
+fn is_tame(text: &str) -> bool {
+    let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'/');
+    text.bytes().next().is_some_and(word)
+        && text.bytes().all(|c| word(c) || matches!(c, b'.' | b'-'))
 }
 
 fn analyze(text: &str, pretty: bool) -> Allowed {
@@ -488,6 +508,14 @@ fn analyze(text: &str, pretty: bool) -> Allowed {
             plain: true,
             single: true,
             block: false,
+        };
+    }
+    if is_tame(text) {
+        return Allowed {
+            multiline: false,
+            plain: true,
+            single: true,
+            block: true,
         };
     }
     let mut indicators = text.starts_with("---") || text.starts_with("...");

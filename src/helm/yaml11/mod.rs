@@ -7,6 +7,7 @@
 //! [`crate::yaml`]; this module is for charts only.
 
 mod compose;
+mod decode;
 mod emitter;
 mod plain;
 mod resolve;
@@ -16,7 +17,7 @@ use std::fmt;
 
 use super::value::Value;
 
-pub use compose::{Located, PathPart};
+pub use decode::{Located, PathPart};
 pub use emitter::{ToYamlError, to_yaml, to_yaml_pretty};
 pub(crate) use plain::Plain;
 pub use plain::PlainError;
@@ -57,6 +58,12 @@ pub fn parse(text: &[u8]) -> Result<Value, YamlError> {
     Ok(compose::first(checked(text)?)?.unwrap_or_default())
 }
 
+/// Reads the first document, of whose root only these fields matter. What is
+/// wrong with the others is an error as well.
+pub fn parse_fields(text: &[u8], fields: &[&str]) -> Result<Value, YamlError> {
+    Ok(compose::first_fields(checked(text)?, fields)?.unwrap_or_default())
+}
+
 /// Reads the first document with the line of every value in it.
 pub fn parse_located(text: &[u8]) -> Result<(Value, Vec<Located>), YamlError> {
     Ok(compose::first_located(checked(text)?)?.unwrap_or_default())
@@ -71,6 +78,10 @@ pub fn parse_all(text: &[u8]) -> Result<Vec<Value>, YamlError> {
 fn checked(text: &[u8]) -> Result<&str, YamlError> {
     let text =
         std::str::from_utf8(text).map_err(|_| YamlError::new(0, "invalid leading UTF-8 octet"))?;
+    let plain = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    if text.as_bytes().iter().all(plain) {
+        return Ok(text);
+    }
     let readable = |c: char| {
         matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}'
             | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)

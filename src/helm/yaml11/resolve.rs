@@ -1,8 +1,6 @@
 //! What a plain scalar means: the YAML 1.1 rules as go-yaml 2 applies them.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use std::borrow::Cow;
 
 /// A resolved scalar.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,11 +15,31 @@ pub(super) enum Scalar {
     Str,
 }
 
-#[expect(clippy::expect_used, reason = "the pattern is a constant")]
-static FLOAT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-        .expect("invariant: constant pattern")
-});
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn is_float(text: &str) -> bool {
+    let unsigned = |text: &str| text.strip_prefix(['-', '+']).unwrap_or(text).len();
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = |text, from| str::get(text, from..).unwrap_or_default();
+    let text = rest(text, text.len() - unsigned(text));
+    let whole = digits(text);
+    let mut text = rest(text, whole);
+    if let Some(fraction) = text.strip_prefix('.') {
+        let len = digits(fraction);
+        if whole + len == 0 {
+            return false;
+        }
+        text = rest(fraction, len);
+    } else if whole == 0 {
+        return false;
+    }
+    match text.strip_prefix(['e', 'E']) {
+        None => text.is_empty(),
+        Some(exponent) => {
+            let exponent = rest(exponent, exponent.len() - unsigned(exponent));
+            !exponent.is_empty() && digits(exponent) == exponent.len()
+        }
+    }
+}
 
 /// Resolves a scalar without a tag.
 pub(super) fn resolve(text: &str) -> Scalar {
@@ -63,14 +81,17 @@ fn number(text: &str, timestamps: bool) -> Scalar {
     if timestamps && is_timestamp(text) {
         return Scalar::Timestamp;
     }
-    let plain = text.replace('_', "");
+    let plain = match text.contains('_') {
+        true => Cow::Owned(text.replace('_', "")),
+        false => Cow::Borrowed(text),
+    };
     if let Some(n) = parse_int(&plain) {
         return Scalar::Int(n);
     }
     if let Some(n) = parse_uint(&plain) {
         return Scalar::Uint(n);
     }
-    if FLOAT.is_match(&plain)
+    if is_float(&plain)
         && let Ok(f) = plain.parse::<f64>()
         && f.is_finite()
     {
@@ -81,7 +102,7 @@ fn number(text: &str, timestamps: bool) -> Scalar {
 
 /// A float that starts with a point, in Go's syntax with its underscores.
 fn go_float(text: &str) -> Option<f64> {
-    if !FLOAT.is_match(text) {
+    if !is_float(text) {
         return None;
     }
     text.parse::<f64>().ok().filter(|f| f.is_finite())

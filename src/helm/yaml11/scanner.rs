@@ -4,6 +4,7 @@
 mod properties;
 mod scalars;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::YamlError;
@@ -12,17 +13,18 @@ use super::YamlError;
 pub(super) const MAX_NESTING: usize = 200;
 
 /// A token with the line it starts on, counted from 0.
-#[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+#[derive(Debug)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind<'a>,
     pub(super) line: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+/// What a token is. Texts are parts of the source wherever that is possible.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
     StreamEnd,
     VersionDirective(u32, u32),
-    TagDirective(String, String),
+    TagDirective(Box<Tag>),
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -36,10 +38,18 @@ pub(super) enum Kind {
     FlowEntry,
     Key,
     Value,
-    Alias(String),
-    Anchor(String),
-    Tag(String, String),
-    Scalar { text: String, plain: bool },
+    Alias(&'a str),
+    Anchor(&'a str),
+    Tag(Box<Tag>),
+    Scalar { text: Cow<'a, str>, plain: bool },
+}
+
+/// A tag, or what a directive says of tags: a handle, and what follows it or
+/// what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub(super) handle: String,
+    pub(super) rest: String,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +68,10 @@ struct SimpleKey {
 
 /// The scanner. [`Scanner::next`] returns one token at a time.
 pub(super) struct Scanner<'a> {
+    source: &'a str,
     text: &'a [u8],
     mark: Mark,
-    tokens: VecDeque<Token>,
+    tokens: VecDeque<Token<'a>>,
     taken: usize,
     done: bool,
     indent: i64,
@@ -75,6 +86,7 @@ type Result<T> = std::result::Result<T, YamlError>;
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
+            source: text,
             text: text.as_bytes(),
             mark: Mark {
                 index: 0,
@@ -93,7 +105,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token; after the end of the stream always `StreamEnd`.
-    pub(super) fn next(&mut self) -> Result<Token> {
+    pub(super) fn next(&mut self) -> Result<Token<'a>> {
         self.fetch_more()?;
         if let Some(token) = self.tokens.pop_front() {
             self.taken += 1;
@@ -102,7 +114,7 @@ impl<'a> Scanner<'a> {
         Ok(self.token(Kind::StreamEnd))
     }
 
-    fn token(&self, kind: Kind) -> Token {
+    fn token(&self, kind: Kind<'a>) -> Token<'a> {
         token_at(kind, self.mark)
     }
 
@@ -170,25 +182,44 @@ impl<'a> Scanner<'a> {
         self.mark.line += 1;
     }
 
-    fn read(&mut self, out: &mut Vec<u8>) {
-        let len = char_len(self.at(0));
-        let end = (self.mark.index + len).min(self.text.len());
-        out.extend_from_slice(self.text.get(self.mark.index..end).unwrap_or(&[]));
-        self.skip();
+    /// Moves over the characters before the next byte that `stop` names, which
+    /// is ASCII or begins a character, and over no line break.
+    fn skip_until(&mut self, stop: impl Fn(u8) -> bool) {
+        let rest = self.text.get(self.mark.index..).unwrap_or(&[]);
+        let len = rest.iter().position(|byte| stop(*byte));
+        let run = rest.get(..len.unwrap_or(rest.len())).unwrap_or(rest);
+        let begins = |byte: &&u8| !matches!(**byte, 0x80..=0xBF);
+        self.mark.index += run.len();
+        self.mark.column += run.iter().filter(begins).count();
+    }
+
+    /// Moves to the end of the line.
+    fn skip_to_break(&mut self) {
+        loop {
+            self.skip_until(begins_break);
+            if self.is_breakz() {
+                return;
+            }
+            self.skip();
+        }
+    }
+
+    /// A part of the source.
+    fn part(&self, from: usize, to: usize) -> &'a str {
+        self.source.get(from..to).unwrap_or_default()
     }
 
     /// Moves over a line break, which all read as a newline but for the two
     /// Unicode separators.
-    fn read_line(&mut self, out: &mut Vec<u8>) {
-        if self.at(0) == 0xE2 {
-            let end = self.mark.index + 3;
-            out.extend_from_slice(self.text.get(self.mark.index..end).unwrap_or(&[]));
-        } else if self.is_break() {
-            out.push(b'\n');
-        }
-        if self.is_break() {
-            self.skip_line();
-        }
+    fn read_line(&mut self) -> &'a str {
+        let start = self.mark.index;
+        let text = match self.break_len(0) {
+            0 => return "",
+            3 => self.part(start, start + 3),
+            _ => "\n",
+        };
+        self.skip_line();
+        text
     }
 
     /// An error here. The first line is not named, as in go-yaml.
@@ -266,9 +297,7 @@ impl<'a> Scanner<'a> {
                 self.skip();
             }
             if self.at(0) == b'#' {
-                while !self.is_breakz() {
-                    self.skip();
-                }
+                self.skip_to_break();
             }
             if self.is_break() {
                 self.skip_line();
@@ -329,7 +358,7 @@ impl<'a> Scanner<'a> {
         &mut self,
         column: i64,
         number: Option<usize>,
-        kind: Kind,
+        kind: Kind<'a>,
         mark: Mark,
     ) -> Result<()> {
         if self.flow_level > 0 || self.indent >= column {
@@ -362,7 +391,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn push(&mut self, kind: Kind) {
+    fn push(&mut self, kind: Kind<'a>) {
         let token = self.token(kind);
         self.tokens.push_back(token);
     }
@@ -380,7 +409,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_document_indicator(&mut self, kind: Kind) -> Result<()> {
+    fn fetch_document_indicator(&mut self, kind: Kind<'a>) -> Result<()> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
@@ -392,7 +421,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_flow_start(&mut self, kind: Kind) -> Result<()> {
+    fn fetch_flow_start(&mut self, kind: Kind<'a>) -> Result<()> {
         self.save_simple_key()?;
         self.simple_keys.push(None);
         self.flow_level += 1;
@@ -405,7 +434,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_flow_end(&mut self, kind: Kind) -> Result<()> {
+    fn fetch_flow_end(&mut self, kind: Kind<'a>) -> Result<()> {
         self.remove_simple_key()?;
         if self.flow_level > 0 {
             self.flow_level -= 1;
@@ -480,7 +509,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn token_at(kind: Kind, mark: Mark) -> Token {
+fn token_at(kind: Kind<'_>, mark: Mark) -> Token<'_> {
     Token {
         kind,
         line: mark.line,
@@ -495,6 +524,11 @@ pub(super) fn break_len(text: &[u8]) -> usize {
         [0xE2, 0x80, 0xA8 | 0xA9, ..] => 3,
         _ => 0,
     }
+}
+
+/// Whether a line break may begin with this byte.
+fn begins_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0xC2 | 0xE2)
 }
 
 fn char_len(first: u8) -> usize {

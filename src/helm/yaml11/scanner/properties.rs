@@ -1,9 +1,9 @@
 //! What stands before a node or a document: directives, anchors, aliases and
 //! tags.
 
-use super::{Kind, Result, Scanner, token_at};
+use super::{Kind, Result, Scanner, Tag, token_at};
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     pub(super) fn fetch_directive(&mut self) -> Result<()> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
@@ -17,16 +17,14 @@ impl Scanner<'_> {
         if !self.is_blankz_at(0) {
             return self.error("found unexpected non-alphabetical character");
         }
-        let kind = match name.as_str() {
+        let kind = match name {
             "YAML" => self.version_directive()?,
             "TAG" => self.tag_directive()?,
             _ => return self.error("found unknown directive name"),
         };
         self.skip_blanks();
         if self.at(0) == b'#' {
-            while !self.is_breakz() {
-                self.skip();
-            }
+            self.skip_to_break();
         }
         if !self.is_breakz() {
             return self.error("did not find expected comment or line break");
@@ -44,15 +42,14 @@ impl Scanner<'_> {
         }
     }
 
-    fn word(&mut self, accept: impl Fn(u8) -> bool) -> String {
-        let mut out = Vec::new();
-        while !self.ended() && accept(self.at(0)) {
-            self.read(&mut out);
-        }
-        String::from_utf8_lossy(&out).into_owned()
+    /// The characters, all of them ASCII, that are accepted.
+    fn word(&mut self, accept: impl Fn(u8) -> bool) -> &'a str {
+        let start = self.mark.index;
+        self.skip_until(|byte| !accept(byte));
+        self.part(start, self.mark.index)
     }
 
-    fn version_directive(&mut self) -> Result<Kind> {
+    fn version_directive(&mut self) -> Result<Kind<'a>> {
         self.skip_blanks();
         let major = self.version_number()?;
         if self.at(0) != b'.' {
@@ -74,18 +71,18 @@ impl Scanner<'_> {
         }
     }
 
-    fn tag_directive(&mut self) -> Result<Kind> {
+    fn tag_directive(&mut self) -> Result<Kind<'a>> {
         self.skip_blanks();
         let handle = self.tag_handle(true)?;
         if !self.is_blank() {
             return self.error("did not find expected whitespace");
         }
         self.skip_blanks();
-        let prefix = self.tag_uri("")?;
+        let rest = self.tag_uri("")?;
         if !self.is_blankz_at(0) {
             return self.error("did not find expected whitespace or line break");
         }
-        Ok(Kind::TagDirective(handle, prefix))
+        Ok(Kind::TagDirective(Box::new(Tag { handle, rest })))
     }
 
     pub(super) fn fetch_anchor(&mut self, alias: bool) -> Result<()> {
@@ -115,7 +112,7 @@ impl Scanner<'_> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
         let mark = self.mark;
-        let (handle, suffix) = if self.at(1) == b'<' {
+        let (handle, rest) = if self.at(1) == b'<' {
             self.skip();
             self.skip();
             let uri = self.tag_uri("")?;
@@ -127,22 +124,22 @@ impl Scanner<'_> {
         } else {
             let handle = self.tag_handle(false)?;
             if handle.len() > 1 && handle.ends_with('!') {
-                let suffix = self.tag_uri("")?;
-                (handle, suffix)
+                let rest = self.tag_uri("")?;
+                (handle, rest)
             } else {
-                let suffix = self.tag_uri(&handle)?;
-                if suffix.is_empty() {
+                let rest = self.tag_uri(&handle)?;
+                if rest.is_empty() {
                     (String::new(), "!".to_owned())
                 } else {
-                    ("!".to_owned(), suffix)
+                    ("!".to_owned(), rest)
                 }
             }
         };
         if !self.is_blankz_at(0) {
             return self.error("did not find expected whitespace or line break");
         }
-        self.tokens
-            .push_back(token_at(Kind::Tag(handle, suffix), mark));
+        let tag = Box::new(Tag { handle, rest });
+        self.tokens.push_back(token_at(Kind::Tag(tag), mark));
         Ok(())
     }
 
@@ -152,7 +149,7 @@ impl Scanner<'_> {
         }
         self.skip();
         let mut handle = "!".to_owned();
-        handle.push_str(&self.word(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-'));
+        handle.push_str(self.word(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-'));
         if self.at(0) == b'!' {
             self.skip();
             handle.push('!');
@@ -183,7 +180,8 @@ impl Scanner<'_> {
                     self.skip();
                 }
             } else {
-                self.read(&mut out);
+                out.push(self.at(0));
+                self.skip();
             }
         }
         if out.is_empty() && !had_head {

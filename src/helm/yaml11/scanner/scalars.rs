@@ -1,10 +1,12 @@
 //! Scalars: block, quoted and plain, with their folding of lines.
 
-use super::{Kind, Mark, Result, Scanner, token_at};
+use std::borrow::Cow;
+use std::ops::Range;
 
-impl Scanner<'_> {
-    fn push_scalar(&mut self, text: &[u8], plain: bool, mark: Mark) {
-        let text = String::from_utf8_lossy(text).into_owned();
+use super::{Kind, Mark, Result, Scanner, begins_break, token_at};
+
+impl<'a> Scanner<'a> {
+    fn push_scalar(&mut self, text: Cow<'a, str>, plain: bool, mark: Mark) {
         self.tokens
             .push_back(token_at(Kind::Scalar { text, plain }, mark));
     }
@@ -19,35 +21,35 @@ impl Scanner<'_> {
             0 => 0,
             n => n + self.indent.max(0),
         };
-        let (mut out, mut lead, mut trail) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut out, mut lead, mut trail) = (String::new(), "", String::new());
         self.block_breaks(&mut indent, &mut trail)?;
         let mut lead_blank = false;
         while self.column() == indent && !self.ended() {
             let trail_blank = self.is_blank();
-            let foldable = lead.first() == Some(&b'\n');
+            let foldable = lead.starts_with('\n');
             if !literal && !lead_blank && !trail_blank && foldable {
                 if trail.is_empty() {
-                    out.push(b' ');
+                    out.push(' ');
                 }
             } else {
-                out.extend_from_slice(&lead);
+                out.push_str(lead);
             }
-            lead.clear();
-            out.append(&mut trail);
-            lead_blank = self.is_blank();
-            while !self.is_breakz() {
-                self.read(&mut out);
-            }
-            self.read_line(&mut lead);
+            out.push_str(&trail);
+            trail.clear();
+            lead_blank = trail_blank;
+            let start = self.mark.index;
+            self.skip_to_break();
+            out.push_str(self.part(start, self.mark.index));
+            lead = self.read_line();
             self.block_breaks(&mut indent, &mut trail)?;
         }
         if chomp != Chomp::Strip {
-            out.extend_from_slice(&lead);
+            out.push_str(lead);
         }
         if chomp == Chomp::Keep {
-            out.extend_from_slice(&trail);
+            out.push_str(&trail);
         }
-        self.push_scalar(&out, false, mark);
+        self.push_scalar(Cow::Owned(out), false, mark);
         Ok(())
     }
 
@@ -75,9 +77,7 @@ impl Scanner<'_> {
         }
         self.skip_blanks();
         if self.at(0) == b'#' {
-            while !self.is_breakz() {
-                self.skip();
-            }
+            self.skip_to_break();
         }
         if !self.is_breakz() {
             return self.error("did not find expected comment or line break");
@@ -88,7 +88,7 @@ impl Scanner<'_> {
         Ok((chomp, increment))
     }
 
-    fn block_breaks(&mut self, indent: &mut i64, breaks: &mut Vec<u8>) -> Result<()> {
+    fn block_breaks(&mut self, indent: &mut i64, breaks: &mut String) -> Result<()> {
         let mut widest = 0;
         loop {
             while (*indent == 0 || self.column() < *indent) && self.at(0) == b' ' {
@@ -101,7 +101,7 @@ impl Scanner<'_> {
             if !self.is_break() {
                 break;
             }
-            self.read_line(breaks);
+            breaks.push_str(self.read_line());
         }
         if *indent == 0 {
             *indent = widest.max(self.indent + 1).max(1);
@@ -114,7 +114,7 @@ impl Scanner<'_> {
         self.simple_key_allowed = false;
         let mark = self.mark;
         self.skip();
-        let mut out = Vec::new();
+        let mut out = Gathered::of(self.source);
         loop {
             if self.document_indicator() {
                 return self.error("found unexpected document indicator");
@@ -127,20 +127,30 @@ impl Scanner<'_> {
             if !escaped_break && self.at(0) == quote {
                 break;
             }
-            self.quoted_blanks(escaped_break, &mut out);
+            let gap = self.gap(escaped_break, None)?;
+            out.join(&gap);
         }
         self.skip();
-        self.push_scalar(&out, false, mark);
+        self.push_scalar(out.finish(), false, mark);
         Ok(())
     }
 
     /// Reads up to a blank, a break or the closing quote. Returns whether an
     /// escaped line break ended the run.
-    fn quoted_run(&mut self, single: bool, out: &mut Vec<u8>) -> Result<bool> {
-        while !self.is_blankz_at(0) {
+    fn quoted_run(&mut self, single: bool, out: &mut Gathered<'a>) -> Result<bool> {
+        loop {
+            let start = self.mark.index;
+            self.skip_until(|byte| {
+                matches!(byte, b' ' | b'\t' | b'\'' | b'"' | b'\\') || begins_break(byte)
+            });
+            out.run(start..self.mark.index);
+            if self.is_blankz_at(0) {
+                return Ok(false);
+            }
+            let start = self.mark.index;
             match (single, self.at(0), self.at(1)) {
                 (true, b'\'', b'\'') => {
-                    out.push(b'\'');
+                    out.run(start..start + 1);
                     self.skip();
                     self.skip();
                 }
@@ -151,40 +161,47 @@ impl Scanner<'_> {
                         self.skip_line();
                         return Ok(true);
                     }
-                    self.escape(out)?;
+                    let c = self.escape()?;
+                    out.push(c.encode_utf8(&mut [0; 4]));
                 }
-                _ => self.read(out),
+                _ => {
+                    self.skip();
+                    out.run(start..self.mark.index);
+                }
             }
         }
-        Ok(false)
     }
 
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        let digits = match self.at(1) {
-            b'0' => return self.escaped(out, "\0"),
-            b'a' => return self.escaped(out, "\u{7}"),
-            b'b' => return self.escaped(out, "\u{8}"),
-            b't' | b'\t' => return self.escaped(out, "\t"),
-            b'n' => return self.escaped(out, "\n"),
-            b'v' => return self.escaped(out, "\u{b}"),
-            b'f' => return self.escaped(out, "\u{c}"),
-            b'r' => return self.escaped(out, "\r"),
-            b'e' => return self.escaped(out, "\u{1b}"),
-            b' ' => return self.escaped(out, " "),
-            b'"' => return self.escaped(out, "\""),
-            b'\'' => return self.escaped(out, "'"),
-            b'\\' => return self.escaped(out, "\\"),
-            b'N' => return self.escaped(out, "\u{85}"),
-            b'_' => return self.escaped(out, "\u{a0}"),
-            b'L' => return self.escaped(out, "\u{2028}"),
-            b'P' => return self.escaped(out, "\u{2029}"),
-            b'x' => 2,
-            b'u' => 4,
-            b'U' => 8,
+    /// The character that an escape stands for.
+    fn escape(&mut self) -> Result<char> {
+        let (digits, c) = match self.at(1) {
+            b'0' => (0, '\0'),
+            b'a' => (0, '\u{7}'),
+            b'b' => (0, '\u{8}'),
+            b't' | b'\t' => (0, '\t'),
+            b'n' => (0, '\n'),
+            b'v' => (0, '\u{b}'),
+            b'f' => (0, '\u{c}'),
+            b'r' => (0, '\r'),
+            b'e' => (0, '\u{1b}'),
+            b' ' => (0, ' '),
+            b'"' => (0, '"'),
+            b'\'' => (0, '\''),
+            b'\\' => (0, '\\'),
+            b'N' => (0, '\u{85}'),
+            b'_' => (0, '\u{a0}'),
+            b'L' => (0, '\u{2028}'),
+            b'P' => (0, '\u{2029}'),
+            b'x' => (2, '\0'),
+            b'u' => (4, '\0'),
+            b'U' => (8, '\0'),
             _ => return self.error("found unknown escape character"),
         };
         self.skip();
         self.skip();
+        if digits == 0 {
+            return Ok(c);
+        }
         let mut code = 0_u32;
         for _ in 0..digits {
             let Some(digit) = char::from(self.at(0)).to_digit(16) else {
@@ -193,43 +210,9 @@ impl Scanner<'_> {
             code = code.wrapping_mul(16).wrapping_add(digit);
             self.skip();
         }
-        let Some(c) = char::from_u32(code) else {
-            return self.error("found invalid Unicode character escape code");
-        };
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(())
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "each arm of escape() returns it")]
-    fn escaped(&mut self, out: &mut Vec<u8>, text: &str) -> Result<()> {
-        out.extend_from_slice(text.as_bytes());
-        self.skip();
-        self.skip();
-        Ok(())
-    }
-
-    fn quoted_blanks(&mut self, escaped_break: bool, out: &mut Vec<u8>) {
-        let mut leading = escaped_break;
-        let (mut blanks, mut first, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        while self.is_blank() || self.is_break() {
-            if self.is_blank() {
-                if leading {
-                    self.skip();
-                } else {
-                    self.read(&mut blanks);
-                }
-            } else if leading {
-                self.read_line(&mut rest);
-            } else {
-                blanks.clear();
-                self.read_line(&mut first);
-                leading = true;
-            }
-        }
-        if leading {
-            join_lines(out, &first, &rest);
-        } else {
-            out.extend_from_slice(&blanks);
+        match char::from_u32(code) {
+            Some(c) => Ok(c),
+            None => self.error("found invalid Unicode character escape code"),
         }
     }
 
@@ -238,53 +221,48 @@ impl Scanner<'_> {
         self.simple_key_allowed = false;
         let mark = self.mark;
         let indent = self.indent + 1;
-        let mut out = Vec::new();
-        let (mut blanks, mut first, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        let mut leading = false;
+        let mut out = Gathered::of(self.source);
+        let mut gap = Gap::default();
         loop {
             if self.document_indicator() || self.at(0) == b'#' {
                 break;
             }
-            while !self.is_blankz_at(0) && !self.plain_ends() {
-                if leading {
-                    join_lines(&mut out, &first, &rest);
-                    first.clear();
-                    rest.clear();
-                    leading = false;
-                }
-                out.append(&mut blanks);
-                self.read(&mut out);
+            let start = self.mark.index;
+            self.skip_plain();
+            if self.mark.index > start {
+                out.join(&gap);
+                out.run(start..self.mark.index);
+                gap = Gap::default();
             }
             if !(self.is_blank() || self.is_break()) {
                 break;
             }
-            while self.is_blank() || self.is_break() {
-                if self.is_blank() {
-                    if leading && self.column() < indent && self.at(0) == b'\t' {
-                        return self.error("found a tab character that violates indentation");
-                    }
-                    if leading {
-                        self.skip();
-                    } else {
-                        self.read(&mut blanks);
-                    }
-                } else if leading {
-                    self.read_line(&mut rest);
-                } else {
-                    blanks.clear();
-                    self.read_line(&mut first);
-                    leading = true;
-                }
-            }
+            gap = self.gap(false, Some(indent))?;
             if self.flow_level == 0 && self.column() < indent {
                 break;
             }
         }
-        self.push_scalar(&out, true, mark);
-        if leading {
+        self.push_scalar(out.finish(), true, mark);
+        if gap.breaks {
             self.simple_key_allowed = true;
         }
         Ok(())
+    }
+
+    /// Moves over the part of a plain scalar before a blank or a break.
+    fn skip_plain(&mut self) {
+        loop {
+            self.skip_until(|byte| {
+                matches!(
+                    byte,
+                    b' ' | b'\t' | b':' | b',' | b'?' | b'[' | b']' | b'{' | b'}'
+                ) || begins_break(byte)
+            });
+            if self.is_blankz_at(0) || self.plain_ends() {
+                return;
+            }
+            self.skip();
+        }
     }
 
     fn plain_ends(&self) -> bool {
@@ -292,6 +270,37 @@ impl Scanner<'_> {
             b':' => self.is_blankz_at(1),
             b',' | b'?' | b'[' | b']' | b'{' | b'}' => self.flow_level > 0,
             _ => false,
+        }
+    }
+
+    /// Moves over blanks and breaks inside a scalar. `breaks`: a break came
+    /// before. With `indent`, a tab may not stand before that column.
+    fn gap(&mut self, breaks: bool, indent: Option<i64>) -> Result<Gap<'a>> {
+        let start = self.mark.index;
+        let mut gap = Gap {
+            blanks: start..start,
+            breaks,
+            first: "",
+            rest: String::new(),
+        };
+        loop {
+            if self.is_blank() {
+                let early = indent.is_some_and(|indent| self.column() < indent);
+                if gap.breaks && early && self.at(0) == b'\t' {
+                    return self.error("found a tab character that violates indentation");
+                }
+                self.skip();
+                if !gap.breaks {
+                    gap.blanks.end = self.mark.index;
+                }
+            } else if !self.is_break() {
+                return Ok(gap);
+            } else if gap.breaks {
+                gap.rest.push_str(self.read_line());
+            } else {
+                gap.first = self.read_line();
+                gap.breaks = true;
+            }
         }
     }
 }
@@ -303,16 +312,71 @@ enum Chomp {
     Keep,
 }
 
-/// Joins two lines of a scalar: one break is a blank, more are themselves.
-fn join_lines(out: &mut Vec<u8>, first: &[u8], rest: &[u8]) {
-    if first.first() == Some(&b'\n') {
-        if rest.is_empty() {
-            out.push(b' ');
-        } else {
-            out.extend_from_slice(rest);
+/// The white space between two runs of a scalar.
+#[derive(Debug, Default)]
+struct Gap<'a> {
+    /// Where the blanks before any break stand in the source.
+    blanks: Range<usize>,
+    breaks: bool,
+    first: &'a str,
+    rest: String,
+}
+
+/// A scalar's text: a part of the source as long as it is one piece.
+struct Gathered<'a> {
+    source: &'a str,
+    piece: Range<usize>,
+    own: Option<String>,
+}
+
+impl<'a> Gathered<'a> {
+    fn of(source: &'a str) -> Self {
+        Self {
+            source,
+            piece: 0..0,
+            own: None,
         }
-    } else {
-        out.extend_from_slice(first);
-        out.extend_from_slice(rest);
+    }
+
+    /// Adds a part of the source.
+    fn run(&mut self, part: Range<usize>) {
+        match &mut self.own {
+            None if self.piece.is_empty() => self.piece = part,
+            None if self.piece.end == part.start => self.piece.end = part.end,
+            _ => self.push(self.source.get(part).unwrap_or_default()),
+        }
+    }
+
+    /// Adds text that is not in the source.
+    fn push(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let piece = || self.source.get(self.piece.clone()).unwrap_or_default();
+        self.own
+            .get_or_insert_with(|| piece().to_owned())
+            .push_str(text);
+    }
+
+    /// Joins what follows with what is there: one break is a blank, more are
+    /// themselves.
+    fn join(&mut self, gap: &Gap<'_>) {
+        if !gap.breaks {
+            self.run(gap.blanks.clone());
+        } else if gap.first != "\n" {
+            self.push(gap.first);
+            self.push(&gap.rest);
+        } else if gap.rest.is_empty() {
+            self.push(" ");
+        } else {
+            self.push(&gap.rest);
+        }
+    }
+
+    fn finish(self) -> Cow<'a, str> {
+        match self.own {
+            Some(own) => Cow::Owned(own),
+            None => Cow::Borrowed(self.source.get(self.piece).unwrap_or_default()),
+        }
     }
 }
