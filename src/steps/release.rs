@@ -152,7 +152,8 @@ impl Spec {
         let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
         let (values, edits) = match &self.chart {
             ChartFrom::Own => {
-                let inputs = backbone::inputs(profile, &[])?;
+                // Of the brokers only their port matters, which is Kafka's usual one there.
+                let inputs = backbone::inputs(profile, &["any:9092".to_owned()])?;
                 let values = render::app_values(profile, &inputs);
                 let cannot = |error| {
                     StepError::new(Class::Invalid, "cannot work out the app's values")

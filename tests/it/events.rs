@@ -89,7 +89,7 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     assert_eq!(said.code, Some(0), "{said}");
     assert!(said.stdout.contains("task.created"), "{said}");
 
-    env.fault_line("kafka away");
+    env.fault_line("kafka away 10h");
     for n in 0..5 {
         post_task(&env, &format!("away {n}"));
     }
