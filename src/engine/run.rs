@@ -442,6 +442,19 @@ async fn make_true<C: Send + Sync + 'static>(
             .await?;
         let change = step.plan(&worker.cx, &inputs, live.as_ref())?;
         if change.action == Action::None {
+            // It came to be with what it needs; what it is may be asked later.
+            if let Some(live) = &live {
+                let started = journal::Event::Started {
+                    step: step.id(),
+                    action,
+                };
+                write(worker, started)?;
+                let found = journal::Event::Succeeded {
+                    step: step.id(),
+                    live: live.clone(),
+                };
+                write(worker, found)?;
+            }
             return Ok((Action::None, live));
         }
         // A replaced thing was destroyed by now, so that making it is the rest.

@@ -161,7 +161,12 @@ fn deployment(body: &Value) -> Readiness {
     }
     let progressing = condition(body, "Progressing");
     if let Some(stuck) = progressing.filter(|c| c.reason == "ProgressDeadlineExceeded") {
-        return Readiness::Failed(stuck.words());
+        // A controller keeps the word until something moves: about a form that
+        // is newer than the word, it says nothing.
+        return match is_older_than_the_spec(body, "Progressing") {
+            true => pending("its controller has not judged the newest form yet"),
+            false => Readiness::Failed(stuck.words()),
+        };
     }
     if number(body, "/status/observedGeneration").is_none() {
         return pending("its controller has not seen it yet");
@@ -187,6 +192,25 @@ fn deployment(body: &Value) -> Readiness {
         Some(unavailable) => pending(unavailable.words()),
         None => Readiness::Current,
     }
+}
+
+/// Whether a condition was last written before the object's spec was, as its
+/// managed fields tell. Both times are the server's, to the second.
+fn is_older_than_the_spec(body: &Value, kind: &str) -> bool {
+    let time = |value: &Value, key: &str| -> Option<jiff::Timestamp> {
+        value.get(key)?.as_str()?.parse().ok()
+    };
+    let list = |pointer: &str| body.pointer(pointer).and_then(Value::as_array);
+    let conditions = list("/status/conditions").into_iter().flatten();
+    let said = conditions
+        .filter(|condition| condition.get("type").is_some_and(|t| t == kind))
+        .find_map(|condition| time(condition, "lastUpdateTime"));
+    let entries = list("/metadata/managedFields").into_iter().flatten();
+    let written = entries
+        .filter(|entry| entry.get("subresource").is_none())
+        .filter_map(|entry| time(entry, "time"))
+        .max();
+    matches!((said, written), (Some(said), Some(written)) if said < written)
 }
 
 fn stateful_set(body: &Value) -> Readiness {

@@ -72,10 +72,14 @@ impl Account {
             ..Self::default()
         };
         let mut sent: BTreeMap<Place, usize> = BTreeMap::new();
-        let count = world.probes.div_ceil(places.len().max(1)).max(1);
+        let all = world.probes.max(places.len());
         let streams: Vec<BoxFuture<'_, _>> = places
             .iter()
-            .map(|place| Box::pin(stream(world, sidecar, place, count)) as BoxFuture<'_, _>)
+            .enumerate()
+            .map(|(i, place)| {
+                let count = all / places.len() + usize::from(i < all % places.len());
+                Box::pin(stream(world, sidecar, place, count)) as BoxFuture<'_, _>
+            })
             .collect();
         for (place, streamed) in places.iter().zip(futures::future::join_all(streams).await) {
             let (taken, refused) = streamed?;

@@ -86,6 +86,27 @@ fn a_deployment_is_ready_when_its_new_pods_are_and_its_old_ones_are_gone() {
 }
 
 #[test]
+fn a_deadline_of_an_older_form_says_nothing_about_the_newest() {
+    let judged = |said: &str, written: &str| {
+        let body = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "x", "generation": 2, "managedFields": [
+                {"manager": "helm", "operation": "Apply", "time": written},
+                {"manager": "kubelet", "operation": "Update", "subresource": "status",
+                 "time": "2030-01-01T00:00:00Z"}]},
+            "spec": {"replicas": 1},
+            "status": {"observedGeneration": 2, "conditions": [{
+                "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                "message": "late", "lastUpdateTime": said}]},
+        });
+        assess(&Manifest::new(body).unwrap(), Rules::default())
+    };
+    let (before, after) = ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z");
+    assert!(matches!(judged(after, before), Readiness::Failed(_)));
+    assert!(matches!(judged(before, after), Readiness::InProgress(_)));
+}
+
+#[test]
 fn a_stateful_set_honours_its_strategy() {
     let status = |ready: i64, updated: i64, done: bool| {
         json!({"observedGeneration": 2, "replicas": 2, "readyReplicas": ready,

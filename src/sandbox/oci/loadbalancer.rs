@@ -255,9 +255,11 @@ pub(super) fn done(books: &mut Ledger<'_, '_>, kind: Kind, id: &str) {
 
 /// The public address of a balancer: in this world one of the loopback
 /// addresses, so that what it serves can really be reached. Systems that have
-/// only one give all balancers that one.
+/// only one give all balancers that one. Worlds of one seed may run side by
+/// side, so where a world lives has its part in it.
 fn loopback(books: &Ledger<'_, '_>, id: &str) -> String {
-    let draw = books.world.draw(&format!("address of {id}")).to_le_bytes();
+    let subject = format!("address of {id} in {}", books.world.dir.display());
+    let draw = books.world.draw(&subject).to_le_bytes();
     let [a, b, c, ..] = draw.map(|byte| byte % 250 + 2);
     let drawn = std::net::Ipv4Addr::new(127, a, b, c);
     if std::net::TcpListener::bind((drawn, 0)).is_ok() {
