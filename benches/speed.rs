@@ -265,7 +265,9 @@ fn installation(dir: &Path) -> [Row; 2] {
     );
     let kubeconfig = command(home.path(), &["kubeconfig"]).output();
     let file = home.path().join("kubeconfig");
-    fs::write(&file, kubeconfig.expect("todoctl starts").stdout).expect("a file is written");
+    let kubeconfig = kubeconfig.expect("todoctl starts").stdout;
+    todoctl::files::write_atomic(&file, &kubeconfig, todoctl::files::Access::Private)
+        .expect("a file is written");
     let chart = dapr(dir).expect("the sandbox has a chart for Dapr");
     let late = format!("{}ms", LATENCY.as_millis() * 600);
     timed(home.path(), &["sandbox", "fault", "kube", "delay", &late]);

@@ -45,7 +45,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub suite: Vec<Suite>,
     /// Write a report; its ending says in which form: html, md, json, xml
-    /// (JUnit). May be repeated
+    /// (`JUnit`). May be repeated
     #[arg(long, value_name = "FILE")]
     pub report: Vec<ReportFile>,
     /// Go on, and tell when something changes

@@ -18,6 +18,9 @@ const AT_ONCE: usize = 16;
 /// A list: API version, kind and namespace; without one, of the whole cluster.
 type Key = (&'static str, &'static str, Option<String>);
 
+/// A list as it was read, or why it was not.
+type Listed = Result<Vec<Manifest>, String>;
+
 /// What was read, and the profile beside it.
 #[derive(Debug)]
 pub struct Scope {
@@ -27,7 +30,7 @@ pub struct Scope {
     pub now: Timestamp,
     /// The server's version, `v1.34.2`.
     pub version: Result<String, String>,
-    lists: BTreeMap<(&'static str, Option<String>), Result<Vec<Manifest>, String>>,
+    lists: BTreeMap<(&'static str, Option<String>), Listed>,
     releases: BTreeMap<String, Result<Vec<Record>, String>>,
 }
 
@@ -319,7 +322,7 @@ impl Scope {
         let services = self.list("Service", namespace)?.iter();
         let balancer =
             services.filter(|s| s.body().pointer("/spec/type") == Some(&"LoadBalancer".into()));
-        let given = balancer.filter_map(|s| host_of(s.body())).next();
+        let given = balancer.clone().find_map(|s| host_of(s.body()));
         let from_ingress = || {
             let all = self.list("Ingress", self.namespace()).ok()?;
             all.iter().find_map(|ingress| host_of(ingress.body()))

@@ -392,10 +392,8 @@ impl World {
 
     /// The host that the app's rules ask for.
     fn host(&self) -> Option<(&'static str, &str)> {
-        let services = self.scope.profile.app.services.iter();
-        let host = services
-            .filter_map(|s| s.ingress.as_ref()?.host.as_deref())
-            .next();
+        let mut services = self.scope.profile.app.services.iter();
+        let host = services.find_map(|s| s.ingress.as_ref()?.host.as_deref());
         Some(("host", host?))
     }
 }

@@ -1,4 +1,4 @@
-//! JUnit XML, as CI systems read it.
+//! `JUnit` XML, as CI systems read it.
 
 use std::fmt::Write as _;
 

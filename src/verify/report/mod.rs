@@ -157,7 +157,7 @@ impl Report {
         markdown::render(self)
     }
 
-    /// The report as JUnit XML: a test suite for each suite.
+    /// The report as `JUnit` XML: a test suite for each suite.
     pub fn junit(&self) -> String {
         junit::render(self)
     }

@@ -279,7 +279,7 @@ fn asked(step: &Step) -> String {
 }
 
 /// The step was done, and answered well.
-fn done<'a>(flow: &'a Flow, deed: Deed) -> Result<&'a Step, Verdict> {
+fn done(flow: &Flow, deed: Deed) -> Result<&Step, Verdict> {
     let Some(step) = flow.step(deed) else {
         return Err(
             Verdict::fail(format!("there was no task to {}", deed.name()))

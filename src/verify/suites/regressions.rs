@@ -92,12 +92,11 @@ fn differs(
         return Some(format!("answers without `{wanted}`"));
     }
     let json = answer.json();
-    let wrong = expect.json.iter().find_map(|(pointer, wanted)| {
+    expect.json.iter().find_map(|(pointer, wanted)| {
         let found = json.pointer(pointer).unwrap_or(&Value::Null);
         let wanted = filled(wanted, saved);
         (*found != wanted).then(|| format!("has {found} at {pointer}, not {wanted}"))
-    });
-    wrong
+    })
 }
 
 /// A text with what was saved in the place of `{NAME}`.

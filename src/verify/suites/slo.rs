@@ -66,8 +66,9 @@ fn millis(took: Duration) -> f64 {
 
 /// The value below which this part of the sorted values lies (nearest rank).
 pub fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
-    let rank = (part * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
+    let wanted = part * sorted.len() as f64;
+    let rank = (1..=sorted.len()).find(|rank| *rank as f64 >= wanted);
+    sorted.get(rank? - 1).copied()
 }
 
 async fn response(world: &World) -> Found {
