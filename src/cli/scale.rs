@@ -129,17 +129,15 @@ async fn shortage(
     let namespace = session.profile.app.namespace.as_str();
     let (apps, name) = ("apps/v1", service.name.as_str());
     let own = ObjectRef::namespaced(apps, "Deployment", namespace, name);
+    let release = format!("{}-{name}", session.profile.app.release);
+    let named = ObjectRef::namespaced(apps, "Deployment", namespace, &release);
     let workload = match kube.get(&own).await? {
-        Some(found) => found,
-        None => {
-            let release = format!("{}-{name}", session.profile.app.release);
-            let named = ObjectRef::namespaced(apps, "Deployment", namespace, &release);
-            match kube.get(&named).await? {
-                Some(found) => found,
-                // A chart of the user's may name it in its own way.
-                None => return Ok(None),
-            }
-        }
+        Some(found) => Some(found),
+        None => kube.get(&named).await?,
+    };
+    // A chart of the user's may name it in its own way.
+    let Some(workload) = workload else {
+        return Ok(None);
     };
     let (nodes, pods) = futures::try_join!(
         kube.list("v1", "Node", None, ""),

@@ -72,7 +72,7 @@ pub(super) async fn run(settings: &Settings, args: &UpArgs, cancel: Cancellation
     let proof = match args.proves() && !session.profile.app.services.is_empty() {
         true => {
             settings.ui.say("Proving that it works.");
-            Some(verify::after_up(settings, &session).await?)
+            Some(Box::pin(verify::after_up(settings, &session)).await?)
         }
         false => None,
     };

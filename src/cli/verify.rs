@@ -127,21 +127,21 @@ impl From<&'static verify::Check> for Explained {
     }
 }
 
+/// There is no such check; what was meant, if that can be told.
+fn unknown(code: &str) -> CliError {
+    let error = CliError::usage(format!("there is no check `{code}`"));
+    let codes = verify::all().map(|check| check.code);
+    match crate::names::nearest(code, codes) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`todoctl explain` lists all of them"),
+    }
+}
+
 /// Tells what a check means, without asking anybody.
 pub(super) fn explain(settings: &Settings, args: &ExplainArgs) -> Result {
     let checks: Vec<Explained> = match &args.code {
         None => verify::all().map(Into::into).collect(),
-        Some(code) => match verify::find(code) {
-            Some(check) => vec![check.into()],
-            None => {
-                let codes = verify::all().map(|check| check.code);
-                let error = CliError::usage(format!("there is no check `{code}`"));
-                return Err(match crate::names::nearest(code, codes) {
-                    Some(near) => error.hint(format!("did you mean `{near}`?")),
-                    None => error.hint("`todoctl explain` lists all of them"),
-                });
-            }
-        },
+        Some(code) => vec![verify::find(code).ok_or_else(|| unknown(code))?.into()],
     };
     let one = args.code.is_some();
     let document = Catalogue {
@@ -250,7 +250,10 @@ impl Runner<'_> {
         let begun = self.clock.elapsed();
         let tells = !matches!(ui.options().progress, Progress::Off | Progress::Json);
         let told = std::sync::atomic::AtomicBool::new(false);
-        let (scope, kafka) = tokio::join!(Scope::read(&self.kube, self.profile), self.kafka());
+        let (scope, kafka) = tokio::join!(
+            Box::pin(Scope::read(&self.kube, self.profile)),
+            Box::pin(self.kafka()),
+        );
         let http = HttpBuilder::new(self.clock.clone())
             .trust(Trust::System)
             .build();
@@ -275,7 +278,7 @@ impl Runner<'_> {
                 ui.say(&format!("  {mark:<10} {} ({ended} of {all})", outcome.code));
             }
         };
-        let report = verify::run(&world, self.suites, &tell).await;
+        let report = Box::pin(verify::run(&world, self.suites, &tell)).await;
         self.clock
             .check()
             .map_err(|_| CliError::new(Exit::Interrupted, "interrupted"))?;

@@ -48,13 +48,13 @@ impl Releases {
         let options = &request.options;
         check_labels(&options.labels)?;
         let (past, fresh, version) = futures::try_join!(
-            self.past(&request.name, progress),
-            self.make_namespace(options),
+            Box::pin(self.past(&request.name, progress)),
+            Box::pin(self.make_namespace(options)),
             cluster::version(&self.kube),
         )?;
         let mut brought = Vec::new();
         if past.installs && !options.skip_crds {
-            brought = self.apply_crds(request, progress).await?;
+            brought = Box::pin(self.apply_crds(request, progress)).await?;
         }
         let capabilities = self.capabilities_of(version).await?;
         let next = Numbered {
@@ -62,14 +62,12 @@ impl Releases {
             is_upgrade: !past.installs,
         };
         let (mut content, ()) = futures::try_join!(
-            self.render(request, &capabilities, next),
+            Box::pin(self.render(request, &capabilities, next)),
             apply::established(&self.kube, &brought, progress),
         )?;
         if let Some(deployed) = past.deployed() {
-            let same = self
-                .is_same(request, &content, deployed, &capabilities)
-                .await?;
-            if same && self.live(deployed, options).await?.is_some() {
+            let same = Box::pin(self.is_same(request, &content, deployed, &capabilities)).await?;
+            if same && Box::pin(self.live(deployed, options)).await?.is_some() {
                 return Ok(Outcome {
                     revision: deployed.revision(),
                     changed: false,
@@ -83,14 +81,14 @@ impl Releases {
         }
         let transformed = std::mem::take(&mut content.transformed);
         if !past.installs && options.update_crds && !options.skip_crds {
-            let brought = self.apply_crds(request, progress).await?;
+            let brought = Box::pin(self.apply_crds(request, progress)).await?;
             apply::established(&self.kube, &brought, progress).await?;
         }
         let done = Box::pin(self.revise(request, past, content, fresh, progress)).await;
         let record = match done {
             Ok(record) => record,
             Err((error, before)) => {
-                return Err(self.undo(request, error, before, progress).await);
+                return Err(Box::pin(self.undo(request, error, before, progress)).await);
             }
         };
         Ok(Outcome {

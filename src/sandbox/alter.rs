@@ -167,44 +167,38 @@ fn descend(value: &mut Value, segments: &[String], wanted: &Value) {
         *value = wanted.clone();
         return;
     };
-    match value {
-        Value::Array(items) => {
-            let is = |i: usize, item: &Value| match first.split_once(':') {
-                Some((field, text)) => item[field] == text,
-                None => first == "*" || first.parse() == Ok(i),
-            };
-            if rest.is_empty() && wanted.is_null() {
-                let mut i = 0;
-                items.retain(|item| {
-                    i += 1;
-                    !is(i - 1, item)
-                });
-                return;
-            }
-            for (i, item) in items.iter_mut().enumerate() {
-                if is(i, item) {
-                    descend(item, rest, wanted);
-                }
+    if let Value::Array(items) = value {
+        let is = |i: usize, item: &Value| match first.split_once(':') {
+            Some((field, text)) => item[field] == text,
+            None => first == "*" || first.parse() == Ok(i),
+        };
+        if rest.is_empty() && wanted.is_null() {
+            let mut i = 0;
+            items.retain(|item| {
+                i += 1;
+                !is(i - 1, item)
+            });
+            return;
+        }
+        for (i, item) in items.iter_mut().enumerate() {
+            if is(i, item) {
+                descend(item, rest, wanted);
             }
         }
-        _ => {
-            if !value.is_object() {
-                *value = json!({});
-            }
-            let Some(fields) = value.as_object_mut() else {
-                return;
-            };
-            if rest.is_empty() && wanted.is_null() {
-                fields.shift_remove(first);
-                return;
-            }
-            descend(
-                fields.entry(first.clone()).or_insert(Value::Null),
-                rest,
-                wanted,
-            );
-        }
+        return;
     }
+    if !value.is_object() {
+        *value = json!({});
+    }
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    if rest.is_empty() && wanted.is_null() {
+        fields.shift_remove(first);
+        return;
+    }
+    let field = fields.entry(first.clone()).or_insert(Value::Null);
+    descend(field, rest, wanted);
 }
 
 /// A page of metrics with another value for one name.

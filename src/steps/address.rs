@@ -127,18 +127,16 @@ impl Door {
 
     /// The load balancer's address; none while it has none.
     async fn address(&self, kube: &Kube) -> Result<Option<String>, K8sError> {
-        let found = match &self.controller {
-            Some(namespace) => {
-                let selector = format!("app.kubernetes.io/instance={}", render::ingress::RELEASE);
-                kube.list("v1", "Service", Some(namespace), &selector).await
-            }
-            None => {
-                let ingress = "networking.k8s.io/v1";
-                kube.list(ingress, "Ingress", Some(&self.namespace), "")
-                    .await
-            }
+        let found = if let Some(namespace) = &self.controller {
+            let selector = format!("app.kubernetes.io/instance={}", render::ingress::RELEASE);
+            kube.list("v1", "Service", Some(namespace), &selector)
+                .await?
+        } else {
+            let ingress = "networking.k8s.io/v1";
+            kube.list(ingress, "Ingress", Some(&self.namespace), "")
+                .await?
         };
-        Ok(found?.iter().find_map(address_of))
+        Ok(found.iter().find_map(address_of))
     }
 }
 

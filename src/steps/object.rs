@@ -267,7 +267,9 @@ impl Step<Cx> for ObjectStep {
             .iter()
             .map(|l| l.told(&self.manifest))
             .collect();
-        left.iter().for_each(|left| cx.progress(left));
+        for left in &left {
+            cx.progress(left);
+        }
         if self.manifest.kind() == "CustomResourceDefinition" {
             cx.progress("waiting until the cluster serves it");
             kube.wait_for_crd(self.manifest.name(), ESTABLISHED_WITHIN)

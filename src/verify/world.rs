@@ -278,14 +278,10 @@ impl World {
         let failed = |why: String| Verdict::fail("the sidecar does not answer").saw(&what, why);
         let request = request(method, path, headers, body.into()).map_err(failed)?;
         let mut line = sidecar.line.lock().await;
-        let open = match line.take().filter(Line::is_open) {
-            Some(open) => Ok(open),
-            None => {
-                let namespace = self.scope.namespace();
-                self.kube.line(namespace, &sidecar.pod, API, PATIENCE).await
-            }
+        let mut open = match line.take().filter(Line::is_open) {
+            Some(open) => open,
+            None => self.line(sidecar).await?,
         };
-        let mut open = open.map_err(|error| failed(words(&error)))?;
         let started = self.clock.elapsed();
         let answer = open
             .send(request)

@@ -22,7 +22,7 @@ const RATE: u32 = 500;
 const TOPICS: [&str; 3] = ["reminders", "task-events", "task-updates"];
 
 /// The world's application, as its users reach it.
-fn post_task(env: &Env, title: &str) {
+pub(crate) fn post_task(env: &Env, title: &str) {
     let world = std::fs::read_to_string(env.world().join("world.jsonl")).unwrap();
     let address = Regex::new(r#""ingress":\[\{"ip":"(127\.[0-9.]+)""#).unwrap();
     let address = &address.captures_iter(&world).last().unwrap()[1];

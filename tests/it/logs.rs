@@ -14,11 +14,8 @@ const LINES: usize = 40;
 /// A crash loop's five minutes take a third of a second.
 const RATE: u32 = 900;
 
-/// How often the container restarts: a hundred times with `TODOCTL_RESTARTS`.
-fn restarts() -> u64 {
-    let asked = std::env::var("TODOCTL_RESTARTS").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(12)
-}
+/// How often the container restarts while it is followed.
+const RESTARTS: u64 = 100;
 
 /// A service that writes its lines and ends with an error.
 fn noisy() -> Manifest {
@@ -61,7 +58,6 @@ fn following_a_crash_loop_loses_and_repeats_nothing() {
     });
     client.runtime.block_on(async { create(noisy()).await });
     let pod = ObjectRef::namespaced("v1", "Pod", "todo", "noisy");
-    let wanted = restarts();
     let mut lives = 0;
     until("the container has restarted often enough", || {
         let live = client
@@ -73,7 +69,7 @@ fn following_a_crash_loop_loses_and_repeats_nothing() {
         let count = status.as_ref().and_then(|s| s["restartCount"].as_u64());
         let waits = status.is_some_and(|s| !s["state"]["waiting"].is_null());
         lives = count.unwrap_or_default() + 1;
-        lives > wanted && waits || follower.has_ended()
+        lives > RESTARTS && waits || follower.has_ended()
     });
     let last = format!("line {}", LINES - 1);
     until("the last line has arrived", || {

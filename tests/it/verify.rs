@@ -195,17 +195,7 @@ fn what_a_killed_run_leaves_is_removed_by_the_next() {
         "todoctl verify, the film",
         "milk",
     ] {
-        let body = serde_json::json!({"title": title}).to_string();
-        let url = tasks_url(&report);
-        let made = async {
-            reqwest::Client::new()
-                .post(url)
-                .body(body)
-                .send()
-                .await?
-                .error_for_status()
-        };
-        crate::support::wait_for(made).unwrap();
+        crate::events::post_task(&env, title);
     }
     let (code, report) = verify(&env, &["--suite", "events"]);
     assert_eq!(code, Some(0), "{report:#}");

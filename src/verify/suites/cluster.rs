@@ -135,14 +135,11 @@ pub(super) const CHECKS: &[Check] = &[
 const RESTARTS: (u64, u64) = (3, 10);
 
 fn api(scope: &Scope) -> Found {
-    Ok(match &scope.version {
-        Ok(version) => {
-            Verdict::pass(format!("the server is {version}")).saw("GET /version", version)
-        }
-        Err(error) => {
-            Verdict::fail("the Kubernetes API does not answer").saw("GET /version", error)
-        }
-    })
+    let away = |error: &String| {
+        Verdict::fail("the Kubernetes API does not answer").saw("GET /version", error)
+    };
+    let version = scope.version.as_ref().map_err(away)?;
+    Ok(Verdict::pass(format!("the server is {version}")).saw("GET /version", version))
 }
 
 /// The minor number of `v1.34.2`.

@@ -220,13 +220,12 @@ fn references(scope: &Scope) -> Found {
 }
 
 async fn loaded(world: &World, role: Role) -> Found {
-    let all = some_sidecars(world).await?;
     let component = found(&world.scope, role)?;
     let scopes = scopes_of(component);
     let (kind, version) = role.kind();
     let name = component.name();
     by_metadata(
-        all,
+        world,
         |n| format!("{name} in {n} sidecars"),
         |sidecar, metadata| {
             let asked = format!("component {name} in the metadata of {}", sidecar.pod);
@@ -248,6 +247,7 @@ async fn loaded(world: &World, role: Role) -> Found {
             }
         },
     )
+    .await
 }
 
 fn scopes_of(component: &Manifest) -> BTreeSet<&str> {

@@ -158,18 +158,17 @@ fn injected(scope: &Scope) -> Found {
                 .filter_map(|c| c["name"].as_str())
                 .collect();
             let asked = format!("containers of pod {}", pod.name());
-            all.push(match has_sidecar(pod) {
-                true => Verdict::pass("").saw(asked, containers.join(", ")),
-                false => {
-                    let mend = format!(
-                        "kubectl rollout restart deployment -n {} {}",
-                        scope.namespace(),
-                        service.name
-                    );
-                    Verdict::fail(format!("{} has no sidecar", pod.name()))
-                        .saw(asked, containers.join(", "))
-                        .mend(mend)
-                }
+            all.push(if has_sidecar(pod) {
+                Verdict::pass("").saw(asked, containers.join(", "))
+            } else {
+                let mend = format!(
+                    "kubectl rollout restart deployment -n {} {}",
+                    scope.namespace(),
+                    service.name
+                );
+                Verdict::fail(format!("{} has no sidecar", pod.name()))
+                    .saw(asked, containers.join(", "))
+                    .mend(mend)
             });
         }
     }
@@ -191,11 +190,12 @@ pub(super) async fn some_sidecars(world: &World) -> Result<&[Sidecar], Verdict> 
 }
 
 /// Judges each sidecar by its metadata; one that does not tell fails.
-pub(super) fn by_metadata(
-    all: &[Sidecar],
+pub(super) async fn by_metadata(
+    world: &World,
     good: impl Fn(usize) -> String,
     judge: impl Fn(&Sidecar, &Value) -> Verdict,
 ) -> Found {
+    let all = some_sidecars(world).await?;
     let verdicts = all.iter().map(|sidecar| match &sidecar.metadata {
         Ok(metadata) => judge(sidecar, metadata),
         Err(error) => Verdict::fail(format!("the sidecar of {} does not tell", sidecar.pod)).saw(
@@ -212,7 +212,7 @@ fn asked(sidecar: &Sidecar, what: &str) -> String {
 
 async fn identity(world: &World) -> Found {
     by_metadata(
-        some_sidecars(world).await?,
+        world,
         |n| format!("{n} as the profile says"),
         |sidecar, metadata| {
             let id = metadata["id"].as_str().unwrap_or_default();
@@ -226,6 +226,7 @@ async fn identity(world: &World) -> Found {
             }
         },
     )
+    .await
 }
 
 async fn ready(world: &World) -> Found {
@@ -263,7 +264,7 @@ async fn skew(world: &World) -> Found {
     let control = image.rsplit_once(':').map_or("", |(_, tag)| tag).to_owned();
     let parsed = semver::Version::parse(&control).ok();
     by_metadata(
-        some_sidecars(world).await?,
+        world,
         |n| format!("{n} with {control}"),
         |sidecar, metadata| {
             let own = metadata["runtimeVersion"].as_str().unwrap_or_default();
@@ -289,11 +290,12 @@ async fn skew(world: &World) -> Found {
             }
         },
     )
+    .await
 }
 
 async fn scheduler_link(world: &World) -> Found {
     by_metadata(
-        some_sidecars(world).await?,
+        world,
         |n| format!("{n} connected"),
         |sidecar, metadata| {
             let all = metadata
@@ -308,6 +310,7 @@ async fn scheduler_link(world: &World) -> Found {
             }
         },
     )
+    .await
 }
 
 async fn app_channel(world: &World) -> Found {
@@ -316,7 +319,7 @@ async fn app_channel(world: &World) -> Found {
         service.dapr.as_ref()?.app_port.or(Some(service.port))
     };
     by_metadata(
-        some_sidecars(world).await?,
+        world,
         |n| format!("{n} know it"),
         |sidecar, metadata| {
             let wanted = ports(&sidecar.service).unwrap_or_default();
@@ -335,4 +338,5 @@ async fn app_channel(world: &World) -> Found {
             }
         },
     )
+    .await
 }

@@ -179,12 +179,12 @@ async fn schedule(world: &World) -> Found {
     let job = Job::new(world, "odd").await?;
     let odd = json!({"schedule": "every second thursday", "ttl": "24h"});
     let (asked, answer) = job.send(Method::POST, odd.to_string()).await?;
-    Ok(match answer.status.is_success() {
-        false => Verdict::pass(format!("refused with {}", answer.status.as_u16()))
-            .saw(asked, answer.shown()),
-        true => {
-            job.send(Method::DELETE, String::new()).await?;
+    if answer.status.is_success() {
+        job.send(Method::DELETE, String::new()).await?;
+        return Ok(
             Verdict::fail("a schedule that makes no sense was taken").saw(asked, answer.shown())
-        }
-    })
+        );
+    }
+    let refused = format!("refused with {}", answer.status.as_u16());
+    Ok(Verdict::pass(refused).saw(asked, answer.shown()))
 }
