@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 
 use crate::plan::Plan;
 use crate::ui::Format;
@@ -28,6 +30,49 @@ pub struct Cli {
     pub global: Global,
 }
 
+/// The id of `--set`.
+const SET: &str = "set";
+
+impl Cli {
+    /// Reads the process's arguments.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::whole();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let cli = Self::from_arg_matches(&matches);
+        let mut cli = cli.map_err(|error| error.format(&mut command))?;
+        cli.global.set = sets(&matches);
+        Ok(cli)
+    }
+
+    /// The command line with `--set` on every level. As a global argument of
+    /// clap, what stands before a subcommand would be forgotten as soon as more
+    /// of it stands behind.
+    pub fn whole() -> clap::Command {
+        let root = Self::command();
+        let set = root.get_arguments().find(|arg| arg.get_id() == SET);
+        let set = set.cloned();
+        match set {
+            Some(set) => spread(root, &set),
+            None => root,
+        }
+    }
+}
+
+/// With an argument in each subcommand as well.
+fn spread(command: clap::Command, arg: &Arg) -> clap::Command {
+    command.mut_subcommands(|sub| spread(sub.arg(arg.clone()), arg))
+}
+
+/// All values of `--set`, as they stand on the command line.
+fn sets(matches: &ArgMatches) -> Vec<String> {
+    let own = matches.get_many::<String>(SET).into_iter().flatten();
+    let mut all: Vec<String> = own.cloned().collect();
+    if let Some((_, sub)) = matches.subcommand() {
+        all.extend(sets(sub));
+    }
+    all
+}
+
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -43,7 +88,7 @@ pub struct Global {
     )]
     pub profile: String,
     /// Override one value of the profile; may be repeated
-    #[arg(long, global = true, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
     /// Form of what goes to stdout
     #[arg(short, long, global = true, value_enum, default_value_t)]
@@ -325,5 +370,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "h" => Ok(Duration::from_secs(number * 3600)),
         "d" => Ok(Duration::from_secs(number * 86_400)),
         _ => Err(format!("`{unit}` is not s, m, h or d")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_count_wherever_they_stand() {
+        let line = "todoctl --set a=1 events --set b=2 topics --set c=3 --set d=4";
+        let matches = Cli::whole().get_matches_from(line.split(' '));
+        assert_eq!(sets(&matches), ["a=1", "b=2", "c=3", "d=4"]);
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::whole().debug_assert();
     }
 }

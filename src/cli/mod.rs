@@ -27,7 +27,6 @@ pub use exit::Exit;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
 use tokio_util::sync::CancellationToken;
 
 use self::args::Command;
@@ -39,7 +38,7 @@ pub mod render;
 
 /// Runs todoctl with the process's arguments and environment.
 pub fn main() -> ExitCode {
-    let mut cli = match Cli::try_parse() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors, and go to stdout.
@@ -214,14 +213,14 @@ fn version(ui: &Ui) -> Result {
 
 fn completions(ui: &Ui, shell: clap_complete::Shell) -> Result {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "todoctl", &mut script);
+    clap_complete::generate(shell, &mut Cli::whole(), "todoctl", &mut script);
     ui.data(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
 
 fn man(ui: &Ui) -> Result {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    clap_mangen::Man::new(Cli::whole()).render(&mut page)?;
     ui.data(&String::from_utf8_lossy(&page))?;
     Ok(Exit::Done)
 }

@@ -15,14 +15,14 @@ use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
 use crate::backbone;
-use crate::clock::{Clock, human};
+use crate::clock::Clock;
 use crate::files;
 use crate::k8s::{Kube, Patience};
 use crate::net::{HttpBuilder, Trust};
 use crate::profile::Profile;
 use crate::ui::{Format, Paint, Progress, Style};
 use crate::verify::scope::Scope;
-use crate::verify::{self, Outcome, Report, Status, Suite, Ways, World, percentile};
+use crate::verify::{self, Outcome, Report, Soak, Status, Suite, Ways, World};
 
 /// How long `--watch` rests between two runs.
 const REST: Duration = Duration::from_secs(10);
@@ -57,7 +57,8 @@ pub struct VerifyArgs {
     /// Go on for so long, and tell percentiles
     #[arg(long = "for", value_name = "DURATION", value_parser = super::args::duration, conflicts_with = "repeat")]
     pub soak: Option<Duration>,
-    /// How many probe events to publish, spread over all partitions
+    /// How many probe events to publish, spread over all partitions; at least
+    /// four in each
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub probes: u32,
 }
@@ -355,124 +356,6 @@ fn changed<'a>(before: Option<&Report>, now: &'a Report) -> Vec<&'a Outcome> {
         Some(_) => was(outcome.code) != Some(outcome.status),
     };
     now.checks.iter().filter(differs).collect()
-}
-
-/// Many runs together.
-#[derive(Default)]
-struct Soak {
-    runs: u32,
-    failed: u32,
-    answers: Vec<f64>,
-    events: Vec<f64>,
-    worst: Option<Report>,
-    causes: std::collections::BTreeMap<&'static str, u32>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SoakSummary {
-    schema: &'static str,
-    runs: u32,
-    failed: u32,
-    took_ms: f64,
-    answers: Spread,
-    events: Spread,
-    causes: std::collections::BTreeMap<&'static str, u32>,
-}
-
-/// How measured times are spread, in milliseconds.
-#[derive(Serialize)]
-struct Spread {
-    count: usize,
-    p50: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
-    max: Option<f64>,
-}
-
-impl Spread {
-    fn of(times: &[f64]) -> Self {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        Self {
-            count: sorted.len(),
-            p50: percentile(&sorted, 0.5),
-            p95: percentile(&sorted, 0.95),
-            p99: percentile(&sorted, 0.99),
-            max: sorted.last().copied(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
-        format!(
-            "{:>7} {:>9} {:>9} {:>9} {:>9}",
-            self.count,
-            ms(self.p50),
-            ms(self.p95),
-            ms(self.p99),
-            ms(self.max)
-        )
-    }
-}
-
-impl Soak {
-    fn add(&mut self, report: &Report) {
-        self.runs += 1;
-        self.answers
-            .extend(report.latencies.iter().map(|timed| timed.ms));
-        let events = report
-            .waterfall
-            .iter()
-            .filter_map(|leg| Some(leg.in_kafka? - leg.sent));
-        self.events.extend(events);
-        for outcome in report
-            .checks
-            .iter()
-            .filter(|outcome| outcome.status == Status::Fail)
-        {
-            *self.causes.entry(outcome.code).or_default() += 1;
-        }
-        if !report.is_good() {
-            self.failed += 1;
-            self.worst.get_or_insert_with(|| report.clone());
-        }
-    }
-
-    fn summary(&self, took: Duration) -> SoakSummary {
-        SoakSummary {
-            schema: "todoctl/soak/v1",
-            runs: self.runs,
-            failed: self.failed,
-            took_ms: took.as_secs_f64() * 1e3,
-            answers: Spread::of(&self.answers),
-            events: Spread::of(&self.events),
-            causes: self.causes.clone(),
-        }
-    }
-}
-
-impl SoakSummary {
-    fn text(&self) -> String {
-        let took = human(Duration::from_secs_f64(self.took_ms / 1e3));
-        let mut text = format!("{} runs in {took}, {} failed\n\n", self.runs, self.failed);
-        let _ = writeln!(
-            text,
-            "  {:<20} {:>7} {:>9} {:>9} {:>9} {:>9}",
-            "milliseconds", "count", "p50", "p95", "p99", "max"
-        );
-        let _ = writeln!(
-            text,
-            "  {:<20} {}",
-            "answers of the app",
-            self.answers.text()
-        );
-        let _ = writeln!(text, "  {:<20} {}", "events in Kafka", self.events.text());
-        for (code, times) in &self.causes {
-            let _ = writeln!(text, "\n  failed {times} times: {code}");
-        }
-        text
-    }
 }
 
 fn rendered(report: &Report, form: Form) -> Result<String> {

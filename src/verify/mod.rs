@@ -19,14 +19,15 @@ pub mod probes;
 pub mod report;
 mod run;
 pub mod scope;
+pub mod soak;
 mod suites;
 pub mod world;
 
 pub use check::{Check, Evidence, Outcome, Status, Suite, Verdict};
 pub use report::Report;
 pub use run::{Told, run};
+pub use soak::Soak;
 pub use suites::all;
-pub use suites::slo::percentile;
 pub use world::{Ways, World};
 
 /// The check with this code.

@@ -19,6 +19,8 @@ use crate::kafka::{At, Offsets, ScanPlan};
 
 /// The type of probe events.
 const TYPE: &str = "dev.todoctl.probe";
+/// How many go to each partition at least: with fewer, none could be late.
+const FEWEST: usize = 4;
 /// How long nothing new may come, in real time.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -72,7 +74,7 @@ impl Account {
             ..Self::default()
         };
         let mut sent: BTreeMap<Place, usize> = BTreeMap::new();
-        let all = world.probes.max(places.len());
+        let all = world.probes.max(FEWEST * places.len());
         let streams: Vec<BoxFuture<'_, _>> = places
             .iter()
             .enumerate()

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use tempfile::TempDir;
 use todoctl::cli::{Cli, Exit};
 use todoctl::profile;
@@ -84,7 +84,7 @@ fn the_faults_of_the_sandbox_are_documented() {
 
 #[test]
 fn the_command_line_is_documented() {
-    let mut root = Cli::command();
+    let mut root = Cli::whole();
     root.build();
     let mut page = String::from(
         "# Command line\n\nMade from the program's own help.\n\n\
@@ -131,7 +131,9 @@ fn table(command: &Command, above: &[&Command]) -> String {
         above
             .iter()
             .flat_map(|command| command.get_arguments())
-            .any(|other| other.get_id() == arg.get_id() && other.is_global_set())
+            .any(|other| {
+                other.get_id() == arg.get_id() && (other.is_global_set() || arg.get_id() == "set")
+            })
     };
     let generated = |arg: &Arg| matches!(arg.get_id().as_str(), "help" | "version");
     let rows: Vec<String> = command

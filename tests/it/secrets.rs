@@ -1,90 +1,92 @@
 //! Secrets appear nowhere but in the cluster.
 
-use std::path::Path;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-
 use crate::support::Env;
+use crate::support::leaks::{below, holds, is_the_cluster, release_records};
 
-/// Planted through a file and through the environment; with characters that
-/// every encoding writes differently.
+/// Planted in every source that there is; with characters that every encoding
+/// writes differently.
 const IN_PROFILE: &str = "p1anted/\"in+profile&=é";
 const IN_ENVIRONMENT: &str = "p1anted/\"in+environment&=é";
+const IN_FILE: &str = "p1anted/\"in+file&=é";
+const IN_ARGUMENT: &str = "p1anted/\"in+argument&=é";
+const KEPT: &str = "p1anted/\"kept&=é";
+const ALL: [&str; 5] = [IN_PROFILE, IN_ENVIRONMENT, IN_FILE, IN_ARGUMENT, KEPT];
 
-/// Every form in which a careless program would write a secret.
-fn forms(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned()];
-    forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
-    let json = serde_json::to_string(secret).unwrap();
-    forms.push(json.trim_matches('"').to_owned());
-    forms.push(URL_SAFE_NO_PAD.encode(secret));
-    // Inside longer base64 a text is written in one of three ways; the parts
-    // that depend on its neighbours are cut off.
-    for shift in 0..3 {
-        let padded = format!("{}{secret}", "x".repeat(shift));
-        let text = STANDARD.encode(padded);
-        forms.push(text.get(4..text.len() - 4).unwrap().to_owned());
-    }
-    forms
-}
-
-fn search(dir: &Path, forms: &[String], found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            search(&path, forms, found);
-            continue;
-        }
-        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-        let name = path.display().to_string();
-        for form in forms.iter().filter(|form| text.contains(*form)) {
-            found.push(format!("{form} in {name}"));
-        }
-    }
-}
+/// A team with secrets from everywhere.
+const TEAM: &str = "extends: sandbox
+secrets:
+  cohere-api-key: {value: 'PROFILE'}
+  better-auth-secret: {value: \"${env:TEAM_SECRET}\"}
+verify:
+  login: {path: /api/auth/login, body: {email: probe@example.com, password: \"${file:FILE}\"}}
+";
 
 #[test]
-fn planted_secrets_appear_in_no_output_log_journal_or_plan() {
-    let env = Env::new().with("TEAM_SECRET", IN_ENVIRONMENT);
-    let profile = env.file(
-        "team.yaml",
-        &format!(
-            "extends: sandbox\nsecrets:\n  cohere-api-key: {{value: '{IN_PROFILE}'}}\n  \
-             better-auth-secret: {{value: \"${{env:TEAM_SECRET}}\"}}\n"
-        ),
-    );
-    let plan = env.root().join("plan.json").display().to_string();
-    let runs: [&[&str]; 9] = [
-        &["plan", "-p", &profile, "--save", &plan],
-        &["plan", "-p", &profile, "-o", "json"],
-        &["profile", "-p", &profile, "--explain"],
-        &["profile", "-p", &profile, "-o", "json"],
-        &["up", "-p", &profile, "-vv"],
-        &["up", "-p", &profile, "-o", "json"],
-        &["status", "-p", &profile, "-o", "json"],
+fn planted_secrets_appear_in_no_output_log_journal_plan_report_or_release() {
+    let env = Env::new()
+        .with("TEAM_SECRET", IN_ENVIRONMENT)
+        .with("KEPT", KEPT)
+        .proving();
+    let file = env.file("password.txt", IN_FILE);
+    let profile = TEAM.replace("PROFILE", IN_PROFILE).replace("FILE", &file);
+    let profile = env.file("team.yaml", &profile);
+    let in_root = |name: &str| env.root().join(name).display().to_string();
+    let plan = in_root("plan.json");
+    let reports = ["r.html", "r.md", "r.json", "r.xml"].map(in_root);
+    let mut proof = vec!["verify"];
+    for report in &reports {
+        proof.extend(["--report", report]);
+    }
+    let auth = format!("secrets.better-auth-secret.value='{IN_ARGUMENT}'");
+    let runs: &[&[&str]] = &[
+        &["plan", "--save", &plan],
+        &["plan", "-o", "json"],
+        &["profile", "--explain"],
+        &["profile", "-o", "json"],
+        &["render"],
+        &["up", "-vv"],
+        &["up", "-o", "json"],
+        &proof,
+        &["verify", "-o", "json", "-vv"],
+        &["status", "-o", "json"],
+        &["history", "-o", "json"],
+        &["secrets", "list"],
+        &["secrets", "set", "cohere-api-key", "--from-env", "KEPT"],
+        &["secrets", "rotate", "cohere-api-key", "--from-env", "KEPT"],
         &[
-            "plan",
-            "-p",
-            &profile,
-            "--set",
-            "secrets.cohere-api-key.value=other-secret-value",
+            "events",
+            "tail",
+            "task-events",
+            "--from",
+            "earliest",
+            "--no-follow",
         ],
-        &["down", "-p", &profile, "--yes", "-vv"],
+        &["logs", "--tail", "1000"],
+        &["plan", "--set", &auth],
+        &["scale", "frontend", "2", "-vv"],
+        &["rollback", "--yes", "-vv"],
+        &["sandbox", "status", "-o", "json"],
     ];
     for args in runs {
-        let output = env.run(args);
+        let args = [&["-p", &profile], *args].concat();
+        let output = env.run(&args);
         assert_eq!(output.code, Some(0), "{args:?}\n{output}");
     }
+    env.stop_world();
+    let records = release_records(&env);
+    assert!(records.len() >= 3, "{} records", records.len());
+    assert!(!records.iter().any(|record| holds(record, &ALL)));
+    env.ok(&["-p", &profile, "down", "--yes", "-vv"]);
     // Outputs of the commands are files of the environment, too.
-    let mut found = Vec::new();
-    for secret in [IN_PROFILE, IN_ENVIRONMENT, "other-secret-value"] {
-        search(env.root(), &forms(secret), &mut found);
-    }
-    // The cluster's own store has them, and the user's profile.
-    let (expected, found): (Vec<_>, Vec<_>) = found
-        .into_iter()
-        .partition(|at| at.ends_with("world.jsonl") || at.ends_with("team.yaml"));
-    assert!(expected.len() >= 4, "the search is blind: {expected:?}");
+    let own = |name: &str| in_root(&format!("home/{name}"));
+    let homes = [own("team.yaml"), own("password.txt")];
+    let found = below(env.root(), &ALL, |path| {
+        let is_kept = path.ends_with("secrets.json");
+        is_kept
+            || is_the_cluster(path)
+            || homes.iter().any(|home| path.as_os_str() == home.as_str())
+    });
     assert_eq!(found, [""; 0]);
+    let everywhere = below(env.root(), &ALL, |_| false);
+    assert!(everywhere.len() >= 3, "the search is blind: {everywhere:?}");
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use todoctl::sandbox::client;
 use todoctl::sandbox::faults::Fault;
 
+pub(crate) mod leaks;
 pub(crate) mod page;
 pub(crate) mod world;
 
@@ -21,7 +22,7 @@ pub(crate) const RATE: u32 = 2000;
 /// The seed of the profile `sandbox`, which its world has to have.
 const SEED: &str = "7";
 /// The longest that a command may take; a test that hangs must end.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// An environment.
 pub(crate) struct Env {
@@ -268,6 +269,10 @@ impl Drop for Env {
     fn drop(&mut self) {
         // A test that fails shows its own error, not this one.
         let _ = wait_for(client::stop(&self.world()));
+        if !std::thread::panicking() {
+            let leaks = leaks::of_the_rehearsal(self);
+            assert_eq!(leaks, [""; 0], "secrets where nobody should find them");
+        }
     }
 }
 

@@ -54,7 +54,7 @@ struct Inner {
     producers: HashMap<i64, Producer>,
     scratch: Vec<u8>,
     /// Batches that a fault holds back until the next one is written.
-    late: Vec<Vec<u8>>,
+    late: Option<Vec<u8>>,
 }
 
 /// The log of a partition. All methods are short and never await.
@@ -104,7 +104,7 @@ impl Log {
             index: Vec::new(),
             producers: HashMap::new(),
             scratch: Vec::new(),
-            late: Vec::new(),
+            late: None,
         };
         inner.recover()?;
         Ok(Self {
@@ -142,22 +142,23 @@ impl Log {
             base_offset: offset,
             ..*header
         });
+        let late = inner.late.take();
         match twist {
-            Twist::None => inner.write(batch, header)?,
+            Twist::Late if late.is_none() => {
+                inner.late = Some(batch.to_vec());
+                return Ok(offset);
+            }
+            Twist::None | Twist::Late => inner.write(batch, header)?,
             Twist::Lose => {}
             Twist::Double => {
                 inner.write(batch, header)?;
                 inner.write(batch, header)?;
             }
-            Twist::Late => {
-                inner.late.push(batch.to_vec());
-                return Ok(offset);
-            }
         }
-        for held in std::mem::take(&mut inner.late) {
-            if let Ok(header) = Header::read(&held) {
-                inner.write(&held, &header)?;
-            }
+        if let Some(held) = late
+            && let Ok(header) = Header::read(&held)
+        {
+            inner.write(&held, &header)?;
         }
         Ok(offset)
     }

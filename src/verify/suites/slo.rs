@@ -65,7 +65,7 @@ fn millis(took: Duration) -> f64 {
 }
 
 /// The value below which this part of the sorted values lies (nearest rank).
-pub fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
+pub(crate) fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
     let wanted = part * sorted.len() as f64;
     let rank = (1..=sorted.len()).find(|rank| *rank as f64 >= wanted);
     sorted.get(rank? - 1).copied()

@@ -4,6 +4,7 @@
 //! Every request has a correlation id, taken from `x-correlation-id` or made;
 //! it is in the log lines, the answer and the event.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -75,22 +76,35 @@ impl Program for Backend {
 }
 
 impl App {
-    /// Publishes what comes into the outbox, each event in a task of its own:
-    /// one that is refused does not hold up the others.
+    /// Publishes what comes into the outbox: what is about one task in its
+    /// order, and nothing held up by what is about another.
     async fn publish(&self, mut work: mpsc::UnboundedReceiver<String>) {
         let mut running = JoinSet::new();
+        let mut waiting: HashMap<String, VecDeque<String>> = HashMap::new();
         loop {
-            tokio::select! {
+            let lane = tokio::select! {
                 Some(key) = work.recv() => {
-                    let (process, database) = (self.process.clone(), self.database.clone());
-                    let log = self.log.clone();
-                    running.spawn(async move {
-                        events::deliver(&process, &database, &log, &key).await;
-                    });
+                    let lane = events::lane(&key).to_owned();
+                    let is_busy = waiting.contains_key(&lane);
+                    waiting.entry(lane.clone()).or_default().push_back(key);
+                    if is_busy {
+                        continue;
+                    }
+                    lane
                 }
-                Some(_) = running.join_next() => {}
+                Some(Ok(lane)) = running.join_next() => lane,
                 else => return,
-            }
+            };
+            let Some(key) = waiting.get_mut(&lane).and_then(VecDeque::pop_front) else {
+                waiting.remove(&lane);
+                continue;
+            };
+            let (process, database) = (self.process.clone(), self.database.clone());
+            let log = self.log.clone();
+            running.spawn(async move {
+                events::deliver(&process, &database, &log, &key).await;
+                lane
+            });
         }
     }
 
@@ -180,7 +194,7 @@ impl App {
     fn tell(&self, event: &Event) {
         for key in event.keys() {
             // The publisher lives as long as the server.
-            let _ = self.outbox.send(key);
+            let _ = self.outbox.send(key.clone());
         }
     }
 
@@ -247,7 +261,7 @@ impl App {
         self.log
             .with("correlation_id", json!(asker.correlation))
             .info("job triggered", &json!({"job": name, "payload": payload}));
-        let event = Event::reminder(name, &payload, asker);
+        let mut event = Event::reminder(name, &payload, asker);
         self.database.transaction(|rows| event.keep(rows));
         self.tell(&event);
         Reply::empty(StatusCode::OK)

@@ -24,6 +24,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Event {
     topics: Vec<&'static str>,
     body: Value,
+    /// Where it is in the outbox.
+    keys: Vec<String>,
 }
 
 impl Event {
@@ -75,7 +77,11 @@ impl Event {
             "traceparent": asker.traceparent,
             "data": data,
         });
-        Self { topics, body }
+        Self {
+            topics,
+            body,
+            keys: Vec::new(),
+        }
     }
 
     /// The event's id.
@@ -89,21 +95,28 @@ impl Event {
     }
 
     /// Puts it into the outbox, once for each topic.
-    pub(super) fn keep(&self, rows: &mut Rows<'_, '_>) {
+    pub(super) fn keep(&mut self, rows: &mut Rows<'_, '_>) {
         for topic in &self.topics {
-            let key = format!("{}/{topic}", self.id());
+            let number = rows.next(OUTBOX);
+            let subject = self.body["subject"].as_str().unwrap_or_default();
+            let key = format!("{number:012} {topic} {subject}");
             rows.put(OUTBOX, &key, json!({"topic": topic, "event": self.body}));
+            self.keys.push(key);
         }
     }
 
     /// The keys under which it is in the outbox.
-    pub(super) fn keys(&self) -> Vec<String> {
-        let key = |topic: &&str| format!("{}/{topic}", self.id());
-        self.topics.iter().map(key).collect()
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
     }
 }
 
-/// What an earlier process left in the outbox.
+/// What keeps its order: the events of one subject in one topic.
+pub(super) fn lane(key: &str) -> &str {
+    key.split_once(' ').map_or(key, |(_, lane)| lane)
+}
+
+/// What an earlier process left in the outbox, the oldest first.
 pub(super) fn left_over(database: &Database) -> Vec<String> {
     let rows = database.rows(OUTBOX);
     rows.into_iter().map(|(key, _)| key).collect()

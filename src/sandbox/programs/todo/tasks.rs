@@ -101,7 +101,7 @@ fn create(database: &Database, asker: &Asker, fields: Option<Map<String, Value>>
             "updated_at": asker.now.to_string(),
         });
         rows.put(TABLE, &key(&id.to_string()), task.clone());
-        let event = Event::about(&task, "task.created", asker);
+        let mut event = Event::about(&task, "task.created", asker);
         event.keep(rows);
         (task, event)
     });
@@ -131,7 +131,7 @@ fn change(
         // Ticking a task off is its completion, however it is asked for.
         let done = !was_done && task["completed"] == json!(true);
         let kind = if done { "task.completed" } else { kind };
-        let event = Event::about(&task, kind, asker);
+        let mut event = Event::about(&task, kind, asker);
         event.keep(rows);
         Some((task, event))
     });
@@ -148,7 +148,7 @@ fn remove(database: &Database, asker: &Asker, id: &str) -> Outcome {
     let gone = database.transaction(|rows| {
         let task = rows.get(TABLE, &key(id))?;
         rows.delete(TABLE, &key(id));
-        let event = Event::about(&task, "task.deleted", asker);
+        let mut event = Event::about(&task, "task.deleted", asker);
         event.keep(rows);
         Some(event)
     });
