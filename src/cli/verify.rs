@@ -412,12 +412,6 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
             0 => String::new(),
             n => format!(", {n} skipped"),
         };
-        // What was skipped does not make a suite worse than it is.
-        let worst = if worst == Status::Skip && count(Status::Pass) > 0 {
-            Status::Pass
-        } else {
-            worst
-        };
         line(format_args!(
             "  {} {:<12} {} of {}{skipped}",
             paint.apply(style(worst), &format!("{worst:<5}")),

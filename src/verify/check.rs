@@ -101,14 +101,14 @@ impl FromStr for Suite {
     }
 }
 
-/// How a check ended.
+/// How a check ended; of several the last in this order counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As it should be.
-    Pass,
     /// There is nothing to check, for a reason that is given.
     Skip,
+    /// As it should be.
+    Pass,
     /// It works, and will not for long, or not well.
     Warn,
     /// It does not work.

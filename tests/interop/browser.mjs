@@ -82,7 +82,9 @@ for (const colorScheme of ["light", "dark"]) {
         .reduce((least, size) => Math.min(least, size), 99),
     );
     check(`${name}: no text is tiny`, small >= 12, `${small} px`);
-    await page.screenshot({ path: join(folder, `report-${width}-${colorScheme}.png`) });
+    const picture = (name) => join(folder, `${name}-${width}-${colorScheme}.png`);
+    await page.screenshot({ path: picture("report") });
+    await page.screenshot({ path: picture("whole"), fullPage: true });
     // Everything that can be opened can be reached and opened by keyboard.
     const all = await page.locator("main > section > details > summary").count();
     const reached = new Set();

@@ -346,7 +346,9 @@ pub(crate) fn page() -> String {
         "# What `todoctl verify` checks\n\n\
          Made from the checks themselves and from the faults with which they are tested. Every check \
          rests on evidence, and one that cannot reach its subject fails. `todoctl explain CODE` says the \
-         same, offline.\n",
+         same, offline. `--report FILE.html` makes a page of a run:\n\n\
+         ![A report: the verdict, the way of each event, and what the deployment consists of]\
+         (images/verify-report.png)\n",
     );
     for suite in todoctl::verify::Suite::ALL {
         writeln!(page, "\n## {suite}\n\nAbout {}.", suite.about()).unwrap();

@@ -75,10 +75,12 @@ fn legs(legs: &[Leg]) -> Value {
         .iter()
         .flat_map(|leg| [leg.answered, leg.in_kafka, leg.delivered, leg.shown]);
     let end = ends.flatten().fold(1.0_f64, f64::max);
-    let percent = |at: f64| format!("{:.2}", (at / end * 100.0).clamp(0.0, 100.0));
+    let begin = legs.iter().map(|leg| leg.sent).fold(end, f64::min);
+    let part = |time: f64| time / (end - begin).max(1.0) * 100.0;
+    let percent = |at: f64| format!("{:.2}", part(at - begin).clamp(0.0, 100.0));
     let bar = |name: &str, class: &str, from: f64, to: Option<f64>| {
         let to = to?;
-        let width = ((to - from) / end * 100.0).max(0.4);
+        let width = part(to - from).max(0.4);
         Some(json!({
             "name": name,
             "class": class,
@@ -137,8 +139,8 @@ fn latency(report: &Report) -> Value {
     })
 }
 
-const BOX: (usize, usize) = (150, 46);
-const GAP: (usize, usize) = (60, 16);
+const BOX: (usize, usize) = (170, 46);
+const GAP: (usize, usize) = (52, 16);
 
 /// The diagram as SVG.
 fn topology(topology: &Topology) -> String {

@@ -24,7 +24,7 @@ pub struct Report {
     pub deployment: String,
     /// The worst of all checks; a run with warnings has passed.
     pub verdict: Status,
-    /// When it began, in UTC.
+    /// When it began, in UTC, to the second.
     pub began: String,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
@@ -101,7 +101,7 @@ impl Report {
             schema: "todoctl/verify/v1",
             deployment: world.scope.profile.deployment.to_string(),
             verdict,
-            began: world.scope.now.to_string(),
+            began: format!("{:.0}", world.scope.now),
             took_ms: took.as_secs_f64() * 1e3,
             counts,
             checks,
@@ -172,7 +172,9 @@ fn legs(flow: &Flow) -> Vec<Leg> {
     let millis = |at: Duration| at.as_secs_f64() * 1e3;
     let leg = |deed: Deed| {
         let step = flow.step(deed)?;
-        let found = flow.events(deed).min_by_key(|found| found.at);
+        // Of several topics the one with a subscriber shows the whole way.
+        let all = flow.events(deed);
+        let found = all.min_by_key(|found| (found.delivered.is_none(), found.at));
         let answer = step.answer.as_ref().ok();
         Some(Leg {
             deed: deed.name(),
