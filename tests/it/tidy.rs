@@ -32,14 +32,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "the one way of a call: sign, send, tell failures apart, page",
     ),
     (
-        "src/verify/suites/cluster.rs",
-        "a table of checks, each with its function of a screen",
-    ),
-    (
-        "src/verify/suites/events.rs",
-        "a table of checks, each with its function of a screen",
-    ),
-    (
         "src/sandbox/oci/tests.rs",
         "the emulator's rules, one test each",
     ),

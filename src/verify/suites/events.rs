@@ -4,8 +4,10 @@ use futures::FutureExt as _;
 
 use crate::verify::check::{Check, Found, Probe, Suite, Verdict};
 use crate::verify::flow::{self, Deed, Flow, Step, id_text};
-use crate::verify::scope::words;
 use crate::verify::world::World;
+
+mod account;
+mod brokers;
 
 const LOGS: &str = "todoctl logs backend";
 const TAIL: &str = "todoctl events tail --from earliest";
@@ -18,7 +20,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "the brokers answer",
         means: "Kafka is away, or refuses todoctl's login. Events wait in the app until it is back.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| brokers(world).boxed()),
+        probe: Probe::Ask(|world| brokers::brokers(world).boxed()),
     },
     Check {
         code: "events.topics",
@@ -26,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "every topic is there with its partitions",
         means: "A topic is missing, or has fewer partitions than the profile says. Publishing to it fails, or order is kept among fewer consumers than thought.",
         mend: "todoctl up --only platform",
-        probe: Probe::Ask(|world| topics(world).boxed()),
+        probe: Probe::Ask(|world| brokers::topics(world).boxed()),
     },
     Check {
         code: "events.leaders",
@@ -34,7 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "every partition has a leader, and its replicas are in step",
         means: "A partition without a leader takes no events. One with fewer replicas in step than it should have is one failure away from it.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| leaders(world).boxed()),
+        probe: Probe::Ask(|world| brokers::leaders(world).boxed()),
     },
     Check {
         code: "events.login",
@@ -130,7 +132,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "the subscriber keeps up",
         means: "Events wait to be taken. A consumer that fails or is too slow falls behind until events are older than the topic keeps them.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| lag(world).boxed()),
+        probe: Probe::Ask(|world| brokers::lag(world).boxed()),
     },
     Check {
         code: "events.publish",
@@ -138,7 +140,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "the sidecar publishes to every partition of every topic",
         means: "The sidecar refuses publications: the component is not loaded, its scopes forbid the topic, or the broker refuses it.",
         mend: "todoctl logs --sidecar --level warn",
-        probe: Probe::Ask(|world| publish(world).boxed()),
+        probe: Probe::Ask(|world| account::publish(world).boxed()),
     },
     Check {
         code: "events.lost",
@@ -146,7 +148,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "no probe event is lost",
         means: "The sidecar said that it had published an event that is not in Kafka.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| lost(world).boxed()),
+        probe: Probe::Ask(|world| account::lost(world).boxed()),
     },
     Check {
         code: "events.doubled",
@@ -154,7 +156,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "no probe event is there twice",
         means: "A publication was repeated although it had succeeded. Consumers see the event twice unless they look at its id.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| doubled(world).boxed()),
+        probe: Probe::Ask(|world| account::doubled(world).boxed()),
     },
     Check {
         code: "events.reordered",
@@ -162,98 +164,9 @@ pub(super) const CHECKS: &[Check] = &[
         title: "probe events are in their order",
         means: "Events of one partition came in another order than they were published. Consumers apply changes in the wrong order.",
         mend: "todoctl events topics",
-        probe: Probe::Ask(|world| reordered(world).boxed()),
+        probe: Probe::Ask(|world| account::reordered(world).boxed()),
     },
 ];
-
-/// How many events may wait before it is worth a word, and before it is a
-/// failure.
-const LAG: (i64, i64) = (100, 10_000);
-
-async fn brokers(world: &World) -> Found {
-    let client = world.kafka()?;
-    let cluster = client.cluster().await.map_err(|error| {
-        Verdict::fail("the brokers do not answer").saw("metadata of the brokers", words(&error))
-    })?;
-    let all: Vec<String> = cluster.brokers.values().map(ToString::to_string).collect();
-    Ok(Verdict::pass(format!("{} answer", all.len()))
-        .saw("metadata of the brokers", all.join(", ")))
-}
-
-async fn described(world: &World) -> Result<Vec<crate::kafka::Topic>, Verdict> {
-    let client = world.kafka()?;
-    let cluster = client.cluster().await.map_err(|error| {
-        Verdict::fail("the topics cannot be read").saw("metadata of the topics", words(&error))
-    })?;
-    Ok(cluster.topics)
-}
-
-async fn topics(world: &World) -> Found {
-    let known = described(world).await?;
-    let mut all = Vec::new();
-    for wanted in world.scope.profile.topics() {
-        let name = wanted.name.as_str();
-        let asked = format!("partitions of {name}");
-        let count = known
-            .iter()
-            .find(|topic| topic.name == name)
-            .map(|topic| topic.partitions.len());
-        all.push(match count {
-            None => Verdict::fail(format!("the topic {name} is missing")).saw(asked, "not found"),
-            Some(n) if n < wanted.partitions as usize => Verdict::fail(format!(
-                "{name} has {n} of {} partitions",
-                wanted.partitions
-            ))
-            .saw(asked, n.to_string()),
-            Some(n) if n > wanted.partitions as usize => Verdict::warn(format!(
-                "{name} has {n} partitions, the profile says {}",
-                wanted.partitions
-            ))
-            .saw(asked, n.to_string()),
-            Some(n) => Verdict::pass("").saw(asked, n.to_string()),
-        });
-    }
-    let good = format!("{} topics", all.len());
-    Ok(Verdict::worst(all, good))
-}
-
-async fn leaders(world: &World) -> Found {
-    let known = described(world).await?;
-    let ours: Vec<_> = world.scope.profile.topics();
-    let ours = known
-        .iter()
-        .filter(|topic| ours.iter().any(|own| own.name.as_str() == topic.name));
-    let mut all = Vec::new();
-    let mut count = 0;
-    for topic in ours {
-        for partition in &topic.partitions {
-            count += 1;
-            let asked = format!("partition {} of {}", partition.id, topic.name);
-            let shown = format!(
-                "leader {:?}, replicas {:?}, in step {:?}",
-                partition.leader, partition.replicas, partition.in_sync
-            );
-            if partition.leader.is_none() {
-                all.push(
-                    Verdict::fail(format!("{}/{} has no leader", topic.name, partition.id))
-                        .saw(asked, shown),
-                );
-            } else if partition.in_sync.len() < partition.replicas.len() {
-                all.push(
-                    Verdict::warn(format!(
-                        "{}/{} has replicas that are not in step",
-                        topic.name, partition.id
-                    ))
-                    .saw(asked, shown),
-                );
-            }
-        }
-    }
-    Ok(Verdict::worst(
-        all,
-        format!("{count} partitions with leaders"),
-    ))
-}
 
 async fn login(world: &World) -> Found {
     let token = world.token().await?;
@@ -558,98 +471,4 @@ async fn state(world: &World) -> Found {
         all,
         "there after it was made, gone after it was deleted",
     ))
-}
-
-async fn lag(world: &World) -> Found {
-    let client = world.kafka()?;
-    let mut all = Vec::new();
-    for (_, app_id) in world.scope.with_sidecar() {
-        let asked = format!("lag of the group {app_id}");
-        let lag = client.lag(app_id).await.map_err(|error| {
-            Verdict::fail(format!("the group {app_id} cannot be read")).saw(&asked, words(&error))
-        })?;
-        let behind: i64 = lag.iter().map(crate::kafka::Lag::behind).sum();
-        let summary = format!("{app_id} is {behind} events behind");
-        all.push(match behind {
-            n if n >= LAG.1 => Verdict::fail(summary).saw(asked, behind.to_string()),
-            n if n >= LAG.0 => Verdict::warn(summary).saw(asked, behind.to_string()),
-            _ => Verdict::pass("").saw(asked, behind.to_string()),
-        });
-    }
-    if all.is_empty() {
-        return Err(Verdict::skip("the profile has no service with a sidecar"));
-    }
-    Ok(Verdict::worst(all, "nothing waits"))
-}
-
-/// Names of events, as many as a reader wants.
-fn named(all: &[String]) -> String {
-    let shown: Vec<&str> = all.iter().take(5).map(String::as_str).collect();
-    match all.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-async fn publish(world: &World) -> Found {
-    let account = world.account().await?;
-    let asked = format!(
-        "{} publications to {} partitions",
-        account.sent + account.refused.len(),
-        account.places
-    );
-    Ok(match account.refused.first() {
-        None => {
-            let rate = account.sent as f64 / account.took.as_secs_f64().max(1e-9);
-            Verdict::pass(format!("{} taken, {rate:.0} a second", account.sent))
-                .saw(asked, "204 each")
-        }
-        Some(first) => {
-            Verdict::fail(format!("{} refused", account.refused.len())).saw(asked, first)
-        }
-    })
-}
-
-/// A list of the account that should be empty.
-async fn nothing(
-    world: &World,
-    good: &str,
-    what: &str,
-    list: fn(&crate::verify::probes::Account) -> Vec<String>,
-) -> Found {
-    let account = world.account().await?;
-    if account.sent == 0 {
-        return Err(Verdict::fail("no probe event was published")
-            .saw("publications", account.refused.join("; ")));
-    }
-    let all = list(account);
-    let asked = format!(
-        "{} probe events in {} partitions",
-        account.sent, account.places
-    );
-    Ok(match all.is_empty() {
-        true => Verdict::pass(format!("{} of {} {good}", account.sent, account.sent))
-            .saw(asked, "all accounted for"),
-        false => Verdict::fail(format!("{what}: {}", named(&all))).saw(asked, named(&all)),
-    })
-}
-
-async fn lost(world: &World) -> Found {
-    nothing(world, "there", "lost", |account| account.missing.clone()).await
-}
-
-async fn doubled(world: &World) -> Found {
-    nothing(world, "once", "doubled", |account| account.doubled.clone()).await
-}
-
-async fn reordered(world: &World) -> Found {
-    nothing(world, "in order", "out of order", |account| {
-        account
-            .reordered
-            .iter()
-            .chain(&account.misplaced)
-            .cloned()
-            .collect()
-    })
-    .await
 }

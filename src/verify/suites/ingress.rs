@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use http::Method;
 use serde_json::Value;
 
-use super::cluster::ready_endpoints;
+use super::cluster::workloads::ready_endpoints;
 use crate::profile::Service;
 use crate::verify::check::{Check, Found, Probe, Suite, Verdict};
 use crate::verify::scope::{Scope, items, number, text};

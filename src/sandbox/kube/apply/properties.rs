@@ -2,6 +2,7 @@
 //! managers.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Map, Value, json};
 
 use super::managed::{Managers, Write};
@@ -133,7 +134,14 @@ fn owners(managers: &Managers, path: &[Step]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        // What failed once is tried first.
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/regressions/kube-apply.txt",
+        ))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn ownership_stays_true(actions in prop::collection::vec(action(), 1..12)) {
