@@ -90,12 +90,15 @@ impl State {
         let state = status.state.as_ref();
         let running = state.is_some_and(|state| state.running.is_some());
         let ended = state.is_some_and(|state| state.terminated.is_some());
-        let waiting_again = !running && !ended && status.restart_count > 0;
+        // Waiting for its next start: the count goes up when that comes, and
+        // the log is that of the run before until then.
+        let last = status.last_state.as_ref();
+        let ran = status.restart_count > 0 || last.is_some_and(|last| last.terminated.is_some());
+        let ended = ended || (!running && ran);
         Self {
             run: status.restart_count,
             started: running || ended,
-            // Waiting for its next start: the count goes up when that comes.
-            ended: ended || waiting_again,
+            ended,
             gone: false,
         }
     }
@@ -180,6 +183,87 @@ impl Cursor {
     }
 }
 
+/// How many stretches are remembered: a run has one, unless connections break.
+const STRETCHES: usize = 8;
+
+/// Lines of one run without a gap, by the times of the first and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// What was read of a container's log.
+///
+/// An answer does not say of which run it is. What is asked for as one run's
+/// log may be the next one's already, as statuses arrive later than they are.
+/// Then the rest of the run before comes to light only as `previous`, and is
+/// older than what was read last. So it is remembered which stretches were read.
+#[derive(Debug, Default)]
+struct Seen {
+    cursor: Cursor,
+    stretches: Vec<Stretch>,
+}
+
+/// One answer of the server.
+#[derive(Debug, Default)]
+struct Answer {
+    from: Cursor,
+    skipped: usize,
+    /// Whether the line at the cursor came again: it is the same run.
+    continues: bool,
+    /// Whether there was anything new.
+    is_new: bool,
+}
+
+impl Seen {
+    /// Before an answer to a question from the cursor on.
+    fn answer(&self) -> Answer {
+        Answer {
+            from: self.cursor,
+            ..Answer::default()
+        }
+    }
+
+    /// Takes a batch of an answer, and leaves in it what is new.
+    fn take(&mut self, answer: &mut Answer, batch: &mut Batch) {
+        let last = answer.from.last;
+        answer.continues |= last.is_some() && (0..batch.len()).any(|n| batch.time(n) == last);
+        answer.from.leave_out_seen(batch, &mut answer.skipped);
+        self.cursor.advance(batch);
+        let (Some(first), Some(last)) = (batch.time(0), batch.last_time()) else {
+            return;
+        };
+        let goes_on = answer.continues || answer.is_new;
+        match self.stretches.last_mut().filter(|_| goes_on) {
+            Some(stretch) => stretch.last = last,
+            None => self.stretches.push(Stretch { first, last }),
+        }
+        answer.is_new = true;
+        if self.stretches.len() > STRETCHES {
+            self.stretches.remove(0);
+        }
+    }
+
+    /// Takes a batch of a run that is older than what was read last.
+    fn take_older(&mut self, batch: &mut Batch) {
+        batch.retain(|time| {
+            let mut read = self.stretches.iter();
+            !read.any(|stretch| (stretch.first..=stretch.last).contains(&time))
+        });
+        if let (Some(first), Some(last)) = (batch.time(0), batch.last_time()) {
+            let at = self.stretches.len().saturating_sub(1);
+            self.stretches.insert(at, Stretch { first, last });
+        }
+    }
+
+    /// Where what was read before the last stretch ends.
+    fn end_before(&self) -> Option<Timestamp> {
+        let at = self.stretches.len().checked_sub(2)?;
+        self.stretches.get(at).map(|stretch| stretch.last)
+    }
+}
+
 /// Why reading a log stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
@@ -238,15 +322,15 @@ impl Reader {
 
     /// The last run and this one, once.
     async fn read_to_end(&self, source: &Source, state: State, out: &mpsc::Sender<Batch>) {
-        let mut cursor = Cursor::default();
+        let mut seen = Seen::default();
         let begun = state.started || state.ended;
         if state.run > 0 && state.started {
             let query = self.query(source, false, true);
-            self.read(source, &query, &mut cursor, out).await;
+            self.read(source, &query, &mut seen, out).await;
         }
         if begun {
             let query = self.query(source, false, false);
-            if self.read(source, &query, &mut cursor, out).await == Stop::Broken {
+            if self.read(source, &query, &mut seen, out).await == Stop::Broken {
                 self.note(format!(
                     "the log of {}/{} is incomplete",
                     source.pod, source.container
@@ -329,7 +413,7 @@ impl Reader {
         mut state: watch::Receiver<State>,
         out: &mpsc::Sender<Batch>,
     ) {
-        let mut cursor = Cursor::default();
+        let mut seen = Seen::default();
         let mut read: Option<i32> = None;
         loop {
             let next = |state: &State| state.gone || (state.started && Some(state.run) != read);
@@ -339,12 +423,12 @@ impl Reader {
             if now.gone && (Some(now.run) == read || !now.started) {
                 return;
             }
-            if !self.catch_up(source, read, now.run, &mut cursor, out).await {
+            if !self.catch_up(source, read, now.run, &mut seen, out).await {
                 return;
             }
             read = Some(now.run);
             if self
-                .read_run(source, now.run, &mut state, &mut cursor, out)
+                .read_run(source, now.run, &mut state, &mut seen, out)
                 .await
                 == Stop::Unwanted
             {
@@ -360,7 +444,7 @@ impl Reader {
         source: &Source,
         read: Option<i32>,
         run: i32,
-        cursor: &mut Cursor,
+        seen: &mut Seen,
         out: &mpsc::Sender<Batch>,
     ) -> bool {
         if run == 0 {
@@ -375,7 +459,12 @@ impl Reader {
             ));
         }
         let query = self.query(source, false, true);
-        self.read(source, &query, cursor, out).await != Stop::Unwanted
+        let (stop, answer) = self.read_answer(source, &query, seen, out).await;
+        if stop != Stop::End || answer.continues || answer.is_new || seen.cursor.last.is_none() {
+            return stop != Stop::Unwanted;
+        }
+        // What was read last is of this run, or the last one wrote nothing.
+        self.read_older(source, query, seen, out).await != Stop::Unwanted
     }
 
     /// One run, from where the cursor is to its end.
@@ -384,18 +473,18 @@ impl Reader {
         source: &Source,
         run: i32,
         state: &mut watch::Receiver<State>,
-        cursor: &mut Cursor,
+        seen: &mut Seen,
         out: &mpsc::Sender<Batch>,
     ) -> Stop {
         let mut backoff = Backoff::new(Duration::from_millis(200), 2.0, Duration::from_secs(10));
         loop {
             let query = self.query(source, true, false);
-            let before = *cursor;
-            let stop = self.read(source, &query, cursor, out).await;
+            let before = seen.cursor;
+            let stop = self.read(source, &query, seen, out).await;
             if stop == Stop::Unwanted {
                 return stop;
             }
-            if *cursor != before {
+            if seen.cursor != before {
                 backoff = Backoff::new(Duration::from_millis(200), 2.0, Duration::from_secs(10));
             }
             // The end of the log is the end of the run, unless it is a server
@@ -415,7 +504,7 @@ impl Reader {
             if now.ended || now.gone {
                 // What was written between the end of the stream and the end.
                 let rest = self.query(source, false, false);
-                return match self.read(source, &rest, cursor, out).await {
+                return match self.read(source, &rest, seen, out).await {
                     Stop::Broken if !now.gone => continue,
                     stop => stop,
                 };
@@ -428,17 +517,55 @@ impl Reader {
         &self,
         source: &Source,
         query: &LogQuery,
-        cursor: &mut Cursor,
+        seen: &mut Seen,
         out: &mpsc::Sender<Batch>,
     ) -> Stop {
+        self.read_answer(source, query, seen, out).await.0
+    }
+
+    async fn read_answer(
+        &self,
+        source: &Source,
+        query: &LogQuery,
+        seen: &mut Seen,
+        out: &mpsc::Sender<Batch>,
+    ) -> (Stop, Answer) {
         let mut query = query.clone();
-        if let Some(last) = cursor.last {
+        if let Some(last) = seen.cursor.last {
             query.since = Some(last);
             query.tail = None;
         }
+        let mut answer = seen.answer();
+        let take = |batch: &mut Batch| seen.take(&mut answer, batch);
+        let stop = self.pass_on(source, &query, take, out).await;
+        (stop, answer)
+    }
+
+    /// What a run wrote that is older than what was read last.
+    async fn read_older(
+        &self,
+        source: &Source,
+        mut query: LogQuery,
+        seen: &mut Seen,
+        out: &mpsc::Sender<Batch>,
+    ) -> Stop {
+        query.since = seen.end_before().or(query.since);
+        query.tail = None;
+        let take = |batch: &mut Batch| seen.take_older(batch);
+        self.pass_on(source, &query, take, out).await
+    }
+
+    /// Passes on what `take` leaves of an answer.
+    async fn pass_on(
+        &self,
+        source: &Source,
+        query: &LogQuery,
+        mut take: impl FnMut(&mut Batch),
+        out: &mpsc::Sender<Batch>,
+    ) -> Stop {
         let opened = self
             .kube
-            .logs(&self.wanted.namespace, &source.pod, &query)
+            .logs(&self.wanted.namespace, &source.pod, query)
             .await;
         let mut stream = match opened {
             Ok(stream) => stream,
@@ -459,8 +586,6 @@ impl Reader {
                 return Stop::Broken;
             }
         };
-        let from = *cursor;
-        let mut skipped = 0;
         loop {
             let next = tokio::select! {
                 next = stream.next() => next,
@@ -474,8 +599,7 @@ impl Reader {
                     return Stop::Broken;
                 }
             };
-            from.leave_out_seen(&mut batch, &mut skipped);
-            cursor.advance(&batch);
+            take(&mut batch);
             if !batch.is_empty() && out.send(batch).await.is_err() {
                 return Stop::Unwanted;
             }
@@ -545,7 +669,7 @@ mod tests {
             (json!({"terminated": {"exitCode": 1}}), (true, true)),
             (
                 json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-                (false, true),
+                (true, true),
             ),
         ];
         for (life, (started, ended)) in table {
@@ -556,6 +680,36 @@ mod tests {
                 "{life}"
             );
         }
+    }
+
+    #[test]
+    fn a_run_that_was_jumped_over_is_read_once() {
+        let mut seen = Seen::default();
+        let mut told = Vec::new();
+        let mut take = |seen: &mut Seen, times: &[i64]| {
+            let mut batch = batch(times);
+            let mut answer = seen.answer();
+            seen.take(&mut answer, &mut batch);
+            told.extend((0..batch.len()).filter_map(|n| batch.time(n)));
+            answer.continues || answer.is_new
+        };
+        assert!(take(&mut seen, &[1, 2, 3]));
+        // Asked for as the same run, it was the next but one already.
+        assert!(take(&mut seen, &[7, 8]));
+        // Of the one between there is nothing from the cursor on.
+        assert!(!take(&mut seen, &[]));
+        assert_eq!(seen.end_before(), Timestamp::from_second(3).ok());
+        for left in [&[4, 5, 6][..], &[]] {
+            let mut older = batch(&[4, 5, 6]);
+            seen.take_older(&mut older);
+            let times: Vec<_> = (0..older.len()).filter_map(|n| older.time(n)).collect();
+            let left = left.iter().map(|s| Timestamp::from_second(*s).unwrap());
+            assert_eq!(times, left.collect::<Vec<_>>());
+        }
+        // The run goes on where it was.
+        assert!(take(&mut seen, &[7, 8, 9]));
+        let told: Vec<_> = told.iter().map(|time| time.as_second()).collect();
+        assert_eq!(told, [1, 2, 3, 7, 8, 9]);
     }
 
     proptest! {

@@ -82,7 +82,6 @@ fn images_that_cannot_run_are_refused_before_anything_is_touched() {
 }
 
 #[test]
-#[ignore = "issue 5: has not passed yet"]
 fn a_release_that_fails_goes_back_by_itself_and_no_visitor_notices() {
     let env = Env::new();
     env.ok(&["up"]);
@@ -155,7 +154,6 @@ fn rollback_goes_to_any_revision_and_the_tables_fit() {
 }
 
 #[test]
-#[ignore = "issue 5: the number outlives a return to the profile"]
 fn a_scaled_service_stays_scaled_until_the_profile_says_another_number() {
     let env = Env::new();
     env.ok(&["up"]);
