@@ -180,6 +180,12 @@ fn a_scaled_service_stays_scaled_until_the_profile_says_another_number() {
         assert_eq!(refused.code, Some(code), "{refused}");
         assert!(refused.stderr.contains(part), "no `{part}`\n{refused}");
     }
+    let same = ["up", "--set", "app.services.backend.replicas=2"];
+    env.ok(&same);
+    assert!(env.ok(&same).starts_with("No changes"));
+    let plan = env.ok(&["plan"]);
+    assert!(plan.contains("replicas: 2 -> 1"), "{plan}");
+    assert!(env.ok(&["scale", "backend", "3"]).contains("has 3 pods"));
     env.ok(&["scale", "backend", "1"]);
     assert!(json(&env, &["status"])["scaled"].is_null());
     assert!(env.ok(&["up"]).starts_with("No changes"));

@@ -22,6 +22,9 @@ const LONG_RUN: Duration = Duration::from_mins(10);
 /// A kubelet looks this often which containers have ended, so that an end is
 /// seen before the next start.
 const NOTICED_WITHIN: Duration = Duration::from_secs(1);
+/// The least real time between two runs: a node keeps the log of one ended run,
+/// and who follows it has to hear of the end before that is gone.
+const LEAST_BETWEEN: Duration = Duration::from_millis(200);
 /// A liveness probe must fail at least this long in real time: on a fast clock
 /// the machine is no faster.
 const LEAST_FAILING: Duration = Duration::from_secs(1);
@@ -133,6 +136,7 @@ impl Life {
     async fn wait_for_restart(&mut self) {
         let failures = self.failures;
         self.failures += 1;
+        let least = LEAST_BETWEEN.mul_f64(self.pod.plane.clock().rate());
         if failures > 0 {
             let pause = backoff(failures - 1);
             let pod = self.pod.object();
@@ -156,9 +160,9 @@ impl Life {
                 self.name
             );
             self.pod.tell(Some(&self.name), true, "BackOff", message);
-            self.rest(pause).await;
+            self.rest(pause.max(least)).await;
         } else {
-            self.rest(NOTICED_WITHIN).await;
+            self.rest(NOTICED_WITHIN.max(least)).await;
         }
         self.nth += 1;
     }
