@@ -180,7 +180,7 @@ impl Session {
     /// it. Oracle is asked only if no earlier run on this machine has been
     /// there.
     pub(super) async fn kube(&self) -> Result<Kube> {
-        let access = if let Some(access) = Access::remembered(&self.cx) {
+        let access = if let Some(access) = Access::remembered(&self.cx).await {
             Some(access)
         } else {
             let plan = self.plan().await?;

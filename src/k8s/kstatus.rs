@@ -163,7 +163,7 @@ fn deployment(body: &Value) -> Readiness {
     if let Some(stuck) = progressing.filter(|c| c.reason == "ProgressDeadlineExceeded") {
         // A controller keeps the word until something moves: about a form that
         // is newer than the word, it says nothing.
-        return match is_older_than_the_spec(body, "Progressing") {
+        return match is_no_newer_than_the_spec(body, "Progressing") {
             true => pending("its controller has not judged the newest form yet"),
             false => Readiness::Failed(stuck.words()),
         };
@@ -194,9 +194,11 @@ fn deployment(body: &Value) -> Readiness {
     }
 }
 
-/// Whether a condition was last written before the object's spec was, as its
-/// managed fields tell. Both times are the server's, to the second.
-fn is_older_than_the_spec(body: &Value, kind: &str) -> bool {
+/// Whether a condition was not written after the object's spec was, as its
+/// managed fields tell. Both times are the server's, to the second; what takes
+/// a second or more, as every deadline does, is no word about a form that was
+/// written in the same second.
+fn is_no_newer_than_the_spec(body: &Value, kind: &str) -> bool {
     let time = |value: &Value, key: &str| -> Option<jiff::Timestamp> {
         value.get(key)?.as_str()?.parse().ok()
     };
@@ -210,7 +212,7 @@ fn is_older_than_the_spec(body: &Value, kind: &str) -> bool {
         .filter(|entry| entry.get("subresource").is_none())
         .filter_map(|entry| time(entry, "time"))
         .max();
-    matches!((said, written), (Some(said), Some(written)) if said < written)
+    matches!((said, written), (Some(said), Some(written)) if said <= written)
 }
 
 fn stateful_set(body: &Value) -> Readiness {

@@ -152,6 +152,12 @@ fn utc_time(text: &[u8]) -> Option<Timestamp> {
     Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()
 }
 
+/// The second that a time is in. The API takes no parts of one, and the client
+/// would round up: what was written before the next second would be left out.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// A container's log as it comes.
 pub struct LogStream {
     reader: Pin<Box<dyn AsyncBufRead + Send>>,
@@ -207,7 +213,7 @@ impl Kube {
             container: Some(query.container.clone()),
             follow: query.follow,
             previous: query.previous,
-            since_time: query.since,
+            since_time: query.since.map(whole_second),
             tail_lines: query.tail,
             timestamps: true,
             ..LogParams::default()
@@ -228,7 +234,9 @@ impl Kube {
 
 #[cfg(test)]
 mod tests {
+    use super::super::script::Script;
     use super::*;
+    use serde_json::json;
     use std::task::{Context, Poll};
 
     use bytes::Buf as _;
@@ -305,6 +313,22 @@ mod tests {
         for (text, time, rest) in table {
             assert_eq!(lines(text), [(time.to_owned(), rest.to_owned())], "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_log_is_asked_for_from_the_second_on_that_a_time_is_in() {
+        let log = "GET /api/v1/namespaces/n/pods/p/log";
+        let (kube, script) = Script::new().answer(log, (200, json!(""))).kube();
+        let query = LogQuery {
+            since: Some("2026-11-22T02:03:04.987Z".parse().unwrap()),
+            ..LogQuery::default()
+        };
+        kube.logs("n", "p", &query).await.unwrap();
+        let asked = &script.seen()[0].query;
+        assert!(
+            asked.contains("sinceTime=2026-11-22T02%3A03%3A04Z"),
+            "{asked}"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod follow;
 pub mod merge;
 pub mod record;
 pub mod room;
+mod seen;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! Installing and upgrading: one operation that does what is due.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +122,9 @@ impl Releases {
         deployed: &Record,
         capabilities: &Arc<Capabilities>,
     ) -> Result<bool, ReleaseError> {
+        if labels(Some(deployed), &request.options) != deployed.labels {
+            return Ok(false);
+        }
         if content.is_of(deployed) {
             return Ok(true);
         }
@@ -319,8 +323,7 @@ impl Releases {
             true => (Status::PendingInstall, "Initial install underway"),
             false => (Status::PendingUpgrade, "Preparing upgrade"),
         };
-        let mut labels = base(&history).map(|r| r.labels.clone()).unwrap_or_default();
-        labels.extend(options.labels.clone());
+        let labels = labels(base(&history), options);
         let now = self.kube.clock().now();
         let mut record = Record::new(NewRecord {
             name: &request.name,
@@ -548,6 +551,18 @@ impl Releases {
         Box::pin(self.rollback(&request.name, Some(revision), &options, progress)).await?;
         Ok(())
     }
+}
+
+/// What a new label says that takes one away, in helm's way.
+const NO_LABEL: &str = "null";
+
+/// The labels of the next revision: those of the one to go on from, and those
+/// that the options add or take away.
+pub(super) fn labels(base: Option<&Record>, options: &Options) -> BTreeMap<String, String> {
+    let mut labels = base.map(|r| r.labels.clone()).unwrap_or_default();
+    labels.extend(options.labels.clone());
+    labels.retain(|_, value| value != NO_LABEL);
+    labels
 }
 
 /// What there was before a revision that failed.

@@ -122,7 +122,8 @@ pub struct Options {
     pub skip_schema: bool,
     /// How many revisions are kept; 0 for all.
     pub history_limit: usize,
-    /// Labels of the record.
+    /// Labels of the record, besides those of the revision before; one with the
+    /// value `null` is taken away, as helm does.
     pub labels: BTreeMap<String, String>,
     /// What the record says when all went well, instead of helm's words.
     pub description: Option<String>,

@@ -191,8 +191,10 @@ pub(super) fn found<T>(
 }
 
 impl Access {
-    /// What an earlier run on this machine learned, without asking Oracle.
-    pub fn remembered(cx: &Cx) -> Option<Self> {
+    /// What an earlier run on this machine learned, without asking Oracle. A
+    /// rehearsal is asked: there an API may listen elsewhere after a restart,
+    /// because another program has its port.
+    pub async fn remembered(cx: &Cx) -> Option<Self> {
         if cx.cloud_if_any().is_none() {
             return Some(Self {
                 cluster: String::new(),
@@ -200,7 +202,16 @@ impl Access {
                 ca_pem: String::new(),
             });
         }
-        serde_json::from_slice(&fs::read(cx.dir.join(CACHE)).ok()?).ok()
+        let access: Self = serde_json::from_slice(&fs::read(cx.dir.join(CACHE)).ok()?).ok()?;
+        if cx.profile.sandbox.is_some() {
+            let clusters = cx.cloud_if_any()?.client.clusters();
+            let Ok(cluster) = clusters.get(&access.cluster).await else {
+                return Some(access);
+            };
+            let endpoint = cluster.value.endpoints?.public_endpoint?;
+            return access.server.ends_with(&endpoint).then_some(access);
+        }
+        Some(access)
     }
 
     /// A connection, for commands that only use the cluster.

@@ -97,7 +97,10 @@ impl Spec {
             },
             ..Layers::default()
         };
-        let mut labels = scale::labels(&content.scaled);
+        let mut labels = match self.services {
+            true => scale::labels(&content.scaled, profile),
+            false => std::collections::BTreeMap::new(),
+        };
         labels.insert(OWNER.to_owned(), profile.deployment.to_string());
         Ok(Request {
             name: self.name.clone(),
@@ -275,6 +278,9 @@ impl ReleaseStep {
         }
         if changes.is_empty() {
             let last = history.last().map_or("absent", |r| r.status().as_str());
+            if let Some(change) = label_change(deployed, request) {
+                return Ok((vec![change], Vec::new()));
+            }
             let live = if last == "deployed" {
                 "changed by somebody else"
             } else {
@@ -303,6 +309,21 @@ fn chart_change(deployed: Option<&Record>, chart: &Chart) -> Option<FieldChange>
         path: "chart".to_owned(),
         before: had.map(|had| Planned::Value(had.into())),
         after: Some(Planned::Value(wanted.into())),
+    })
+}
+
+/// A number that was set by hand and that the profile has overruled with the
+/// very same one.
+fn label_change(deployed: Option<&Record>, request: &Request) -> Option<FieldChange> {
+    let deployed = deployed?;
+    let mut wanted = request.options.labels.iter();
+    let (name, value) =
+        wanted.find(|(name, value)| deployed.label(name).unwrap_or("null") != value.as_str())?;
+    let told = |value: &str| (value != "null").then(|| Planned::Value(value.into()));
+    Some(FieldChange {
+        path: format!("labels.{name}"),
+        before: deployed.label(name).and_then(told),
+        after: told(value),
     })
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, Service};
 use crate::release::{Record, Status};
 
 /// What the labels begin with; the service's name follows.
@@ -65,13 +65,16 @@ fn read(labels: &BTreeMap<String, String>, profile: &Profile) -> Vec<Scaled> {
     scaled.collect()
 }
 
-/// The labels that say what is scaled.
-pub(super) fn labels(scaled: &[Scaled]) -> BTreeMap<String, String> {
-    let entry = |s: &Scaled| {
-        let text = format!("{}-not-{}", s.replicas, s.profile);
-        (format!("{LABEL}{}", s.service), text)
+/// The labels that say what is scaled, and take away what earlier revisions
+/// said.
+pub(super) fn labels(scaled: &[Scaled], profile: &Profile) -> BTreeMap<String, String> {
+    let entry = |service: &Service| {
+        let found = scaled.iter().find(|s| s.service == service.name.as_str());
+        let text = found.map(|s| format!("{}-not-{}", s.replicas, s.profile));
+        let text = text.unwrap_or_else(|| "null".to_owned());
+        (format!("{LABEL}{}", service.name), text)
     };
-    scaled.iter().map(entry).collect()
+    profile.app.services.iter().map(entry).collect()
 }
 
 /// The same with a wish granted. What the profile says anyway is not scaled.
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn a_number_set_by_hand_holds_until_the_profile_says_another() {
         let scaled = with(Vec::new(), &wish(3), &profile(1));
-        let kept = labels(&scaled);
+        let kept = labels(&scaled, &profile(1));
         assert_eq!(kept["replicas.todoctl/backend"], "3-not-1");
         assert_eq!(read(&kept, &profile(1)), scaled);
         let now = applied(&profile(1), &scaled);
@@ -143,7 +146,11 @@ mod tests {
     #[test]
     fn going_back_to_the_profiles_number_is_no_number_by_hand() {
         let scaled = with(Vec::new(), &wish(3), &profile(1));
-        assert_eq!(with(scaled, &wish(1), &profile(1)), []);
+        let scaled = with(scaled, &wish(1), &profile(1));
+        assert_eq!(scaled, []);
+        let told = labels(&scaled, &profile(1));
+        assert_eq!(told["replicas.todoctl/backend"], "null");
+        assert_eq!(read(&told, &profile(1)), []);
     }
 
     #[test]

@@ -82,7 +82,6 @@ fn images_that_cannot_run_are_refused_before_anything_is_touched() {
 }
 
 #[test]
-#[ignore = "issue 5: has not passed yet"]
 fn a_release_that_fails_goes_back_by_itself_and_no_visitor_notices() {
     let env = Env::new();
     env.ok(&["up"]);
@@ -155,7 +154,6 @@ fn rollback_goes_to_any_revision_and_the_tables_fit() {
 }
 
 #[test]
-#[ignore = "issue 5: the number outlives a return to the profile"]
 fn a_scaled_service_stays_scaled_until_the_profile_says_another_number() {
     let env = Env::new();
     env.ok(&["up"]);
@@ -182,6 +180,12 @@ fn a_scaled_service_stays_scaled_until_the_profile_says_another_number() {
         assert_eq!(refused.code, Some(code), "{refused}");
         assert!(refused.stderr.contains(part), "no `{part}`\n{refused}");
     }
+    let same = ["up", "--set", "app.services.backend.replicas=2"];
+    env.ok(&same);
+    assert!(env.ok(&same).starts_with("No changes"));
+    let plan = env.ok(&["plan"]);
+    assert!(plan.contains("replicas: 2 -> 1"), "{plan}");
+    assert!(env.ok(&["scale", "backend", "3"]).contains("has 3 pods"));
     env.ok(&["scale", "backend", "1"]);
     assert!(json(&env, &["status"])["scaled"].is_null());
     assert!(env.ok(&["up"]).starts_with("No changes"));

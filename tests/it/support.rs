@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,30 @@ impl Env {
             proves: self.proves,
         };
         copy_dir(self.root.path(), copy.root.path());
+        copy.move_balancers();
         copy
+    }
+
+    /// Gives the world's load balancers addresses of their own: the world that
+    /// this one is a copy of, and other copies, may run beside it.
+    fn move_balancers(&self) {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        static ADDRESS: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"\b127\.[1-9]\d*\.\d+\.(\d+)\b").unwrap());
+        let (a, b) = (
+            1 + std::process::id() % 250,
+            NEXT.fetch_add(1, Ordering::Relaxed) % 250,
+        );
+        for path in [
+            self.world().join("world.jsonl"),
+            self.deployment().join("journal.jsonl"),
+        ] {
+            let Ok(text) = fs::read_to_string(&path) else {
+                continue;
+            };
+            let moved = ADDRESS.replace_all(&text, format!("127.{a}.{b}.$1"));
+            write(&path, &moved);
+        }
     }
 
     /// The folder of everything.

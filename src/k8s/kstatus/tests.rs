@@ -104,6 +104,8 @@ fn a_deadline_of_an_older_form_says_nothing_about_the_newest() {
     let (before, after) = ("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z");
     assert!(matches!(judged(after, before), Readiness::Failed(_)));
     assert!(matches!(judged(before, after), Readiness::InProgress(_)));
+    // A deadline is never over in the second in which it was set.
+    assert!(matches!(judged(after, after), Readiness::InProgress(_)));
 }
 
 #[test]

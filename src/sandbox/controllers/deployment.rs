@@ -39,6 +39,8 @@ struct Sets {
     new: Option<Arc<Value>>,
     /// Oldest first.
     old: Vec<Arc<Value>>,
+    /// Whether the new one was made just now.
+    is_fresh: bool,
 }
 
 impl Sets {
@@ -116,7 +118,11 @@ impl Deployments {
             .iter()
             .position(|set| set.pointer("/spec/template").map(essence) == wanted);
         let new = at.map(|at| own.remove(at));
-        Ok(Sets { new, old: own })
+        Ok(Sets {
+            new,
+            old: own,
+            is_fresh: false,
+        })
     }
 
     /// The annotations of the new set: the Deployment's, and the rollout's.
@@ -167,6 +173,7 @@ impl Deployments {
             }
         } else {
             sets.new = Some(self.make(deployment, sets, annotations).await?);
+            sets.is_fresh = true;
         }
         if let Some(set) = &sets.new
             && annotation(deployment, REVISION) != annotation(set, REVISION)
@@ -446,7 +453,12 @@ impl Deployments {
             self.stepped(deployment);
             return None;
         }
-        if reason.is_empty() {
+        if reason == "NewReplicaSetAvailable" {
+            // What was complete has all its time, however long ago that was.
+            self.stepped(deployment);
+        }
+        // Whatever became of the form before: this one has its own time.
+        if reason.is_empty() || sets.is_fresh {
             self.stepped(deployment);
             let made = format!("Created new replica set {name:?}");
             set(conditions, ("True", "NewReplicaSetCreated", &made));
@@ -469,7 +481,7 @@ impl Deployments {
         }
         let limit = Duration::from_secs(limit).max(PATIENCE.mul_f64(self.plane.clock().rate()));
         let passed = self.since_step(deployment);
-        if reason == "ProgressDeadlineExceeded" {
+        if reason == "ProgressDeadlineExceeded" && !sets.is_fresh {
             return None;
         }
         if passed >= limit {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -21,6 +22,8 @@ use crate::sandbox::podnet::{PodNet, ServiceRoute};
 
 /// Ports below need privileges.
 const FIRST_FREE_PORT: u16 = 1024;
+/// When a door that could not be opened is tried again, in real time.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// The proxy.
 pub struct Proxy {
@@ -98,8 +101,9 @@ impl Proxy {
         route
     }
 
-    /// Opens and closes the doors of a Service's load balancer.
-    async fn doors(&self, key: &str, service: Option<&Value>) {
+    /// Opens and closes the doors of a Service's load balancer. Whether all that
+    /// are wanted are open.
+    async fn doors(&self, key: &str, service: Option<&Value>) -> bool {
         let mut wanted = Vec::new();
         if let Some(service) = service
             && text(service, "/spec/type") == "LoadBalancer"
@@ -125,6 +129,7 @@ impl Proxy {
                 .filter(|door| !open.contains_key(door))
                 .collect()
         };
+        let mut all_are_open = true;
         for (address, port) in missing {
             match TcpListener::bind((address, port)).await {
                 Ok(listener) => {
@@ -144,6 +149,7 @@ impl Proxy {
                 }
                 Err(error) => {
                     tracing::warn!(%address, port, %error, "cannot listen for a load balancer");
+                    all_are_open = false;
                 }
             }
         }
@@ -151,6 +157,7 @@ impl Proxy {
         if all.get(key).is_some_and(BTreeMap::is_empty) {
             all.remove(key);
         }
+        all_are_open
     }
 
     fn all_doors(&self) -> std::sync::MutexGuard<'_, Doors> {
@@ -213,7 +220,10 @@ impl Controller for Proxy {
         let service = self.plane.cache().get(Kind::Services, key);
         let route = service.as_ref().map(|service| self.route(service));
         self.plane.net.route(namespace, name, route);
-        self.doors(key, service.as_deref()).await;
-        Ok(None)
+        if self.doors(key, service.as_deref()).await {
+            return Ok(None);
+        }
+        // Whoever has the port may leave it.
+        Ok(Some(AGAIN.mul_f64(self.plane.clock().rate())))
     }
 }

@@ -19,6 +19,12 @@ use crate::sandbox::world::hex;
 
 /// A run that lasts longer starts the pauses anew.
 const LONG_RUN: Duration = Duration::from_mins(10);
+/// A kubelet looks this often which containers have ended, so that an end is
+/// seen before the next start.
+const NOTICED_WITHIN: Duration = Duration::from_secs(1);
+/// The least real time between two runs: a node keeps the log of one ended run,
+/// and who follows it has to hear of the end before that is gone.
+const LEAST_BETWEEN: Duration = Duration::from_millis(200);
 /// A liveness probe must fail at least this long in real time: on a fast clock
 /// the machine is no faster.
 const LEAST_FAILING: Duration = Duration::from_secs(1);
@@ -47,6 +53,7 @@ pub async fn live(pod: Arc<Pod>, spec: Value, role: Role) -> bool {
         spec,
         role,
         name,
+        nth: 0,
         failures: 0,
     };
     life.run().await
@@ -58,6 +65,9 @@ struct Life {
     role: Role,
     name: String,
     stop: CancellationToken,
+    /// The number of the present run, or of the next. The status shows it once
+    /// that has begun, as it does where the runtime counts.
+    nth: u32,
     /// Ends in a row, for the pauses in between.
     failures: u32,
 }
@@ -70,11 +80,15 @@ impl Life {
         // After a restart of the sandbox a container goes on as it was.
         let mut resumes = matches!(known.state, State::Running(_));
         self.failures = known.restarts.min(5);
+        self.nth = known.restarts;
+        if matches!(known.state, State::Waiting { .. }) && known.last.is_some() {
+            self.nth += 1;
+        }
         if let State::Ended(ended) = &known.state {
             if !self.starts_again(ended.code) {
                 return ended.code == 0;
             }
-            self.wait_for_restart(ended.clone()).await;
+            self.wait_for_restart().await;
         }
         loop {
             if self.stop.is_cancelled() {
@@ -94,7 +108,7 @@ impl Life {
             if self.stop.is_cancelled() || !self.starts_again(ended.code) {
                 return ended.code == 0;
             }
-            self.wait_for_restart(ended).await;
+            self.wait_for_restart().await;
         }
     }
 
@@ -119,9 +133,10 @@ impl Life {
         }
     }
 
-    async fn wait_for_restart(&mut self, ended: Ended) {
+    async fn wait_for_restart(&mut self) {
         let failures = self.failures;
         self.failures += 1;
+        let least = LEAST_BETWEEN.mul_f64(self.pod.plane.clock().rate());
         if failures > 0 {
             let pause = backoff(failures - 1);
             let pod = self.pod.object();
@@ -138,24 +153,18 @@ impl Life {
                     self.name
                 ),
             };
-            let last = ended.clone();
-            self.pod.change(&self.name, |container| {
-                container.state = waiting;
-                container.last = Some(last);
-            });
+            self.pod
+                .change(&self.name, |container| container.becomes(waiting));
             let message = format!(
                 "Back-off restarting failed container {} in pod {whose}",
                 self.name
             );
             self.pod.tell(Some(&self.name), true, "BackOff", message);
-            self.rest(pause).await;
+            self.rest(pause.max(least)).await;
+        } else {
+            self.rest(NOTICED_WITHIN.max(least)).await;
         }
-        if !self.stop.is_cancelled() {
-            self.pod.change(&self.name, |container| {
-                container.last = Some(ended);
-                container.restarts += 1;
-            });
-        }
+        self.nth += 1;
     }
 
     async fn rest(&self, pause: Duration) {
@@ -239,7 +248,7 @@ impl Life {
             message,
         };
         self.pod
-            .change(&self.name, |container| container.state = waiting);
+            .change(&self.name, |container| container.becomes(waiting));
     }
 
     /// What the process will see; none if the pod is stopped before all that
@@ -286,7 +295,6 @@ impl Life {
             "" => "default",
             account => account,
         };
-        let restarts = self.pod.container(&self.name).map_or(0, |c| c.restarts);
         let user = format!("system:serviceaccount:{namespace}:{account}");
         let program = programs::name(text(&self.spec, "/image"));
         Process {
@@ -303,7 +311,7 @@ impl Life {
             once: self.role == Role::Init
                 || (self.role == Role::Main && text(pod, "/spec/restartPolicy") != "Always"),
             address: self.pod.address,
-            log: self.pod.log(&self.name, restarts),
+            log: self.pod.log(&self.name, self.nth),
             files: Mounts::new(&self.pod.volumes, pod, &self.spec),
             net: self.pod.plane.net.clone(),
             api: self
@@ -335,10 +343,7 @@ impl Life {
 
     /// One run, and whether it was a long one.
     async fn once(&self, process: Process, resumes: bool) -> (Ended, bool) {
-        let log = self.pod.log(
-            &self.name,
-            self.pod.container(&self.name).map_or(0, |c| c.restarts),
-        );
+        let log = self.pod.log(&self.name, self.nth);
         let begun = self.pod.plane.clock().elapsed();
         let (started, id) = self.begin(resumes);
         let exit = if images::runs_on(&process.image, &self.pod.host.arch) {
@@ -376,14 +381,14 @@ impl Life {
             return (since.clone(), known.id.clone());
         }
         let pod = self.pod.object();
-        let restarts = known.map_or(0, |c| c.restarts);
-        let subject = format!("{}/{}/{restarts}", uid(&pod), self.name);
+        let subject = format!("{}/{}/{}", uid(&pod), self.name, self.nth);
         let digest = ring::digest::digest(&ring::digest::SHA256, subject.as_bytes());
         let id = format!("cri-o://{}", hex(digest.as_ref()));
         let since = self.pod.plane.now();
         let (shown, running) = (id.clone(), State::Running(since.clone()));
         self.pod.change(&self.name, |container| {
-            container.state = running;
+            container.becomes(running);
+            container.restarts = self.nth;
             container.id = shown;
         });
         self.tell(

@@ -89,14 +89,15 @@ impl Kubelets {
         }
     }
 
-    /// A node that becomes known may have pods already.
+    /// A node that becomes known, or gets its range, may have pods already.
     async fn node_news(&self, news: &News) {
         if let Some(node) = &news.after
             && text(node, "/spec/podCIDR").is_empty()
         {
             nodes::give_range(&self.plane, node).await;
         }
-        if news.before.is_none() {
+        let before = news.before.as_deref();
+        if before.is_none_or(|node| text(node, "/spec/podCIDR").is_empty()) {
             for pod in self.plane.cache().list(Kind::Pods, "") {
                 if text(&pod, "/spec/nodeName") == &*news.key {
                     self.follow(&pod).await;

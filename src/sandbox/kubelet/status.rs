@@ -102,6 +102,13 @@ impl Container {
         }
     }
 
+    /// Goes over to another state; how a run ended is remembered.
+    pub fn becomes(&mut self, state: State) {
+        if let State::Ended(ended) = std::mem::replace(&mut self.state, state) {
+            self.last = Some(ended);
+        }
+    }
+
     /// Whether it has ended well.
     pub fn succeeded(&self) -> bool {
         matches!(&self.state, State::Ended(ended) if ended.code == 0)
