@@ -316,7 +316,9 @@ fn no_file_names_a_place_on_somebodys_machine() {
     for path in all {
         // A checkout such as `/app` is no telling name.
         let telling = checkout.matches('/').count() > 1;
-        let text = read(&path);
+        // A picture is no text, and may name places as well.
+        let text = fs::read(root().join(&path)).unwrap();
+        let text = String::from_utf8_lossy(&text);
         assert!(!telling || !text.contains(&checkout), "{path}: {checkout}");
         for home in &homes {
             // In a URL it is a path of somebody's server, and behind a redacted
