@@ -253,6 +253,10 @@ impl Writer {
         texts.fold(self, |writer, text| writer.whole(number, text.as_bytes()))
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "messages are built where they are passed"
+    )]
     pub(super) fn message(self, number: u32, message: Self) -> Self {
         self.whole(number, &message.0)
     }
