@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -35,6 +35,7 @@ pub struct Server {
     listener: TcpListener,
     binding: Binding,
     tls: Option<TlsAcceptor>,
+    http2: bool,
     faulty: Option<(&'static str, Process)>,
 }
 
@@ -46,6 +47,7 @@ impl Server {
             listener,
             binding,
             tls: None,
+            http2: false,
             faulty: None,
         })
     }
@@ -64,6 +66,15 @@ impl Server {
     pub fn with_tls(self, tls: TlsAcceptor) -> Self {
         Self {
             tls: Some(tls),
+            ..self
+        }
+    }
+
+    /// Speaks HTTP/2 from the first byte, as gRPC does.
+    #[must_use]
+    pub fn with_http2(self) -> Self {
+        Self {
+            http2: true,
             ..self
         }
     }
@@ -104,14 +115,15 @@ impl Server {
         let serve = |connections: &mut JoinSet<()>, socket: TcpStream| {
             let _ = socket.set_nodelay(true);
             let (tls, handler, stop) = (self.tls.clone(), handler.clone(), stop.clone());
+            let http2 = self.http2;
             connections.spawn(async move {
                 match tls {
                     Some(tls) => {
                         if let Ok(stream) = tls.accept(socket).await {
-                            connection(stream, handler, stop).await;
+                            connection(stream, http2, handler, stop).await;
                         }
                     }
-                    None => connection(socket, handler, stop).await,
+                    None => connection(socket, http2, handler, stop).await,
                 }
             });
         };
@@ -149,7 +161,7 @@ impl Server {
 
 /// A reply as the fault plan wants it. A connection cannot be cut from here:
 /// what would be dropped is answered with 502.
-async fn judged<F, Fut>(
+pub(super) async fn judged<F, Fut>(
     system: &'static str,
     process: &Process,
     request: Request,
@@ -199,7 +211,7 @@ where
     }
 }
 
-async fn connection<S, F, Fut, B>(stream: S, handler: F, stop: CancellationToken)
+async fn connection<S, F, Fut, B>(stream: S, http2: bool, handler: F, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(http::Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
@@ -214,6 +226,20 @@ where
         seen.store(true, Ordering::Relaxed);
         async move { Ok::<_, Infallible>(handler(request).await) }
     });
+    if http2 {
+        let executor = TokioExecutor::new();
+        let serving = hyper::server::conn::http2::Builder::new(executor)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            () = stop.cancelled() => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        // Errors are dropped connections.
+        let _ = serving.await;
+        return;
+    }
     let serving = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

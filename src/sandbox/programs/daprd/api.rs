@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -35,22 +36,52 @@ pub(super) async fn private(sidecar: &Arc<Sidecar>, request: Request) -> Reply {
         .elapsed()
         .saturating_sub(started);
     sidecar.metrics.api_called(reply.status.as_u16(), took);
-    let (enabled, omit_health) = sidecar.config.api_logging();
-    if sidecar.options.api_logging.unwrap_or(enabled) && !(is_health && omit_health) {
+    let call = Called {
+        scope: "dapr.runtime.http-info",
+        title: "HTTP API Called",
+        method: format!("{method} {path}"),
+        code: reply.status.as_u16(),
+        took,
+        size,
+        agent,
+        is_health,
+    };
+    call.log(sidecar);
+    reply
+}
+
+/// A call for the log.
+pub(super) struct Called {
+    pub(super) scope: &'static str,
+    pub(super) title: &'static str,
+    pub(super) method: String,
+    pub(super) code: u16,
+    pub(super) took: Duration,
+    pub(super) size: usize,
+    pub(super) agent: String,
+    pub(super) is_health: bool,
+}
+
+impl Called {
+    /// Writes it, if calls are to be written.
+    pub(super) fn log(self, sidecar: &Sidecar) {
+        let (enabled, omit_health) = sidecar.config.api_logging();
+        if !sidecar.options.api_logging.unwrap_or(enabled) || self.is_health && omit_health {
+            return;
+        }
         sidecar
             .log
-            .scope("dapr.runtime.http-info")
-            .with("method", format!("{method} {path}"))
-            .with("code", reply.status.as_u16())
+            .scope(self.scope)
+            .with("method", self.method)
+            .with("code", self.code)
             .with(
                 "duration",
-                u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             )
-            .with("size", size)
-            .with("useragent", agent)
-            .info("HTTP API Called");
+            .with("size", self.size)
+            .with("useragent", self.agent)
+            .info(self.title);
     }
-    reply
 }
 
 async fn answer(sidecar: &Arc<Sidecar>, request: Request, is_health: bool) -> Reply {
@@ -68,7 +99,7 @@ async fn answer(sidecar: &Arc<Sidecar>, request: Request, is_health: bool) -> Re
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     let group = parts.get(1).copied().unwrap_or_default();
     let version = parts.first().copied().unwrap_or_default();
-    if !is_health && !sidecar.config.allows_api(group, version) {
+    if !is_health && !sidecar.config.allows_api(group, version, "http") {
         return invoke::nowhere();
     }
     let writes = matches!(request.method, Method::POST | Method::PUT);

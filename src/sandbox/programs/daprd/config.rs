@@ -62,7 +62,7 @@ impl Configuration {
     }
 
     /// Whether a group of the API is there.
-    pub(super) fn allows_api(&self, group: &str, version: &str) -> bool {
+    pub(super) fn allows_api(&self, group: &str, version: &str, protocol: &str) -> bool {
         let listed = |list: &str| {
             let list = self.0["api"][list]
                 .as_array()
@@ -73,7 +73,7 @@ impl Configuration {
                         .as_str()
                         .is_none_or(|told| told.is_empty() || told == value)
                 };
-                fits("name", group) && fits("version", version) && fits("protocol", "http")
+                fits("name", group) && fits("version", version) && fits("protocol", protocol)
             }))
         };
         listed("allowed").unwrap_or(true) && !listed("denied").unwrap_or(false)

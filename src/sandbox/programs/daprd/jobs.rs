@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::super::http::{Reply, Request};
 use super::super::dapr::jobs::retries;
@@ -17,6 +17,9 @@ use super::{app, errors};
 
 /// How long a call waits for a scheduler.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Where a job keeps the `Any` that its data came in by gRPC, if that is of
+/// another type than JSON.
+pub(super) const ANY: &str = "any";
 
 fn refusal(sidecar: &Sidecar, status: StatusCode, reason: &str, message: String) -> Reply {
     Rich {
@@ -70,61 +73,86 @@ async fn ask(
     }
 }
 
+/// The name without what stands around it, unless nothing is left.
+pub(super) fn named<'a>(sidecar: &Sidecar, name: &'a str) -> Result<&'a str, Reply> {
+    match name.trim() {
+        "" => {
+            let message = "Name is empty".to_owned();
+            let reason = "DAPR_SCHEDULER_JOB_NAME_EMPTY";
+            Err(refusal(sidecar, StatusCode::BAD_REQUEST, reason, message))
+        }
+        name => Ok(name),
+    }
+}
+
 /// `/v1.0/jobs/{name}`.
 pub(super) async fn handle(sidecar: &Sidecar, request: &Request, name: &str) -> Reply {
-    let name = name.trim();
-    if name.is_empty() {
-        let message = "Name is empty".to_owned();
-        let reason = "DAPR_SCHEDULER_JOB_NAME_EMPTY";
-        return refusal(sidecar, StatusCode::BAD_REQUEST, reason, message);
-    }
+    let name = match named(sidecar, name) {
+        Ok(name) => name,
+        Err(reply) => return reply,
+    };
     match request.method {
-        Method::POST => schedule(sidecar, request, name).await,
-        Method::GET => get(sidecar, name).await,
-        Method::DELETE => match ask(sidecar, Method::DELETE, name, None).await {
-            Ok(_) => Reply::empty(StatusCode::NO_CONTENT),
-            Err(error) => refusal(
-                sidecar,
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "DAPR_SCHEDULER_DELETE_JOB",
-                format!("failed to delete job due to: {error}"),
-            ),
+        Method::POST => match read(sidecar, request) {
+            Ok(job) => schedule(sidecar, &job, name).await,
+            Err(reply) => reply,
         },
+        Method::GET => get(sidecar, name).await,
+        Method::DELETE => delete(sidecar, name).await,
         _ => super::invoke::nowhere(),
     }
 }
 
-async fn schedule(sidecar: &Sidecar, request: &Request, name: &str) -> Reply {
-    let bad = |reason: &str, message: &str| {
-        refusal(sidecar, StatusCode::BAD_REQUEST, reason, message.to_owned())
-    };
+pub(super) async fn delete(sidecar: &Sidecar, name: &str) -> Reply {
+    match ask(sidecar, Method::DELETE, name, None).await {
+        Ok(_) => Reply::empty(StatusCode::NO_CONTENT),
+        Err(error) => refusal(
+            sidecar,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "DAPR_SCHEDULER_DELETE_JOB",
+            format!("failed to delete job due to: {error}"),
+        ),
+    }
+}
+
+/// The job of a request.
+fn read(sidecar: &Sidecar, request: &Request) -> Result<Value, Reply> {
     let body = match request.body.is_empty() {
         true => Ok(json!({})),
-        false => serde_json::from_slice::<Value>(&request.body),
+        false => serde_json::from_slice::<Map<String, Value>>(&request.body).map(Value::Object),
     };
-    let Some(mut job) = body.ok().filter(Value::is_object) else {
+    let Ok(mut job) = body else {
         let message = "failed deserializing HTTP body: proto: syntax error";
-        return errors::simple(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", message);
+        let status = StatusCode::BAD_REQUEST;
+        return Err(errors::simple(status, "ERR_MALFORMED_REQUEST", message));
     };
     if job["name"].as_str().is_some_and(|name| !name.is_empty()) {
-        return bad(
-            "DAPR_SCHEDULER_JOB_NAME",
-            "Set the job name in the url only",
-        );
+        let message = "Set the job name in the url only".to_owned();
+        let (status, reason) = (StatusCode::BAD_REQUEST, "DAPR_SCHEDULER_JOB_NAME");
+        return Err(refusal(sidecar, status, reason, message));
     }
-    for (snake, camel) in [("due_time", "dueTime"), ("failure_policy", "failurePolicy")] {
-        if let Some(value) = job.as_object_mut().and_then(|job| job.remove(snake)) {
-            job[camel] = value;
+    if let Some(job) = job.as_object_mut() {
+        job.remove(ANY);
+        for (snake, camel) in [("due_time", "dueTime"), ("failure_policy", "failurePolicy")] {
+            if let Some(value) = job.remove(snake) {
+                job.insert(camel.to_owned(), value);
+            }
         }
     }
+    Ok(job)
+}
+
+/// Has the scheduler keep a job.
+pub(super) async fn schedule(sidecar: &Sidecar, job: &Value, name: &str) -> Reply {
     if job["schedule"].as_str().is_none() && job["dueTime"].as_str().is_none() {
-        return bad("DAPR_SCHEDULER_SCHEDULE_EMPTY", "Schedule is empty");
+        let message = "Schedule is empty".to_owned();
+        let reason = "DAPR_SCHEDULER_SCHEDULE_EMPTY";
+        return refusal(sidecar, StatusCode::BAD_REQUEST, reason, message);
     }
     let failed = |status, error: &str| {
         let message = format!("failed to schedule job due to: {error}");
         refusal(sidecar, status, "DAPR_SCHEDULER_SCHEDULE_JOB", message)
     };
-    match ask(sidecar, Method::POST, name, Some(&job)).await {
+    match ask(sidecar, Method::POST, name, Some(job)).await {
         Ok(answer) if answer.status.is_success() => Reply::empty(StatusCode::NO_CONTENT),
         Ok(answer) => {
             let refused: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -142,7 +170,8 @@ async fn schedule(sidecar: &Sidecar, request: &Request, name: &str) -> Reply {
     }
 }
 
-async fn get(sidecar: &Sidecar, name: &str) -> Reply {
+/// A job as the scheduler keeps it.
+pub(super) async fn held(sidecar: &Sidecar, name: &str) -> Result<Value, Reply> {
     let failed = |why: &str| {
         let message = format!("failed to get job due to: {why}");
         let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -150,26 +179,33 @@ async fn get(sidecar: &Sidecar, name: &str) -> Reply {
     };
     match ask(sidecar, Method::GET, name, None).await {
         Ok(answer) if answer.status.is_success() => {
-            let held: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let mut job = json!({ "name": name });
-            for field in ["schedule", "repeats", "dueTime", "ttl", "failurePolicy"] {
-                if !held[field].is_null() {
-                    job[field] = held[field].clone();
-                }
-            }
-            if !held["data"].is_null() {
-                job["data"] = json!({
-                    "@type": "type.googleapis.com/google.protobuf.Value",
-                    "value": held["data"],
-                });
-            }
-            Reply::json(StatusCode::OK, &job)
+            Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
         }
-        Ok(_) => failed(&format!(
+        Ok(_) => Err(failed(&format!(
             "rpc error: code = NotFound desc = job not found: {name}"
-        )),
-        Err(error) => failed(&error.to_string()),
+        ))),
+        Err(error) => Err(failed(&error.to_string())),
     }
+}
+
+async fn get(sidecar: &Sidecar, name: &str) -> Reply {
+    let held = match held(sidecar, name).await {
+        Ok(held) => held,
+        Err(reply) => return reply,
+    };
+    let mut job = json!({ "name": name });
+    for field in ["schedule", "repeats", "dueTime", "ttl", "failurePolicy"] {
+        if !held[field].is_null() {
+            job[field] = held[field].clone();
+        }
+    }
+    if !held["data"].is_null() {
+        job["data"] = json!({
+            "@type": "type.googleapis.com/google.protobuf.Value",
+            "value": held["data"],
+        });
+    }
+    Reply::json(StatusCode::OK, &job)
 }
 
 /// Waits for due jobs and calls the app, one after the other.

@@ -1,5 +1,5 @@
-//! The sidecar: `daprd` as an app sees it. Components, the HTTP API on 3500,
-//! the public one on 3501, metrics on 9090, subscriptions and jobs.
+//! The sidecar: `daprd` as an app sees it. Components, the HTTP API on 3500
+//! and the same by gRPC on 50001, the public one on 3501, metrics on 9090, subscriptions and jobs.
 //!
 //! It talks to the control plane, the brokers and the app over the pods'
 //! network only. State is kept in the world's store, as if in the database
@@ -19,6 +19,7 @@ mod config;
 mod deliver;
 mod envelope;
 mod errors;
+mod grpc;
 mod health;
 mod invoke;
 mod jobs;

@@ -11,6 +11,7 @@ pub(super) struct Options {
     /// The app's port; none if it is not called.
     pub(super) app_port: Option<u16>,
     pub(super) http_port: u16,
+    pub(super) grpc_port: u16,
     pub(super) public_port: u16,
     pub(super) metrics_port: Option<u16>,
     pub(super) namespace: String,
@@ -49,6 +50,7 @@ impl Options {
             app_id: value("--app-id").unwrap_or_else(|| process.pod.clone()),
             app_port: port("--app-port").filter(|port| *port != 0),
             http_port: port("--dapr-http-port").unwrap_or(3500),
+            grpc_port: port("--dapr-grpc-port").unwrap_or(50_001),
             public_port: port("--dapr-public-port").unwrap_or(3501),
             metrics_port: has("--enable-metrics").then(|| port("--metrics-port").unwrap_or(9090)),
             namespace: env("NAMESPACE").unwrap_or_else(|| process.namespace.clone()),

@@ -21,7 +21,7 @@ use super::metrics::Metrics;
 use super::options::Options;
 use super::plane::{self, PlaneError};
 use super::subscribe::Subscription;
-use super::{api, components, deliver, health, jobs, subscribe};
+use super::{api, components, deliver, grpc, health, jobs, subscribe};
 
 /// How long the sidecar waits for the control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -150,7 +150,6 @@ fn scoped(objects: Vec<Value>, app: &str) -> Vec<Value> {
 fn targets(options: &Options) -> Targets {
     let targets = Targets::new(&health::TARGETS);
     for ready in [
-        "grpc-api-server",
         "grpc-internal-server",
         "mcpserver-reconciler",
         "workflowaccesspolicy-reconciler",
@@ -254,6 +253,14 @@ async fn start(
     log.info(&format!(
         "HTTP server is running on port {}",
         sidecar.options.http_port
+    ));
+    let server = Server::bind(process, sidecar.options.grpc_port).await;
+    let server = server.map_err(|error| format!("could not start gRPC server: {error}"))?;
+    tasks.spawn(grpc::serve(sidecar.clone(), server));
+    sidecar.targets.set("grpc-api-server", true);
+    log.info(&format!(
+        "gRPC server is running on port {}",
+        sidecar.options.grpc_port
     ));
     sidecar.outbound.store(true, Ordering::Relaxed);
     for (address, target) in [

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -35,12 +38,53 @@ enum Conflict {
 }
 
 /// One write.
-struct Write<'a> {
-    key: String,
-    value: Option<&'a Value>,
-    etag: Option<String>,
-    only_first: bool,
-    ttl: Option<i64>,
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) key: String,
+    /// The bytes to keep; none deletes.
+    pub(super) value: Option<Bytes>,
+    pub(super) etag: Option<String>,
+    pub(super) only_first: bool,
+    pub(super) ttl: Option<i64>,
+}
+
+/// What is asked of a store.
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    Save(Vec<Write>),
+    Get(String),
+    Bulk(Vec<String>),
+    Delete(Write),
+    Transaction(Vec<Write>),
+}
+
+impl Operation {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Save(_) => "set",
+            Self::Get(_) => "get",
+            Self::Bulk(_) => "bulk_get",
+            Self::Delete(_) => "delete",
+            Self::Transaction(_) => "transaction",
+        }
+    }
+}
+
+/// What a row keeps of these bytes: JSON that prints as it came, or else what
+/// it is in base64.
+fn kept(bytes: &[u8]) -> Value {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(value) if value.to_string().as_bytes() == bytes => json!({ "value": value }),
+        _ => json!({ "base64": STANDARD.encode(bytes) }),
+    }
+}
+
+/// The bytes of a row.
+fn bytes_of(row: &Value) -> Bytes {
+    match row["base64"].as_str() {
+        Some(text) => STANDARD.decode(text).unwrap_or_default().into(),
+        None => row["value"].to_string().into(),
+    }
 }
 
 impl Store {
@@ -107,7 +151,7 @@ impl Store {
     }
 
     /// One write inside a transaction. No value deletes.
-    fn write(&self, tx: &mut Transaction<'_>, write: &Write<'_>) -> Result<(), Conflict> {
+    fn write(&self, tx: &mut Transaction<'_>, write: &Write) -> Result<(), Conflict> {
         let key = format!("{}{}", self.prefix, write.key);
         let held = self.live(tx.get(&self.table, &key).map(|row| row.value));
         if let Some(etag) = &write.etag {
@@ -120,11 +164,12 @@ impl Store {
         } else if write.only_first && held.is_some() {
             return Err(Conflict::NotFirst);
         }
-        let Some(value) = write.value else {
+        let Some(value) = &write.value else {
             tx.delete(&self.table, &key);
             return Ok(());
         };
-        let mut row = json!({"value": value, "etag": ids::uuid()});
+        let mut row = kept(value);
+        row["etag"] = json!(ids::uuid());
         if let Some(ttl) = write.ttl.and_then(|ttl| u64::try_from(ttl).ok()) {
             row["expiresMs"] = json!(self.now_ms().saturating_add(ttl.saturating_mul(1000)));
             let at = self
@@ -175,23 +220,23 @@ fn database_of(text: &str) -> Result<String, String> {
 
 /// The part of the API below `/v1.0/state/{store}`.
 pub(super) fn handle(sidecar: &Sidecar, request: &Request, store: &str, rest: &[&str]) -> Reply {
-    let component = match find(sidecar, store) {
-        Ok(component) => component,
-        Err(reply) => return reply,
-    };
-    let Instance::State(state) = &component.instance else {
-        return super::invoke::nowhere();
-    };
+    // Whether there is such a store comes before what it is asked.
+    if let Err(reply) = find(sidecar, store) {
+        return reply;
+    }
     let writes = matches!(request.method, Method::POST | Method::PUT);
-    let started = sidecar.process.world.clock.elapsed();
-    let (operation, reply) = match (&request.method, rest) {
-        (_, []) if writes => ("set", save(state, store, request)),
-        (_, ["bulk"]) if writes => ("bulk_get", bulk(state, request)),
-        (_, ["transaction"]) if writes => ("transaction", transaction(state, request)),
-        (&Method::GET, key) if !key.is_empty() => ("get", get(state, &key.join("/"))),
-        (&Method::DELETE, key) if !key.is_empty() => {
-            ("delete", delete(state, request, &key.join("/")))
-        }
+    let operation = match (&request.method, rest) {
+        (_, []) if writes => read_save(request),
+        (_, ["bulk"]) if writes => read_bulk(request),
+        (_, ["transaction"]) if writes => read_transaction(request),
+        (&Method::GET, key) if !key.is_empty() => Ok(Operation::Get(key.join("/"))),
+        (&Method::DELETE, key) if !key.is_empty() => Ok(Operation::Delete(Write {
+            key: key.join("/"),
+            value: None,
+            etag: request.header("if-match").map(str::to_owned),
+            only_first: false,
+            ttl: None,
+        })),
         (_, ["query"]) => {
             let message = format!("state store {store} doesn't support query");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -199,15 +244,33 @@ pub(super) fn handle(sidecar: &Sidecar, request: &Request, store: &str, rest: &[
         }
         _ => return super::invoke::nowhere(),
     };
-    let took = sidecar
-        .process
-        .world
-        .clock
-        .elapsed()
-        .saturating_sub(started);
-    sidecar
-        .metrics
-        .state(store, operation, reply.status.is_success(), took);
+    match operation {
+        Ok(operation) => perform(sidecar, store, &operation),
+        Err(reply) => reply,
+    }
+}
+
+/// Asks a store, whichever API the question came by.
+pub(super) fn perform(sidecar: &Sidecar, store: &str, operation: &Operation) -> Reply {
+    let component = match find(sidecar, store) {
+        Ok(component) => component,
+        Err(reply) => return reply,
+    };
+    let Instance::State(state) = &component.instance else {
+        return super::invoke::nowhere();
+    };
+    let clock = &sidecar.process.world.clock;
+    let started = clock.elapsed();
+    let reply = match operation {
+        Operation::Save(writes) => save(state, store, writes),
+        Operation::Get(key) => get(state, key),
+        Operation::Bulk(keys) => bulk(state, keys),
+        Operation::Delete(write) => delete(state, write),
+        Operation::Transaction(writes) => transaction(state, writes),
+    };
+    let took = clock.elapsed().saturating_sub(started);
+    let (name, done) = (operation.name(), reply.status.is_success());
+    sidecar.metrics.state(store, name, done, took);
     reply
 }
 
@@ -268,7 +331,7 @@ fn check_key(key: &str) -> Result<(), Reply> {
 }
 
 /// One item of a save request, or of a transaction.
-fn read_item(item: &Value, deletes: bool) -> Result<Write<'_>, Reply> {
+fn read_item(item: &Value, deletes: bool) -> Result<Write, Reply> {
     let key = item["key"].as_str().unwrap_or_default();
     check_key(key)?;
     let etag = match &item["etag"] {
@@ -286,25 +349,58 @@ fn read_item(item: &Value, deletes: bool) -> Result<Write<'_>, Reply> {
     };
     Ok(Write {
         key: key.to_owned(),
-        value: (!deletes).then_some(&item["value"]),
+        value: (!deletes).then(|| item["value"].to_string().into()),
         etag,
         only_first: item["options"]["concurrency"] == "first-write",
         ttl: ttl.filter(|ttl| *ttl > 0),
     })
 }
 
-fn save(state: &Store, store: &str, request: &Request) -> Reply {
-    let body = match json_body(request) {
-        Ok(Value::Array(items)) => items,
-        Ok(_) => return malformed("failed deserializing HTTP body: expected an array"),
-        Err(reply) => return reply,
+fn read_save(request: &Request) -> Result<Operation, Reply> {
+    let Value::Array(items) = json_body(request)? else {
+        return Err(malformed(
+            "failed deserializing HTTP body: expected an array",
+        ));
     };
+    let writes = items.iter().map(|item| read_item(item, false));
+    Ok(Operation::Save(writes.collect::<Result<_, _>>()?))
+}
+
+fn read_bulk(request: &Request) -> Result<Operation, Reply> {
+    let body = json_body(request)?;
+    let keys = body["keys"].as_array().into_iter().flatten();
+    let keys = keys.filter_map(Value::as_str).map(str::to_owned);
+    Ok(Operation::Bulk(keys.collect()))
+}
+
+/// A refusal of an operation that no transaction has.
+pub(super) fn unsupported(kind: &str) -> Reply {
+    let message = format!("operation type {kind} not supported");
+    let status = StatusCode::BAD_REQUEST;
+    errors::simple(status, "ERR_NOT_SUPPORTED_STATE_OPERATION", &message)
+}
+
+fn read_transaction(request: &Request) -> Result<Operation, Reply> {
+    let body = json_body(request)?;
     let mut writes = Vec::new();
-    for item in &body {
-        match read_item(item, false) {
-            Ok(write) => writes.push(write),
-            Err(reply) => return reply,
+    for operation in body["operations"].as_array().into_iter().flatten() {
+        let kind = operation["operation"].as_str().unwrap_or_default();
+        if !matches!(kind, "upsert" | "delete") {
+            return Err(unsupported(kind));
         }
+        writes.push(read_item(&operation["request"], kind == "delete")?);
+    }
+    Ok(Operation::Transaction(writes))
+}
+
+/// A refusal if one of the keys is none.
+fn check_keys(writes: &[Write]) -> Result<(), Reply> {
+    writes.iter().try_for_each(|write| check_key(&write.key))
+}
+
+fn save(state: &Store, store: &str, writes: &[Write]) -> Reply {
+    if let Err(reply) = check_keys(writes) {
+        return reply;
     }
     let done = state
         .world
@@ -330,9 +426,8 @@ fn get(state: &Store, key: &str) -> Reply {
     let Some(row) = state.get(key) else {
         return Reply::empty(StatusCode::NO_CONTENT);
     };
-    let text = row["value"].to_string();
     let reply = Reply::empty(StatusCode::OK)
-        .with_body(Body::Full(text.into()))
+        .with_body(Body::Full(bytes_of(&row)))
         .with("content-type", "application/json")
         .with("etag", row["etag"].as_str().unwrap_or_default());
     match row["expires"].as_str() {
@@ -341,18 +436,12 @@ fn get(state: &Store, key: &str) -> Reply {
     }
 }
 
-fn delete(state: &Store, request: &Request, key: &str) -> Reply {
+fn delete(state: &Store, write: &Write) -> Reply {
+    let key = &write.key;
     if let Err(reply) = check_key(key) {
         return reply;
     }
-    let write = Write {
-        key: key.to_owned(),
-        value: None,
-        etag: request.header("if-match").map(str::to_owned),
-        only_first: false,
-        ttl: None,
-    };
-    match state.world.store.write(|tx| state.write(tx, &write)) {
+    match state.world.store.write(|tx| state.write(tx, write)) {
         Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
         Err(conflict) => {
             let message = format!("failed deleting state with key {key}: {conflict}");
@@ -361,39 +450,22 @@ fn delete(state: &Store, request: &Request, key: &str) -> Reply {
     }
 }
 
-fn bulk(state: &Store, request: &Request) -> Reply {
-    let body = match json_body(request) {
-        Ok(body) => body,
-        Err(reply) => return reply,
-    };
-    let keys = body["keys"].as_array().cloned().unwrap_or_default();
-    let found = keys
-        .iter()
-        .filter_map(Value::as_str)
-        .map(|key| match state.get(key) {
-            Some(row) => json!({"key": key, "data": row["value"], "etag": row["etag"]}),
-            None => json!({ "key": key }),
-        });
+fn bulk(state: &Store, keys: &[String]) -> Reply {
+    let found = keys.iter().map(|key| match state.get(key) {
+        Some(row) => {
+            let bytes = bytes_of(&row);
+            let data = serde_json::from_slice::<Value>(&bytes);
+            let data = data.unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+            json!({"key": key, "data": data, "etag": row["etag"]})
+        }
+        None => json!({ "key": key }),
+    });
     Reply::json(StatusCode::OK, &found.collect::<Vec<_>>())
 }
 
-fn transaction(state: &Store, request: &Request) -> Reply {
-    let body = match json_body(request) {
-        Ok(body) => body,
-        Err(reply) => return reply,
-    };
-    let mut writes = Vec::new();
-    for operation in body["operations"].as_array().into_iter().flatten() {
-        let kind = operation["operation"].as_str().unwrap_or_default();
-        if !matches!(kind, "upsert" | "delete") {
-            let message = format!("operation type {kind} not supported");
-            let status = StatusCode::BAD_REQUEST;
-            return errors::simple(status, "ERR_NOT_SUPPORTED_STATE_OPERATION", &message);
-        }
-        match read_item(&operation["request"], kind == "delete") {
-            Ok(write) => writes.push(write),
-            Err(reply) => return reply,
-        }
+fn transaction(state: &Store, writes: &[Write]) -> Reply {
+    if let Err(reply) = check_keys(writes) {
+        return reply;
     }
     let done = state
         .world

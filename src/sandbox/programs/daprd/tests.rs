@@ -3,7 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use super::super::super::http::Reply;
@@ -117,6 +121,32 @@ async fn ask(process: &Process, method: Method, path: &str, body: &str) -> Answe
         .send(process)
         .await
         .unwrap()
+}
+
+/// One gRPC call: its status and, if it is good, its message.
+async fn rpc(process: &Process, token: &str, method: &str, frame: Vec<u8>) -> (String, Bytes) {
+    let stream = process.connect("localhost", 50_001).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) = handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post(format!("http://sidecar/{method}"))
+        .header("content-type", "application/grpc")
+        .header("dapr-api-token", token)
+        .body(Full::new(Bytes::from(frame)))
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let whole = answer.into_body().collect().await.unwrap();
+    let status = whole.trailers().unwrap()["grpc-status"].to_str().unwrap();
+    let status = status.to_owned();
+    let mut bytes = whole.to_bytes();
+    let message = bytes.split_off(bytes.len().min(5));
+    (status, message)
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
+    frame.extend(message);
+    frame
 }
 
 fn code_of(answer: &Answer) -> (u16, String) {
@@ -316,6 +346,45 @@ async fn state_follows_the_rules_of_the_postgresql_store() {
     assert_eq!(absent.status, StatusCode::NO_CONTENT);
     process.stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_called_by_grpc_is_answered_as_by_http() {
+    let around = Around::new(json!([state()])).await;
+    let (mut process, lines) = around.sidecar(false);
+    let token = ("DAPR_API_TOKEN".to_owned(), "right".to_owned());
+    process.env.extend([token]);
+    let running = run(&process);
+    eventually("it is initialised", || {
+        lines.text().contains("dapr initialized")
+    })
+    .await;
+    let service = "dapr.proto.runtime.v1.Dapr";
+    let save = framed(b"\x0a\x0astatestore\x12\x07\x0a\x01a\x12\x02hi");
+    let get = framed(b"\x0a\x0astatestore\x12\x01a");
+    for (token, method, frame, status) in [
+        ("wrong", "Dapr/SaveState", save.clone(), "16"),
+        ("right", "Dapr/SaveState", save.clone(), "0"),
+        ("right", "Dapr/GetState", framed(b"\x0a\x01x\x12\x01a"), "3"),
+        ("right", "Dapr/GetState", framed(b"\x0a\x0astate"), "13"),
+        ("right", "Dapr/GetState", save[..9].to_vec(), "13"),
+        ("right", "Dapr/GetState", Vec::new(), "13"),
+        ("right", "Dapr/GetState", vec![1, 0, 0, 0, 0], "12"),
+        ("right", "Dapr/TryLockAlpha1", framed(b""), "12"),
+        ("right", "Other/GetState", get.clone(), "12"),
+        ("right", "Dapr/GetState", vec![0; 5 << 20], "8"),
+    ] {
+        let method = format!("dapr.proto.runtime.v1.{method}");
+        let (got, _) = rpc(&process, token, &method, frame).await;
+        assert_eq!(got, status, "{method}");
+    }
+    let (_, held) = rpc(&process, "right", &format!("{service}/GetState"), get).await;
+    assert!(held.starts_with(b"\x0a\x02hi\x12\x24"), "{held:?}");
+    let metadata = format!("{service}/GetMetadata");
+    let (_, about) = rpc(&process, "right", &metadata, framed(b"")).await;
+    assert!(about.starts_with(b"\x0a\x07backend"), "{about:?}");
+    process.stop.cancel();
+    assert_eq!(running.await.unwrap(), Exit::OK);
 }
 
 #[tokio::test]
