@@ -21,6 +21,7 @@ pub mod volumes;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -31,6 +32,9 @@ use self::pod::{Host, Pod};
 use super::cache::{Client, News};
 use super::controllers::Plane;
 use super::kind::{Kind, is_leaving, key, text, uid};
+
+/// Between two tries to remove a pod whose node is no more.
+const AGAIN: Duration = Duration::from_secs(40);
 
 /// The kubelets of a cluster.
 #[derive(Debug)]
@@ -118,6 +122,10 @@ impl Kubelets {
         }
         let name = text(pod, "/spec/nodeName");
         let Some(node) = self.plane.cache().get(Kind::Nodes, name) else {
+            // Bound to it when it was going already: its pods had been removed.
+            if !name.is_empty() {
+                tokio::spawn(remove_orphan(self.plane.clone(), pod.clone()));
+            }
             return;
         };
         let client = self.client_of(name);
@@ -194,12 +202,9 @@ impl Kubelets {
 
     /// Removes the pods of a node that is no more.
     async fn collect(&self, node: &str) {
-        let client = self.plane.client.as_controller("pod-garbage-collector");
         for pod in self.plane.cache().list(Kind::Pods, "") {
-            if text(&pod, "/spec/nodeName") == node
-                && let Err(error) = client.delete_within(Kind::Pods, &pod, Some(0)).await
-            {
-                tracing::debug!(%error, "cannot remove the pod of a lost node");
+            if text(&pod, "/spec/nodeName") == node {
+                remove_orphan(self.plane.clone(), pod).await;
             }
         }
     }
@@ -225,5 +230,29 @@ impl Kubelets {
         self.addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a pod whose node is no more, as the garbage collector of pods does:
+/// nobody is left who could say that it has ended.
+async fn remove_orphan(plane: Arc<Plane>, pod: Arc<Value>) {
+    let client = plane.client.as_controller("pod-garbage-collector");
+    let key = key(
+        text(&pod, "/metadata/namespace"),
+        text(&pod, "/metadata/name"),
+    );
+    let node = text(&pod, "/spec/nodeName");
+    let is_there = || {
+        let found = plane.cache().get(Kind::Pods, &key);
+        found.is_some_and(|found| uid(&found) == uid(&pod))
+    };
+    while is_there() && plane.cache().get(Kind::Nodes, node).is_none() {
+        let Err(error) = client.delete_within(Kind::Pods, &pod, Some(0)).await else {
+            return;
+        };
+        tracing::debug!(%error, "cannot remove the pod of a lost node");
+        if plane.clock().sleep(AGAIN).await.is_err() {
+            return;
+        }
     }
 }
