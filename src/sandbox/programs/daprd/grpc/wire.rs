@@ -362,12 +362,11 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_off_is_refused_or_shorter(value in values(), cut in 0.0..1.0_f64) {
+        fn what_is_cut_off_does_no_harm(value in values(), cut in any::<prop::sample::Index>()) {
             let bytes = Writer::json(&value).finish();
-            let count = bytes.len().min((bytes.len() as f64 * cut) as usize);
+            let count = cut.index(bytes.len() + 1);
             if let Ok(message) = Message::read(&bytes[..count]) {
                 let _ = message.json();
-                prop_assert!(count < bytes.len() || bytes.is_empty());
             }
         }
 
