@@ -107,6 +107,23 @@ const NO_KAFKA: &[&str] = &[
     "slo.publish",
 ];
 
+/// What asks the app in a user's name.
+const NO_LOGIN: &[&str] = &[
+    "events.login",
+    "regressions.scenarios",
+    "slo.event",
+    "events.create",
+    "events.update",
+    "events.complete",
+    "events.delete",
+    "events.envelope",
+    "events.fields",
+    "events.trace",
+    "events.once",
+    "events.delivered",
+    "events.state",
+];
+
 /// All of them.
 pub(crate) const FAULTS: &[Fault] = &[
     fault(
@@ -760,40 +777,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault(
         "the login is refused",
         &["app status 401 @ POST /api/auth/login"],
-        &[
-            "events.login",
-            "regressions.scenarios",
-            "slo.event",
-            "events.create",
-            "events.update",
-            "events.complete",
-            "events.delete",
-            "events.envelope",
-            "events.fields",
-            "events.trace",
-            "events.once",
-            "events.delivered",
-            "events.state",
-        ],
+        NO_LOGIN,
     ),
     fault(
         "the login gives no token",
         &["app alter /access_token=null @ POST /api/auth/login"],
-        &[
-            "events.login",
-            "regressions.scenarios",
-            "slo.event",
-            "events.create",
-            "events.update",
-            "events.complete",
-            "events.delete",
-            "events.envelope",
-            "events.fields",
-            "events.trace",
-            "events.once",
-            "events.delivered",
-            "events.state",
-        ],
+        NO_LOGIN,
     ),
     fault(
         "tasks cannot be created",
