@@ -187,7 +187,18 @@ async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
         format!("requests    {}", text("requests")),
     ];
     for (name, count) in status["rows"].as_object().into_iter().flatten() {
-        lines.push(format!("  {count:>4}  {name}"));
+        lines.push(format!("  {count:>4}  {}", short(name)));
+    }
+    let pods = &status["pods"];
+    let late = pods["notReady"].as_array().into_iter().flatten();
+    let late: Vec<_> = late.filter_map(Value::as_str).collect();
+    if pods["all"] != 0 {
+        lines.push(format!(
+            "pods        {}, {} not ready",
+            pods["all"],
+            late.len()
+        ));
+        lines.extend(late.iter().map(|pod| format!("            {pod}")));
     }
     let count = status["faults"].as_array().map_or(0, Vec::len);
     lines.push(format!("faults      {count}"));
@@ -195,6 +206,17 @@ async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
         lines,
         json: status,
     })
+}
+
+/// A table's name without the length of the identifiers in it.
+fn short(table: &str) -> String {
+    let words = table
+        .split('/')
+        .map(|word| match word.strip_prefix("ocid1.") {
+            Some(id) => format!("…{}", &id[id.len().saturating_sub(6)..]),
+            None => word.to_owned(),
+        });
+    words.collect::<Vec<_>>().join("/")
 }
 
 async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxError> {

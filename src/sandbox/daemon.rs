@@ -370,6 +370,7 @@ impl Control {
             "ociConfig": self.sandbox.oci_config,
             "stateDir": self.sandbox.state_dir,
             "rows": rows,
+            "pods": pods(world),
             "requests": world.requests.count(),
             "faults": world.faults.list(),
         })
@@ -455,4 +456,27 @@ pub fn live_rows(world: &World) -> Vec<(String, usize)> {
         }
     }
     counts
+}
+
+/// How many pods there are in all clusters, and which of them should be ready
+/// and are not, as namespace and name.
+fn pods(world: &World) -> Value {
+    let mut all = 0;
+    let mut not_ready = Vec::new();
+    let tables = world.store.tables();
+    for (table, _) in tables.iter().filter(|(t, _)| t.ends_with("/core/pods")) {
+        for (key, row) in world.store.list(table, "").0 {
+            all += 1;
+            let ended = row.value["status"]["phase"] == "Succeeded";
+            let mut conditions = row.value["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten();
+            let ready = conditions.any(|c| c["type"] == "Ready" && c["status"] == "True");
+            if !ended && !ready {
+                not_ready.push(key.to_string());
+            }
+        }
+    }
+    json!({ "all": all, "notReady": not_ready })
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 use todoctl::sandbox::plan;
 
-use crate::support::Env;
+use crate::support::{Env, until};
 
 mod faults;
 
@@ -122,6 +122,10 @@ fn missed(env: &Env, fault: &Fault) -> Option<String> {
     }
     let (code, report) = verify(env, &[&UNHURRIED, fault.args].concat());
     env.clear_faults();
+    // What was away for a while is not ready before its next probe.
+    until("the pods are ready again", || {
+        env.world_status()["pods"]["notReady"] == json!([])
+    });
     let found = not_well(&report);
     let codes: BTreeSet<&str> = found.iter().map(|(code, _)| code.as_str()).collect();
     let wanted: BTreeSet<&str> = fault.checks.iter().copied().collect();
