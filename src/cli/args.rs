@@ -343,6 +343,7 @@ impl Command {
     pub fn follows(&self) -> bool {
         matches!(self, Self::Events(args) if args.follows())
             || matches!(self, Self::Verify(args) if args.watch)
+            || matches!(self, Self::Sandbox(args) if args.follows())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use crate::engine::Failure;
-use crate::finding::Findings;
+use crate::finding::{Finding, Findings, Severity};
 use crate::journal::JournalError;
 use crate::plan::StepError;
 use crate::steps::CxError;
@@ -176,7 +176,8 @@ impl CliError {
 
 impl From<Findings> for CliError {
     fn from(findings: Findings) -> Self {
-        let message = match findings.len() {
+        let is_mistake = |finding: &&Finding| finding.severity == Severity::Error;
+        let message = match findings.iter().filter(is_mistake).count() {
             1 => "the profile has a mistake; nothing was touched".to_owned(),
             n => format!("the profile has {n} mistakes; nothing was touched"),
         };

@@ -1,5 +1,7 @@
 //! The roof: arguments, settings, one file a command, errors to exit codes.
 
+#[cfg(unix)]
+mod animate;
 mod args;
 mod chart;
 mod down;
@@ -120,7 +122,7 @@ async fn run(settings: &Settings, command: Command, cancel: CancellationToken) -
         Command::Secrets(args) => Box::pin(secrets::run(settings, args, cancel)).await,
         Command::Render(args) => Box::pin(chart::render(settings, args, cancel)).await,
         Command::Why(args) => Box::pin(chart::why(settings, args, cancel)).await,
-        Command::Sandbox(args) => Box::pin(sandbox::command(settings, args)).await,
+        Command::Sandbox(args) => Box::pin(sandbox::command(settings, args, cancel)).await,
         _ => Ok(Exit::Done),
     }
 }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
+#[cfg(unix)]
+use super::animate::{self, AnimateArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::settings::Settings;
@@ -26,6 +29,16 @@ pub struct SandboxArgs {
     command: Command,
 }
 
+impl SandboxArgs {
+    /// Whether being interrupted is how the command ends.
+    pub(super) fn follows(&self) -> bool {
+        #[cfg(unix)]
+        return matches!(self.command, Command::Animate(_));
+        #[cfg(not(unix))]
+        return false;
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the sandbox, unless it runs
@@ -38,6 +51,13 @@ enum Command {
     Fault(FaultArgs),
     /// Empty the world
     Reset,
+    #[cfg(unix)]
+    /// Bring a bare Kubernetes API server to life, in the foreground
+    ///
+    /// A kube-apiserver and etcd alone run nothing. This adds nodes, and runs the
+    /// controllers and kubelets of the sandbox against it, with programs in the place
+    /// of images: a deployment with the profile `local` then works as on a cluster.
+    Animate(AnimateArgs),
     /// Serve a world in the foreground
     #[command(hide = true)]
     Serve(StartArgs),
@@ -114,14 +134,9 @@ pub(super) fn default_state_dir() -> std::io::Result<PathBuf> {
     Ok(files::state_dir()?.join("sandbox"))
 }
 
-/// Runs `todoctl sandbox`.
-pub(super) async fn run(args: SandboxArgs, version: &str) -> Result<Said, SandboxError> {
-    let dir = match args.state_dir {
-        Some(dir) => dir,
-        None => default_state_dir().map_err(SandboxError::NoFolder)?,
-    };
-    let dir = std::path::absolute(dir).map_err(SandboxError::NoFolder)?;
-    match args.command {
+/// Runs a command that ends by itself.
+async fn run(command: Command, dir: PathBuf, version: &str) -> Result<Said, SandboxError> {
+    match command {
         Command::Start(start) => {
             let wanted = Wanted {
                 state_dir: dir.clone(),
@@ -157,7 +172,18 @@ pub(super) async fn run(args: SandboxArgs, version: &str) -> Result<Said, Sandbo
             Ok(Said::new("the world is empty", json!({"reset": true})))
         }
         Command::Fault(fault) => faults(&dir, fault).await,
+        #[cfg(unix)]
+        // It says what it does while it does it.
+        Command::Animate(_) => Ok(Said::new("", Value::Null)),
     }
+}
+
+fn folder(wanted: Option<PathBuf>) -> Result<PathBuf, SandboxError> {
+    let dir = match wanted {
+        Some(dir) => dir,
+        None => default_state_dir().map_err(SandboxError::NoFolder)?,
+    };
+    std::path::absolute(dir).map_err(SandboxError::NoFolder)
 }
 
 async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
@@ -249,8 +275,17 @@ async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxE
 }
 
 /// The command, with its data printed.
-pub(super) async fn command(settings: &Settings, args: SandboxArgs) -> Result<Exit, CliError> {
-    let said = run(args, env!("CARGO_PKG_VERSION")).await?;
+pub(super) async fn command(
+    settings: &Settings,
+    args: SandboxArgs,
+    cancel: CancellationToken,
+) -> Result<Exit, CliError> {
+    let dir = folder(args.state_dir)?;
+    let said = match args.command {
+        #[cfg(unix)]
+        Command::Animate(args) => return animate::run(settings, args, &dir, cancel).await,
+        command => run(command, dir, env!("CARGO_PKG_VERSION")).await?,
+    };
     settings.ui.document(&said.json, || said.lines.join("\n"))?;
     Ok(Exit::Done)
 }

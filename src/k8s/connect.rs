@@ -6,10 +6,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use kube::client::{Body, ClientBuilder};
 use kube::config::{AuthInfo, Config, KubeConfigOptions};
+use secrecy::ExposeSecret;
 use tower::util::MapRequestLayer;
 
 use super::{K8sError, Kube, Patience};
@@ -72,19 +75,7 @@ impl Connect {
 
     /// Connects. The server is not asked anything yet.
     pub async fn connect(self) -> Result<Kube, K8sError> {
-        let kubeconfig = match &self.kubeconfig {
-            Kubeconfig::Text(text) => kube::config::Kubeconfig::from_yaml(text),
-            Kubeconfig::File(path) => kube::config::Kubeconfig::read_from(path),
-            Kubeconfig::Default => kube::config::Kubeconfig::read(),
-        }
-        .map_err(|error| K8sError::Kubeconfig(error.into()))?;
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| K8sError::Kubeconfig(error.into()))?;
+        let mut config = config(&self.kubeconfig, self.context.as_deref()).await?;
         // We repeat calls ourselves, where progress and journal see it.
         config.default_retry = false;
         let agent = concat!("todoctl/", env!("CARGO_PKG_VERSION"));
@@ -94,6 +85,98 @@ impl Connect {
         let client = client(config, self.token)?;
         Ok(Kube::new(client, self.clock, self.patience))
     }
+}
+
+/// Where an API server is, and how to log in there.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Its address.
+    pub server: url::Url,
+    /// The authorities that its certificate is checked against.
+    pub ca_pem: String,
+    /// Who we are.
+    pub login: Login,
+}
+
+/// How a kubeconfig's user logs in.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// By a bearer token.
+    Token(Secret),
+    /// By a certificate: it and its key, as PEM.
+    Certificate(Secret),
+}
+
+/// What a context of a kubeconfig says, for a client other than ours. Exec
+/// plugins are not run.
+pub async fn credentials(
+    kubeconfig: &Kubeconfig,
+    context: Option<&str>,
+) -> Result<Credentials, K8sError> {
+    let refuse = |why: &str| K8sError::Kubeconfig(why.into());
+    let config = config(kubeconfig, context).await?;
+    let server = config.cluster_url.to_string();
+    let server = url::Url::parse(&server).map_err(|error| K8sError::Kubeconfig(error.into()))?;
+    let authorities = config.root_cert.unwrap_or_default();
+    let ca_pem = authorities.into_iter().map(|der| {
+        let encoded = pem::Pem::new("CERTIFICATE", der);
+        pem::encode(&encoded)
+    });
+    let auth = &config.auth_info;
+    let login = if let Some(token) = &auth.token {
+        Login::Token(Secret::new(token.expose_secret()))
+    } else {
+        let certificate = part(
+            auth.client_certificate_data.as_deref(),
+            &auth.client_certificate,
+        );
+        let key = auth
+            .client_key_data
+            .as_ref()
+            .map(ExposeSecret::expose_secret);
+        match (certificate?, part(key, &auth.client_key)?) {
+            (Some(certificate), Some(key)) => Login::Certificate(Secret::new(key + &certificate)),
+            _ => return Err(refuse("the user has neither a token nor a certificate")),
+        }
+    };
+    Ok(Credentials {
+        server,
+        ca_pem: ca_pem.collect(),
+        login,
+    })
+}
+
+/// A part of a kubeconfig that is written in it, or in a file of its own.
+fn part(data: Option<&str>, file: &Option<String>) -> Result<Option<String>, K8sError> {
+    let unusable = |error: Box<dyn std::error::Error + Send + Sync>| K8sError::Kubeconfig(error);
+    match (data, file) {
+        (Some(data), _) => {
+            let bytes = STANDARD.decode(data).map_err(|e| unusable(e.into()))?;
+            let text = String::from_utf8(bytes).map_err(|e| unusable(e.into()))?;
+            Ok(Some(text))
+        }
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|e| unusable(e.into()))?;
+            Ok(Some(text))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Config, K8sError> {
+    let kubeconfig = match kubeconfig {
+        Kubeconfig::Text(text) => kube::config::Kubeconfig::from_yaml(text),
+        Kubeconfig::File(path) => kube::config::Kubeconfig::read_from(path),
+        Kubeconfig::Default => kube::config::Kubeconfig::read(),
+    }
+    .map_err(|error| K8sError::Kubeconfig(error.into()))?;
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| K8sError::Kubeconfig(error.into()))
 }
 
 fn client(mut config: Config, token: Option<TokenSource>) -> Result<kube::Client, K8sError> {

@@ -34,7 +34,7 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::discovery::Discovery;
 use tokio::sync::{Mutex, OnceCell, RwLock};
 
-pub use self::connect::{Connect, Kubeconfig, TokenSource};
+pub use self::connect::{Connect, Credentials, Kubeconfig, Login, TokenSource, credentials};
 pub use self::diff::FieldChange;
 pub use self::error::{Class, FieldConflict, K8sError};
 pub use self::exchange::Line;

@@ -15,10 +15,20 @@ use crate::secret::Secret;
 pub struct Api {
     http: reqwest::Client,
     base: url::Url,
-    token: Arc<Secret>,
+    /// None for a client that shows a certificate.
+    token: Option<Arc<Secret>>,
     user: Option<Arc<str>>,
     groups: Arc<[String]>,
     agent: Arc<str>,
+}
+
+/// How a client shows who it is.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// By a bearer token.
+    Token(Secret),
+    /// By a certificate: it and its key, as PEM.
+    Certificate(Secret),
 }
 
 /// What an API server refused, or why it was not reached.
@@ -92,12 +102,12 @@ impl PatchKind {
 }
 
 impl Api {
-    /// A client that authenticates with a bearer token.
-    pub fn new(http: reqwest::Client, base: url::Url, token: String) -> Self {
+    /// A client that authenticates with a bearer token, or not at all.
+    pub fn new(http: reqwest::Client, base: url::Url, token: Option<Secret>) -> Self {
         Self {
             http,
             base,
-            token: Arc::new(Secret::new(token)),
+            token: token.map(Arc::new),
             user: None,
             groups: Arc::new([]),
             agent: "kube-controller-manager".into(),
@@ -105,15 +115,21 @@ impl Api {
     }
 
     /// A client that trusts one authority, for the server at `base`.
-    pub fn trusting(ca_pem: &str, base: url::Url, token: String) -> Result<Self, ApiError> {
-        let certificate = reqwest::Certificate::from_pem(ca_pem.as_bytes())?;
+    pub fn trusting(ca_pem: &str, base: url::Url, login: Credential) -> Result<Self, ApiError> {
+        let authorities = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes())?;
         let http = reqwest::Client::builder()
-            .tls_certs_only([certificate])
+            .tls_certs_only(authorities)
             .no_proxy()
             .tcp_nodelay(true)
-            .pool_max_idle_per_host(64)
-            .build()?;
-        Ok(Self::new(http, base, token))
+            .pool_max_idle_per_host(64);
+        let (http, token) = match login {
+            Credential::Token(token) => (http, Some(token)),
+            Credential::Certificate(pem) => {
+                let identity = reqwest::Identity::from_pem(pem.expose().as_bytes())?;
+                (http.identity(identity), None)
+            }
+        };
+        Ok(Self::new(http.build()?, base, token))
     }
 
     /// The same client in somebody else's name, by impersonation. A service
@@ -147,7 +163,7 @@ impl Api {
     #[must_use]
     pub fn with_token(&self, token: String) -> Self {
         Self {
-            token: Arc::new(Secret::new(token)),
+            token: Some(Arc::new(Secret::new(token))),
             user: None,
             groups: Arc::new([]),
             ..self.clone()
@@ -274,8 +290,10 @@ impl Api {
         let mut request = self
             .http
             .request(method, self.base.join(path)?)
-            .header("user-agent", format!("{}/v1.34.1", self.agent))
-            .bearer_auth(self.token.expose());
+            .header("user-agent", format!("{}/v1.34.1", self.agent));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
         if let Some(user) = &self.user {
             request = request.header("impersonate-user", &**user);
             for group in self.groups.iter() {

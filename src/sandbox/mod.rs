@@ -12,6 +12,8 @@ pub mod client;
 pub mod controllers;
 pub mod daemon;
 pub mod faults;
+#[cfg(unix)]
+pub mod foreign;
 pub mod http;
 pub mod kafka;
 pub mod kind;

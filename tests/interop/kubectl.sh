@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Drives a Kubernetes API with an unmodified kubectl and checks what it prints.
 #
-#   KUBECONFIG=… tests/interop/kubectl.sh [--no-kubelets]
+#   KUBECONFIG=… tests/interop/kubectl.sh [--no-kubelets] [--no-quotas] [--no-metrics]
 #
 # --no-kubelets leaves out what needs controllers, nodes and kubelets, for an
 # API server that runs alone.
@@ -11,8 +11,17 @@
 # delete at the end, so any cluster will do.
 set -uo pipefail
 
-kubelets=yes
-[ "${1-}" != --no-kubelets ] || kubelets=no
+# --no-quotas and --no-metrics leave out what needs the controller that counts
+# quotas, and the metrics API.
+kubelets=yes quotas=yes metrics=yes
+for option in "$@"; do
+    case $option in
+    --no-kubelets) kubelets=no quotas=no metrics=no ;;
+    --no-quotas) quotas=no ;;
+    --no-metrics) metrics=no ;;
+    *) echo "unknown option $option" >&2 && exit 2 ;;
+    esac
+done
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -218,9 +227,9 @@ ok 'a container gets the defaults' '^200m 64Mi$' k run given --image=nginx --dry
 ok 'what was set is noted' 'LimitRanger plugin set: cpu, memory request for container given; cpu, memory limit for container given' k run given --image=nginx --dry-run=server -o 'jsonpath={.metadata.annotations}'
 ok 'limits go' 'deleted' k delete limitrange bounds
 made 'quota of nothing' quota nothing --hard=persistentvolumeclaims=0
-live 'quota is counted' '^0$' k get resourcequota nothing -o 'jsonpath={.status.used.persistentvolumeclaims}'
+[ "$quotas" = no ] || ok 'quota is counted' '^0$' k get resourcequota nothing -o 'jsonpath={.status.used.persistentvolumeclaims}'
 # Without the controller that fills in their status, quotas bind nobody.
-[ "$kubelets" = no ] || no 'a claim beyond the quota' 'exceeded quota: nothing, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0' k create -f - <<<'{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"more"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}'
+[ "$quotas" = no ] || no 'a claim beyond the quota' 'exceeded quota: nothing, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0' k create -f - <<<'{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"more"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}'
 ok 'quota goes' 'deleted' k delete resourcequota nothing
 live 'a pod has an account' '^default /var/run/secrets/kubernetes.io/serviceaccount$' k run given --image=nginx --dry-run=server -o 'jsonpath={.spec.serviceAccountName} {.spec.containers[0].volumeMounts[0].mountPath}'
 made 'service account' serviceaccount robot
@@ -381,8 +390,8 @@ live 'endpoints' 'web' k get endpointslices
 live 'logs' '^' k logs deployment/web -c web
 live 'logs with times' '^' k logs deployment/web -c web --timestamps --tail=5
 live 'describe pod' 'Scheduled' k describe pods -l app=todo
-live 'top nodes' 'CPU' k top nodes
-live 'top pods' 'CPU' k top pods
+[ "$metrics" = no ] || ok 'top nodes' 'CPU' k top nodes
+[ "$metrics" = no ] || ok 'top pods' 'CPU' k top pods
 live 'forwarded port' 'Forwarding from' sh -c "timeout 10 '$bin/kubectl' -n $ns port-forward deployment/web 0:80 & sleep 5; wait; true"
 live 'job completes' '^' k wait --for=condition=Complete job/again --timeout=120s
 live 'evicted pods come back' 'evicted|deleted' k delete pod -l app=todo

@@ -10,6 +10,7 @@
     reason = "helpers of tests are tests, too, and todoctl is run as a user runs it"
 )]
 
+mod animate;
 mod crash;
 mod day2;
 mod docs;

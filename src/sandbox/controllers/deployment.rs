@@ -178,10 +178,12 @@ impl Deployments {
         if let Some(set) = &sets.new
             && annotation(deployment, REVISION) != annotation(set, REVISION)
         {
-            let patch = json!({"metadata": {"annotations": {REVISION: annotation(set, REVISION)}}});
-            self.client
-                .merge(Kind::Deployments, deployment, &patch)
-                .await?;
+            // With the status, which does not count as a change of what is wanted.
+            let mut noted = deployment.clone();
+            noted["metadata"]["annotations"][REVISION] = json!(annotation(set, REVISION));
+            let path = format!("{}/status", Kind::Deployments.path_of(&noted));
+            let noted = self.client.api.update(&path, &noted).await?;
+            self.client.cache.observe(Kind::Deployments, noted);
         }
         Ok(())
     }

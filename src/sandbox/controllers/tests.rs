@@ -46,7 +46,12 @@ async fn open(dir: tempfile::TempDir) -> Rig {
     let clusters = Clusters::new(world, Arc::new(Everybody));
     let endpoint = clusters.ensure(OCID).await.unwrap();
     let base = url::Url::parse(&format!("https://{}", endpoint.address)).unwrap();
-    let api = Api::trusting(&endpoint.ca_pem, base, "admin".to_owned()).unwrap();
+    let api = Api::trusting(
+        &endpoint.ca_pem,
+        base,
+        Credential::Token(Secret::new("admin")),
+    )
+    .unwrap();
     Rig {
         dir: Some(dir),
         clusters,
@@ -453,66 +458,4 @@ async fn pods_run_again_where_they_were_after_a_restart() {
     ] {
         assert_eq!(after.pointer(field), before[0].pointer(field), "{field}");
     }
-}
-
-/// The same controllers and kubelets on a server that is not ours: its address,
-/// authority and an administrator's token are read from `target/real`.
-#[tokio::test]
-#[ignore = "needs a real API server"]
-async fn a_real_api_server_is_animated() {
-    use crate::sandbox::controllers::{Ground, Plane, run};
-    use crate::sandbox::kubelet::Kubelets;
-    let read = |name: &str| {
-        let path = format!("{}/target/real/{name}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read_to_string(path).unwrap().trim().to_owned()
-    };
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let base = url::Url::parse(&read("server")).unwrap();
-    let api = Api::trusting(&read("ca.crt"), base, read("token")).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let stop = CancellationToken::new();
-    let clock = Clock::new(1000.0, stop.clone());
-    let world = Arc::new(World::open(dir.path(), clock, 7).unwrap());
-    let plane = Plane::start(world.clone(), OCID, api.clone(), Ground::default(), &stop);
-    run(&plane);
-    let _kubelets = Kubelets::start(&plane);
-    let node = json!({
-        "metadata": {"name": "10.0.10.2", "labels": {"kubernetes.io/arch": "arm64"}},
-        "status": {
-            "capacity": {"cpu": "2", "memory": "12Gi", "pods": "110"},
-            "allocatable": {"cpu": "2", "memory": "11Gi", "pods": "110"},
-            "addresses": [{"type": "InternalIP", "address": "10.0.10.2"}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        },
-    });
-    let rig = Rig {
-        dir: None,
-        clusters: Clusters::new(world, Arc::new(Everybody)),
-        api,
-    };
-    for (kind, name) in [(Kind::Deployments, "web"), (Kind::Nodes, "10.0.10.2")] {
-        let _ = rig.api.delete(&kind.path("default", name)).await;
-    }
-    rig.until_gone(Kind::Deployments, "web").await;
-    // Nobody collects garbage there: what the last run left is deleted here.
-    for kind in [Kind::ReplicaSets, Kind::Pods] {
-        for left in rig.list(kind).await {
-            let _ = rig.api.delete(&kind.path_of(&left)).await;
-        }
-    }
-    let mut made = rig.make(Kind::Nodes, node.clone()).await;
-    made["status"] = node["status"].clone();
-    let path = format!("{}/status", Kind::Nodes.path_of(&made));
-    rig.api.update(&path, &made).await.unwrap();
-    let made = rig.get(Kind::Nodes, "10.0.10.2").await;
-    let untaint = json!({"metadata": {"uid": made["metadata"]["uid"]}, "spec": {"taints": null}});
-    rig.api
-        .merge(&Kind::Nodes.path_of(&made), &untaint)
-        .await
-        .unwrap();
-    rig.make(Kind::Deployments, deployment("web", "web:1", 2))
-        .await;
-    rig.until(Kind::Deployments, "default", "web", |d| is_rolled_out(d, 2))
-        .await;
-    stop.cancel();
 }

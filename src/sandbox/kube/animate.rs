@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::Cluster;
 use super::server::Server;
 use super::tls::Certificates;
-use crate::sandbox::api::Api;
+use crate::sandbox::api::{Api, Credential};
 use crate::sandbox::controllers::claims::Disks;
 use crate::sandbox::controllers::{self, Ground, Plane};
 use crate::sandbox::http::{Handler, Reply, Request};
@@ -49,8 +49,8 @@ pub fn start(
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let base = url::Url::parse(&format!("https://{address}")).map_err(io::Error::other)?;
-    let token = cluster.component_token.expose().to_owned();
-    let api = Api::trusting(&certificates.ca_pem, base, token).map_err(io::Error::other)?;
+    let login = Credential::Token(cluster.component_token.clone());
+    let api = Api::trusting(&certificates.ca_pem, base, login).map_err(io::Error::other)?;
     let ground = Ground {
         net: cluster.net.clone(),
         disks,

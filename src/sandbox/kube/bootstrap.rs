@@ -145,7 +145,7 @@ fn kubernetes_service() -> Value {
 }
 
 /// The block volumes that OKE offers by default.
-fn storage_class() -> Value {
+pub fn storage_class() -> Value {
     json!({
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",

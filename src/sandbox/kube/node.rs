@@ -17,7 +17,10 @@ pub fn register(cluster: &Arc<Cluster>, spec: &NodeSpec) {
     let table = cluster.table_of("", "nodes");
     let name = spec.name.clone();
     if cluster.world.store.get(&table, &name).is_none() {
-        let object = node(cluster, spec, &cluster.uid(&table, &name));
+        let now = cluster.now();
+        let mut object = describe(spec, &now);
+        object["metadata"]["uid"] = cluster.uid(&table, &name).into();
+        object["metadata"]["creationTimestamp"] = now.into();
         cluster.put(&table, &name, object, None);
     }
     let (low, high) = READY_AFTER;
@@ -58,8 +61,8 @@ fn allocatable(spec: &NodeSpec) -> (String, String) {
     )
 }
 
-fn node(cluster: &Cluster, spec: &NodeSpec, uid: &str) -> Value {
-    let now = cluster.now();
+/// A node that has just joined, as its kubelet describes it.
+pub fn describe(spec: &NodeSpec, now: &str) -> Value {
     let mut labels: Map<String, Value> = spec
         .labels
         .iter()
@@ -112,8 +115,6 @@ fn node(cluster: &Cluster, spec: &NodeSpec, uid: &str) -> Value {
         "kind": "Node",
         "metadata": {
             "name": spec.name,
-            "uid": uid,
-            "creationTimestamp": now,
             "labels": labels,
         },
         "spec": {
@@ -143,7 +144,8 @@ fn node(cluster: &Cluster, spec: &NodeSpec, uid: &str) -> Value {
     })
 }
 
-fn ready(object: &Value, now: &str) -> Value {
+/// The node once its network is there.
+pub fn ready(object: &Value, now: &str) -> Value {
     let mut object = object.clone();
     let conditions = object
         .pointer_mut("/status/conditions")

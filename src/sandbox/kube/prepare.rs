@@ -140,11 +140,15 @@ pub fn prepare_update(resource: &Resource, sub: Option<Sub>, old: &Value, new: &
     }
 }
 
-/// Counts a change of what an object asks for.
-pub fn bump_generation(resource: &Resource, old: &Value, new: &mut Value) {
+/// Counts a change of what an object asks for. A Deployment's annotations are
+/// part of that, because its replica sets get them.
+pub fn bump_generation(resource: &Resource, sub: Option<Sub>, old: &Value, new: &mut Value) {
     if !has_generation(resource) {
         return;
     }
+    let noted = |object: &Value| object.pointer("/metadata/annotations").cloned();
+    let is_deployment = (&*resource.group, &*resource.plural) == ("apps", "deployments");
+    let renoted = is_deployment && sub != Some(Sub::Status) && noted(old) != noted(new);
     let essence = |object: &Value| -> Map<String, Value> {
         let fields = object.as_object().into_iter().flatten();
         fields
@@ -153,7 +157,7 @@ pub fn bump_generation(resource: &Resource, old: &Value, new: &mut Value) {
             .collect()
     };
     let marked = |object: &Value| object.pointer("/metadata/deletionTimestamp").is_some();
-    if essence(old) != essence(new) || marked(old) != marked(new) {
+    if essence(old) != essence(new) || marked(old) != marked(new) || renoted {
         raise_generation(new);
     }
 }

@@ -96,6 +96,14 @@ impl Status {
         Self::new(404, "NotFound", format!("{what} \"{name}\" not found")).about(resource, name)
     }
 
+    /// No kubelet runs a pod of this name.
+    pub fn no_pod(name: &str) -> Box<Self> {
+        let mut status = Self::new(404, "NotFound", format!("pods \"{name}\" not found"));
+        name.clone_into(&mut status.details.name);
+        "pods".clone_into(&mut status.details.kind);
+        status
+    }
+
     /// The path leads nowhere.
     pub fn no_such_resource() -> Box<Self> {
         Self::new(

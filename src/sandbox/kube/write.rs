@@ -463,7 +463,7 @@ async fn next(
     admission::mutate(attempt, &mut new).await?;
     kinds::prepare_update(call, old, &mut new)?;
     shape(resource, &mut new);
-    bump_generation(resource, old, &mut new);
+    bump_generation(resource, call.sub, old, &mut new);
     managers.write(&mut new);
     keep_times(old, &mut new);
     Ok(new)

@@ -81,7 +81,7 @@ impl Stage {
             log: lines.clone(),
             files: Arc::new(Mounts(BTreeMap::new())),
             net: self.net.clone(),
-            api: Api::new(http, self.base.clone(), "token".to_owned()),
+            api: Api::new(http, self.base.clone(), Some(Secret::new("token"))),
             stop: CancellationToken::new(),
         };
         (process, lines)

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 
 use super::spdy::{self, Stream};
 use super::websocket::{self, on_channel};
-use super::{container, kubelets, refused, scheduled, switching, taken_over, upgrades_to};
+use super::{Place, container, refused, scheduled, switching, taken_over, upgrades_to};
 use crate::sandbox::http::{Reply, Request};
 use crate::sandbox::kube::request::Call;
 use crate::sandbox::kube::status::{Outcome, Status};
-use crate::sandbox::kubelet::{LogOptions, Output};
+use crate::sandbox::kubelet::{LogOptions, Output, RuntimeError};
 
 const PROTOCOLS: &[&str] = &["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const STDOUT: u8 = 1;
@@ -27,13 +27,27 @@ type Lines = mpsc::Receiver<(u8, Vec<u8>)>;
 pub(super) fn exec(call: Call) -> Outcome<Reply> {
     let pod = scheduled(&call)?;
     let container = container(&call, &pod)?;
-    let command: Vec<String> = call.request.params("command").map(str::to_owned).collect();
+    run_in(Place::of(&call, &pod)?, &container, call.request)
+}
+
+/// Runs the request's command in a container.
+pub(in crate::sandbox) fn run_in(
+    place: Place,
+    container: &str,
+    request: Request,
+) -> Outcome<Reply> {
+    let container = container.to_owned();
+    let command: Vec<String> = request.params("command").map(str::to_owned).collect();
     if command.is_empty() {
         return Err(Status::bad_request("you must specify at least 1 command"));
     }
-    let kubelets = kubelets(&call)?;
-    let (namespace, name) = (call.target.namespace.clone(), call.target.name.clone());
-    let wanted = wanted(&call.request);
+    let Place {
+        kubelets,
+        namespace,
+        pod: name,
+        ..
+    } = place;
+    let wanted = wanted(&request);
     let (sender, lines) = mpsc::channel(16);
     let run = async move {
         let done = kubelets.exec(&namespace, &name, &container, &command).await;
@@ -50,23 +64,36 @@ pub(super) fn exec(call: Call) -> Outcome<Reply> {
         let status = ended(&command, output.code);
         let _ = sender.send((ERROR, status.to_string().into_bytes())).await;
     };
-    serve(call.request, lines, run)
+    serve(request, lines, run)
 }
 
 /// Answers `…/pods/NAME/attach`: what the container says from now on.
 pub(super) fn attach(call: Call) -> Outcome<Reply> {
     let pod = scheduled(&call)?;
     let container = container(&call, &pod)?;
-    let kubelets = kubelets(&call)?;
+    listen_to(Place::of(&call, &pod)?, &container, call.request)
+}
+
+/// Passes on what a container says from now on.
+pub(in crate::sandbox) fn listen_to(
+    place: Place,
+    container: &str,
+    request: Request,
+) -> Outcome<Reply> {
+    let container = container.to_owned();
+    let Place {
+        kubelets,
+        namespace,
+        pod: name,
+        ..
+    } = place;
     let options = LogOptions {
         follow: true,
         tail_lines: Some(0),
         ..LogOptions::default()
     };
-    let (namespace, name) = (call.target.namespace.clone(), call.target.name.clone());
     let (sender, lines) = mpsc::channel(16);
-    let refusal = |error| refused(&call, &error).to_json();
-    let not_there = refusal(crate::sandbox::kubelet::RuntimeError::NoPod(name.clone()));
+    let not_there = refused(&RuntimeError::NoPod(name.clone())).to_json();
     let run = async move {
         let said = kubelets.logs(&namespace, &name, &container, options).await;
         let status = match said {
@@ -82,17 +109,23 @@ pub(super) fn attach(call: Call) -> Outcome<Reply> {
         };
         let _ = sender.send((ERROR, status.to_string().into_bytes())).await;
     };
-    serve(call.request, lines, run)
+    serve(request, lines, run)
 }
 
 /// The output channels that the client wants.
 fn wanted(request: &Request) -> Vec<u8> {
     let truth = |name: &str| matches!(request.param(name), Some("true" | "1"));
-    [("stdout", STDOUT), ("stderr", STDERR)]
-        .into_iter()
-        .filter(|(name, _)| truth(name))
-        .map(|(_, channel)| channel)
-        .collect()
+    // The last two are a kubelet's names for them.
+    [
+        ("stdout", STDOUT),
+        ("stderr", STDERR),
+        ("output", STDOUT),
+        ("error", STDERR),
+    ]
+    .into_iter()
+    .filter(|(name, _)| truth(name))
+    .map(|(_, channel)| channel)
+    .collect()
 }
 
 /// How a command ended, as the error channel says it.

@@ -3,7 +3,6 @@
 //! WebSocket.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -12,46 +11,31 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::spdy::{self, Stream};
 use super::websocket::{self, Socket, on_channel};
-use super::{kubelets, scheduled, switching, taken_over, upgrades_to};
-use crate::sandbox::http::Reply;
-use crate::sandbox::kube::cluster::text;
+use super::{Place, scheduled, switching, taken_over, upgrades_to};
+use crate::sandbox::http::{Reply, Request};
 use crate::sandbox::kube::request::Call;
 use crate::sandbox::kube::status::{Outcome, Status};
-use crate::sandbox::kubelet::Runtime;
 
 const PROTOCOL: &str = "portforward.k8s.io";
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const CHANNELS: &str = "v4.channel.k8s.io";
 
-/// The pod whose ports are forwarded.
-#[derive(Clone)]
-struct Pod {
-    kubelets: Arc<dyn Runtime>,
-    namespace: String,
-    name: String,
-    uid: String,
-}
-
-impl Pod {
-    /// What is said when a port cannot be reached.
-    fn failure(&self, port: u16, why: &str) -> String {
-        format!(
-            "error forwarding port {port} to pod {}, uid {}: {why}",
-            self.name, self.uid
-        )
-    }
+/// What is said when a port cannot be reached.
+fn failure(pod: &Place, port: u16, why: &str) -> String {
+    format!(
+        "error forwarding port {port} to pod {}, uid {}: {why}",
+        pod.pod, pod.uid
+    )
 }
 
 /// Answers `…/pods/NAME/portforward`.
 pub(super) fn forward(call: Call) -> Outcome<Reply> {
     let object = scheduled(&call)?;
-    let pod = Pod {
-        kubelets: kubelets(&call)?,
-        namespace: call.target.namespace.clone(),
-        name: call.target.name.clone(),
-        uid: text(&object, "/metadata/uid").to_owned(),
-    };
-    let request = call.request;
+    into(Place::of(&call, &object)?, call.request)
+}
+
+/// Forwards ports of a pod over the connection of this request.
+pub(in crate::sandbox) fn into(pod: Place, request: Request) -> Outcome<Reply> {
     if websocket::is_wanted(&request) {
         let protocol = websocket::protocol(&request, &[TUNNEL, CHANNELS]);
         let reply = websocket::accept(&request, protocol);
@@ -63,7 +47,8 @@ pub(super) fn forward(call: Call) -> Outcome<Reply> {
             });
             return Ok(reply);
         }
-        let ports = ports(request.params("ports"))?;
+        // The API says `ports`, the kubelet `port`.
+        let ports = ports(request.params("ports").chain(request.params("port")))?;
         tokio::spawn(async move {
             if let Some(socket) = websocket::open(request).await {
                 channels(socket, pod, ports).await;
@@ -95,7 +80,7 @@ fn ports<'a>(given: impl Iterator<Item = &'a str>) -> Outcome<Vec<u16>> {
 }
 
 /// Serves pairs of an error and a data stream, one pair for each connection.
-async fn streams<S>(io: S, pod: Pod)
+async fn streams<S>(io: S, pod: Place)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -118,7 +103,7 @@ where
 }
 
 /// One forwarded connection over a pair of streams.
-async fn connection(pod: Pod, error: Stream, data: Stream) {
+async fn connection(pod: Place, error: Stream, data: Stream) {
     let port = data
         .headers
         .get("port")
@@ -129,10 +114,10 @@ async fn connection(pod: Pod, error: Stream, data: Stream) {
         outgoing,
         ..
     } = data;
-    let target = match pod.kubelets.dial(&pod.namespace, &pod.name, port).await {
+    let target = match pod.kubelets.dial(&pod.namespace, &pod.pod, port).await {
         Ok(target) => target,
         Err(why) => {
-            let text = pod.failure(port, &why.to_string());
+            let text = failure(&pod, port, &why.to_string());
             error.outgoing.send(text.as_bytes()).await;
             error.outgoing.finish().await;
             outgoing.finish().await;
@@ -161,7 +146,7 @@ async fn connection(pod: Pod, error: Stream, data: Stream) {
 
 /// Serves two channels for each port: data and errors. Both begin with the
 /// port's number.
-async fn channels(mut socket: Socket, pod: Pod, ports: Vec<u16>) {
+async fn channels(mut socket: Socket, pod: Place, ports: Vec<u16>) {
     let (out, mut messages) = mpsc::channel::<Message>(64);
     let mut inward = Vec::new();
     for (port, channel) in ports.into_iter().zip((0..u8::MAX).step_by(2)) {
@@ -210,16 +195,16 @@ async fn channels(mut socket: Socket, pod: Pod, ports: Vec<u16>) {
 }
 
 async fn channel_pair(
-    pod: Pod,
+    pod: Place,
     port: u16,
     channel: u8,
     mut incoming: mpsc::UnboundedReceiver<bytes::Bytes>,
     out: mpsc::Sender<Message>,
 ) {
-    let target = match pod.kubelets.dial(&pod.namespace, &pod.name, port).await {
+    let target = match pod.kubelets.dial(&pod.namespace, &pod.pod, port).await {
         Ok(target) => target,
         Err(why) => {
-            let text = pod.failure(port, &why.to_string());
+            let text = failure(&pod, port, &why.to_string());
             let _ = out.send(on_channel(channel + 1, text.as_bytes())).await;
             return;
         }

@@ -1,10 +1,13 @@
 //! The parts of pods and services that are connections: logs, forwarded
 //! ports, commands, and the proxy. What is at the other end comes from the
 //! kubelets ([`crate::sandbox::kubelet::Runtime`]) and the pods' network.
+//!
+//! A kubelet's own API has the same connections ([`crate::sandbox::foreign`]),
+//! so each is written for a [`Place`], and not for a call of this server.
 
-mod exec;
-mod forward;
-mod logs;
+pub(in crate::sandbox) mod exec;
+pub(in crate::sandbox) mod forward;
+pub(in crate::sandbox) mod logs;
 mod proxy;
 mod spdy;
 #[cfg(test)]
@@ -23,6 +26,31 @@ use super::request::Call;
 use super::status::{Outcome, Status};
 use crate::sandbox::http::{Reply, Request};
 use crate::sandbox::kubelet::{Runtime, RuntimeError};
+
+/// A pod that somebody wants to be connected with.
+#[derive(Clone)]
+pub(in crate::sandbox) struct Place {
+    /// Who runs it.
+    pub kubelets: Arc<dyn Runtime>,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+    /// What tells it from others of this name.
+    pub uid: String,
+}
+
+impl Place {
+    /// The pod that a call names.
+    fn of(call: &Call, object: &Value) -> Outcome<Self> {
+        Ok(Self {
+            kubelets: kubelets(call)?,
+            namespace: call.target.namespace.clone(),
+            pod: call.target.name.clone(),
+            uid: text(object, "/metadata/uid").to_owned(),
+        })
+    }
+}
 
 /// Answers a subresource that is a connection; gives other calls back.
 pub async fn perform(call: Call) -> Result<Outcome<Reply>, Box<Call>> {
@@ -91,10 +119,10 @@ fn scheduled(call: &Call) -> Outcome<Value> {
     Ok(pod)
 }
 
-/// A kubelet's refusal as the server passes it on.
-fn refused(call: &Call, error: &RuntimeError) -> Box<Status> {
+/// A kubelet's refusal as a server passes it on.
+fn refused(error: &RuntimeError) -> Box<Status> {
     match error {
-        RuntimeError::NoPod(name) => Status::not_found(&call.resource, name),
+        RuntimeError::NoPod(name) => Status::no_pod(name),
         RuntimeError::Failed(why) => Status::internal(why.clone()),
         other => Status::bad_request(other.to_string()),
     }
