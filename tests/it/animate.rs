@@ -8,7 +8,8 @@ use crate::support::{Env, until};
 
 /// A kubeconfig with a token instead of the program that makes one.
 fn with_token(env: &Env) -> String {
-    let kubeconfig: Value = todoctl::yaml::from_str(&env.ok(&["kubeconfig"]), "kubeconfig").unwrap();
+    let kubeconfig: Value =
+        todoctl::yaml::from_str(&env.ok(&["kubeconfig"]), "kubeconfig").unwrap();
     let user = &kubeconfig["users"][0]["user"]["exec"];
     let args: Vec<&str> = user["args"]
         .as_array()
