@@ -189,6 +189,7 @@ pub fn inputs(profile: &Profile, brokers: &[String]) -> Result<render::Inputs, B
             username: login.username,
             password: login.password,
         }),
+        ..render::Inputs::default()
     })
 }
 

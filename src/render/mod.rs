@@ -38,6 +38,8 @@ pub struct Inputs {
     pub brokers: Vec<String>,
     /// How the app logs in to Kafka. Absent means the profile's own way.
     pub kafka_login: Option<KafkaLogin>,
+    /// The version of Dapr that new sidecars have, if that is known.
+    pub dapr_version: Option<String>,
 }
 
 /// A way to log in to Kafka.

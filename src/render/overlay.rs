@@ -14,6 +14,9 @@ use crate::profile::{Profile, Service};
 /// Kinds with a pod template.
 const WORKLOADS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
 
+/// The annotation that restarts a pod when the version of Dapr changes.
+const VERSION: &str = "checksum/dapr";
+
 /// Labels that say which service a workload is.
 const LABELS: [&str; 4] = [
     "app.kubernetes.io/component",
@@ -23,8 +26,13 @@ const LABELS: [&str; 4] = [
 ];
 
 /// The changes to what the user's own chart renders, in order. The chart says
-/// how many pods a service has, unless that was set by hand.
-pub fn edits(profile: &Profile, by_hand: &BTreeMap<&str, u32>) -> Vec<Edit> {
+/// how many pods a service has, unless that was set by hand. Pods with sidecars
+/// restart when the version of Dapr changes.
+pub fn edits(
+    profile: &Profile,
+    by_hand: &BTreeMap<&str, u32>,
+    dapr_version: Option<&str>,
+) -> Vec<Edit> {
     let mut edits = Vec::new();
     for service in &profile.app.services {
         if let Some(replicas) = by_hand.get(service.name.as_str()).copied() {
@@ -41,8 +49,9 @@ pub fn edits(profile: &Profile, by_hand: &BTreeMap<&str, u32>) -> Vec<Edit> {
             continue;
         }
         let (release, of) = (profile.app.release.to_string(), service.clone());
+        let version = dapr_version.map(str::to_owned);
         edits.push(Edit::new("Dapr sidecar", move |object| {
-            is_of(object, &of, &release) && annotate(object, &of)
+            is_of(object, &of, &release) && annotate(object, &of, version.as_deref())
         }));
     }
     edits
@@ -124,7 +133,7 @@ fn meant(containers: &[Value], service: &Service) -> Option<usize> {
 
 /// Adds Dapr's annotations to the pod template. On the workload itself, where
 /// they are often put, Dapr does not see them.
-fn annotate(object: &mut Value, service: &Service) -> bool {
+fn annotate(object: &mut Value, service: &Service, version: Option<&str>) -> bool {
     let Some(dapr) = &service.dapr else {
         return false;
     };
@@ -169,6 +178,12 @@ fn annotate(object: &mut Value, service: &Service) -> bool {
             any = true;
         }
     }
+    if let Some(version) = version
+        && !annotations.contains_key(VERSION)
+    {
+        annotations.insert(VERSION.to_owned(), json!(version));
+        any = true;
+    }
     any
 }
 
@@ -191,7 +206,7 @@ mod tests {
     fn edited(manifest: Manifest) -> (Value, Vec<String>) {
         let profile = crate::profile::load("sandbox", &[]).unwrap().profile;
         let (out, log) =
-            Edit::apply_all(&edits(&profile, &BTreeMap::new()), vec![manifest]).unwrap();
+            Edit::apply_all(&edits(&profile, &BTreeMap::new(), None), vec![manifest]).unwrap();
         (out[0].body()["spec"]["template"].clone(), log)
     }
 
@@ -232,7 +247,7 @@ mod tests {
             workload("todo-app-backend", &json!({})),
             workload("todo-app-frontend", &json!({})),
         ];
-        let (out, _) = Edit::apply_all(&edits(&profile, &by_hand), both).unwrap();
+        let (out, _) = Edit::apply_all(&edits(&profile, &by_hand, None), both).unwrap();
         assert_eq!(out[0].body()["spec"]["replicas"], 3);
         assert_eq!(out[1].body()["spec"].get("replicas"), None);
     }

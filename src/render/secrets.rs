@@ -44,7 +44,8 @@ pub fn secrets(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, Rend
 pub struct Fingerprints {
     /// Of each of the profile's secrets, by name.
     pub app: BTreeMap<String, String>,
-    /// Of what the Dapr components read at start, by secret and key.
+    /// Of what the sidecars read at start, by secret and key; and of what they
+    /// are: the injector gives a new version to new pods only.
     pub components: BTreeMap<String, String>,
 }
 
@@ -62,6 +63,9 @@ pub fn fingerprints(profile: &Profile, inputs: &Inputs) -> Result<Fingerprints, 
     }
     for (key, secret) in kafka_login(profile, inputs)?.into_iter().flatten() {
         components.insert(format!("{KAFKA_CREDENTIALS}/{key}"), secret.fingerprint());
+    }
+    if let Some(version) = &inputs.dapr_version {
+        components.insert("dapr/version".to_owned(), version.clone());
     }
     Ok(Fingerprints { app, components })
 }

@@ -33,8 +33,8 @@ pub use compartment::CompartmentLive;
 pub use cx::{Cloud, Cx, CxError};
 pub use node_pool::NodePoolLive;
 pub use owned::Live;
-use release::Now;
 pub use release::ReleaseLive;
+use release::{Now, Role};
 pub use scale::{Scaled, Wish};
 
 use crate::backbone::BackboneError;
@@ -96,9 +96,13 @@ pub async fn releases(
 ) -> Result<Vec<RenderedRelease>, StepError> {
     let indexes = charts::Indexes::default();
     let mut all = Vec::new();
+    let mut now = Now::default();
     for spec in platform::releases(profile).all() {
         let chart = charts::load(&spec.chart, profile, &indexes, clock).await?;
-        let request = spec.request(chart, profile, &Now::default())?;
+        if spec.role == Role::Dapr {
+            now.dapr = Some(chart.metadata.version.clone());
+        }
+        let request = spec.request(chart, profile, &now)?;
         all.push(RenderedRelease {
             content: crate::release::offline(request, &spec.namespace, cluster)?,
             name: spec.name,

@@ -9,7 +9,7 @@ use super::charts::ChartFrom;
 use super::cx::Cx;
 use super::kafka;
 use super::object::{KAFKA, ObjectStep, PruneStep, is_shared};
-use super::release::{ReleaseStep, Spec};
+use super::release::{ReleaseStep, Role, Spec};
 use crate::backbone;
 use crate::dapr;
 use crate::finding::{Finding, Findings};
@@ -162,7 +162,8 @@ pub(super) fn releases(profile: &Profile) -> Specs {
     }
 }
 
-fn dapr_release(profile: &Profile) -> Spec {
+/// Dapr's control plane.
+pub(super) fn dapr_release(profile: &Profile) -> Spec {
     Spec {
         id: "platform/dapr",
         title: "Dapr control plane".to_owned(),
@@ -172,9 +173,7 @@ fn dapr_release(profile: &Profile) -> Spec {
         values: dapr::values(profile),
         files: Vec::new(),
         edits: dapr::edits(profile),
-        services: false,
-        shared: true,
-        reverts: false,
+        role: Role::Dapr,
     }
 }
 
@@ -188,9 +187,7 @@ fn strimzi_release(profile: &Profile) -> Spec {
         values: render::kafka::operator_values(profile),
         files: Vec::new(),
         edits: Vec::new(),
-        services: false,
-        shared: true,
-        reverts: false,
+        role: Role::Platform,
     }
 }
 
@@ -204,9 +201,7 @@ fn ingress_release(profile: &Profile) -> Spec {
         values: render::ingress::values(profile),
         files: Vec::new(),
         edits: render::ingress::edits(),
-        services: false,
-        shared: true,
-        reverts: false,
+        role: Role::Platform,
     }
 }
 
@@ -224,9 +219,7 @@ fn app_release(profile: &Profile) -> Spec {
         chart,
         files: profile.app.values_files.clone(),
         edits: Vec::new(),
-        services: true,
-        shared: false,
-        reverts: true,
+        role: Role::App,
     }
 }
 

@@ -10,12 +10,17 @@ use super::access::{self, Access};
 use super::charts::{self, ChartFrom};
 use super::cx::Cx;
 use super::owned::tags_step;
+use super::platform;
 use super::scale::{self, Scaled, Wish};
 use crate::backbone;
+use crate::dapr::{
+    self,
+    upgrade::{self, Upgrade},
+};
 use crate::helm::chart::Chart;
 use crate::helm::value;
 use crate::helm::values::{Layers, from_json};
-use crate::k8s::Kube;
+use crate::k8s::{Kube, ObjectRef};
 use crate::manifest::Edit;
 use crate::names::StepId;
 use crate::plan::{
@@ -52,14 +57,22 @@ pub(super) struct Spec {
     pub(super) files: Vec<String>,
     /// What is changed after rendering.
     pub(super) edits: Vec<Edit>,
-    /// For the app itself: values and changes are those of the services, with
-    /// the numbers of pods that hold.
-    pub(super) services: bool,
-    /// Whether several deployments may use it: then one that is there already
-    /// is used as it is, and stays.
-    pub(super) shared: bool,
-    /// Whether a failure goes back to the revision before.
-    pub(super) reverts: bool,
+    /// What it is to the deployment.
+    pub(super) role: Role,
+}
+
+/// What a release is to a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A part of the platform. Several deployments may use it: one that is
+    /// there already is used as it is, and stays.
+    Platform,
+    /// Dapr: a part of the platform that cannot go from any version to any
+    /// other.
+    Dapr,
+    /// The app itself: values and changes are those of the services, with the
+    /// numbers of pods that hold. A failure goes back to the revision before.
+    App,
 }
 
 /// What a revision depends on besides the profile; nothing for the first.
@@ -71,6 +84,8 @@ pub(super) struct Now<'a> {
     pub(super) wish: Option<&'a Wish>,
     /// Whether fields of others are taken over.
     pub(super) forces: bool,
+    /// The version of Dapr that new sidecars have, if that is known.
+    pub(super) dapr: Option<String>,
 }
 
 /// What a revision is made of besides its chart.
@@ -97,9 +112,9 @@ impl Spec {
             },
             ..Layers::default()
         };
-        let mut labels = match self.services {
-            true => scale::labels(&content.scaled, profile),
-            false => std::collections::BTreeMap::new(),
+        let mut labels = match self.role {
+            Role::App => scale::labels(&content.scaled, profile),
+            _ => std::collections::BTreeMap::new(),
         };
         labels.insert(OWNER.to_owned(), profile.deployment.to_string());
         Ok(Request {
@@ -108,11 +123,11 @@ impl Spec {
             values: layers,
             options: Options {
                 wait: Some(Waiting::within(READY_WITHIN)),
-                rollback_on_failure: self.reverts.then_some(BACK_WITHIN),
+                rollback_on_failure: (self.role == Role::App).then_some(BACK_WITHIN),
                 force_conflicts: now.forces,
                 create_namespace: true,
                 // The platform's controllers and their kinds belong together.
-                update_crds: self.shared,
+                update_crds: self.role != Role::App,
                 labels,
                 edits: content.edits,
                 ..Options::default()
@@ -122,7 +137,7 @@ impl Spec {
 
     /// Values, changes and numbers of pods.
     fn content(&self, profile: &Profile, now: &Now<'_>) -> Result<Content, StepError> {
-        if !self.services {
+        if self.role != Role::App {
             return Ok(Content {
                 values: self.values.clone(),
                 edits: self.edits.clone(),
@@ -131,32 +146,35 @@ impl Spec {
         }
         let scaled = scale::scaled(now.history, profile);
         let Some(wish) = now.wish else {
-            return self.of_services(&scale::applied(profile, &scaled), scaled);
+            return self.of_services(&scale::applied(profile, &scaled), scaled, now);
         };
         // Everything else stays as it is deployed, whatever the profile says.
-        let deployed = now
-            .history
-            .iter()
-            .rev()
-            .find(|record| record.status() == Status::Deployed);
-        let Some(deployed) = deployed else {
+        let Some(deployed) = deployed(now.history) else {
             return Err(StepError::new(Class::Invalid, "the app is not deployed")
                 .with_hint("deploy it with `todoctl up`"));
         };
         let mut profile = profile.clone();
         render::overlay::adopt_images(&mut profile, &deployed.objects());
         let scaled = scale::with(scaled, wish, &profile);
-        let content = self.of_services(&scale::applied(&profile, &scaled), scaled)?;
+        let content = self.of_services(&scale::applied(&profile, &scaled), scaled, now)?;
         let values = scale::revalued(deployed.config(), wish);
         Ok(Content { values, ..content })
     }
 
-    fn of_services(&self, profile: &Profile, scaled: Vec<Scaled>) -> Result<Content, StepError> {
+    fn of_services(
+        &self,
+        profile: &Profile,
+        scaled: Vec<Scaled>,
+        now: &Now<'_>,
+    ) -> Result<Content, StepError> {
         let by_hand = scaled.iter().map(|s| (s.service.as_str(), s.replicas));
         let (values, edits) = match &self.chart {
             ChartFrom::Own => {
                 // Of the brokers only their port matters, which is Kafka's usual one there.
-                let inputs = backbone::inputs(profile, &["any:9092".to_owned()])?;
+                let inputs = render::Inputs {
+                    dapr_version: now.dapr.clone(),
+                    ..backbone::inputs(profile, &["any:9092".to_owned()])?
+                };
                 let values = render::app_values(profile, &inputs);
                 let cannot = |error| {
                     StepError::new(Class::Invalid, "cannot work out the app's values")
@@ -166,7 +184,7 @@ impl Spec {
             }
             ChartFrom::Source(_) => (
                 serde_json::json!({}),
-                render::overlay::edits(profile, &by_hand.collect()),
+                render::overlay::edits(profile, &by_hand.collect(), now.dapr.as_deref()),
             ),
         };
         Ok(Content {
@@ -220,16 +238,56 @@ impl ReleaseStep {
     }
 
     async fn request(&self, cx: &StepCx<Cx>, history: &[Record]) -> Result<Request, StepError> {
-        let Cx {
-            profile, indexes, ..
-        } = &*cx.cx;
-        let chart = charts::load(&self.spec.chart, profile, indexes, &cx.clock).await?;
+        let chart = load(&self.spec, cx).await?;
+        let version = chart.metadata.version.clone();
+        let dapr = match self.spec.role {
+            Role::App => Some(self.sidecars(cx).await?),
+            _ => None,
+        };
         let now = Now {
             history,
             wish: cx.cx.wished(),
             forces: cx.cx.forces(),
+            dapr,
         };
-        self.spec.request(chart, profile, &now)
+        let mut request = self.spec.request(chart, &cx.cx.profile, &now)?;
+        if self.spec.role == Role::Dapr
+            && let Some(deployed) = deployed(history)
+        {
+            let way = self.way(cx, deployed.chart_version(), &version).await?;
+            request.options.update_crds = way.definitions;
+        }
+        Ok(request)
+    }
+
+    /// The version of Dapr that new sidecars will have: that of the release, if
+    /// it stays as it is, or else of the chart that it will be of.
+    async fn sidecars(&self, cx: &StepCx<Cx>) -> Result<String, StepError> {
+        let spec = platform::dapr_release(&cx.cx.profile);
+        let (kube, _) = self.releases(cx).await?;
+        let history = Releases::new(kube, &spec.namespace);
+        let history = history.history(&spec.name).await?;
+        let stays = |record: &&Record| cx.cx.wished().is_some() || !is_ours(record, &cx.cx);
+        match history.last().filter(stays) {
+            Some(record) => Ok(record.chart_version().to_owned()),
+            None => Ok(load(&spec, cx).await?.metadata.version.clone()),
+        }
+    }
+
+    /// How Dapr gets from one version to another, if it can.
+    async fn way(&self, cx: &StepCx<Cx>, from: &str, to: &str) -> Result<Upgrade, StepError> {
+        let mut modern = false;
+        if from != to {
+            let (kube, _) = self.releases(cx).await?;
+            let bundle = &dapr::TRUST_BUNDLE;
+            let bundle = ObjectRef::namespaced("v1", "Secret", &self.spec.namespace, bundle);
+            let bundle = kube.get(&bundle).await?;
+            modern = bundle.is_some_and(|bundle| upgrade::is_modern(&bundle));
+        }
+        upgrade::path(from, to, modern).map_err(|error| {
+            let hint = error.hint();
+            StepError::new(Class::Invalid, error.to_string()).with_hint(hint)
+        })
     }
 
     fn live(&self, cx: &Cx, record: &Record) -> ReleaseLive {
@@ -239,12 +297,12 @@ impl ReleaseStep {
             revision: record.revision(),
             chart: format!("{}-{}", record.chart_name(), record.chart_version()),
             status: record.status().to_string(),
-            ours: record.label(OWNER) == Some(cx.deployment.as_str()),
+            ours: is_ours(record, cx),
             differs: Vec::new(),
             left: Vec::new(),
-            scaled: match self.spec.services {
-                true => scale::scaled(std::slice::from_ref(record), &cx.profile),
-                false => Vec::new(),
+            scaled: match self.spec.role {
+                Role::App => scale::scaled(std::slice::from_ref(record), &cx.profile),
+                _ => Vec::new(),
             },
         }
     }
@@ -260,10 +318,7 @@ impl ReleaseStep {
             Preview::Same { left } => return Ok((Vec::new(), left)),
             Preview::Changes(manifest) => manifest,
         };
-        let deployed = history
-            .iter()
-            .rev()
-            .find(|r| r.status() == Status::Deployed);
+        let deployed = deployed(history);
         let before = deployed.map_or("", |record| record.manifest());
         let mut changes: Vec<FieldChange> = crate::release::differences(before, &manifest)
             .into_iter()
@@ -294,6 +349,25 @@ impl ReleaseStep {
         }
         Ok((changes, Vec::new()))
     }
+}
+
+/// The chart of a release.
+async fn load(spec: &Spec, cx: &StepCx<Cx>) -> Result<Chart, StepError> {
+    let Cx {
+        profile, indexes, ..
+    } = &*cx.cx;
+    charts::load(&spec.chart, profile, indexes, &cx.clock).await
+}
+
+/// The revision that is deployed.
+fn deployed(history: &[Record]) -> Option<&Record> {
+    let mut newest_first = history.iter().rev();
+    newest_first.find(|record| record.status() == Status::Deployed)
+}
+
+/// Whether this deployment made a revision.
+fn is_ours(record: &Record, cx: &Cx) -> bool {
+    record.label(OWNER) == Some(cx.deployment.as_str())
 }
 
 /// Passes progress on.
@@ -370,7 +444,7 @@ impl Step<Cx> for ReleaseStep {
             return Ok(None);
         };
         let mut live = self.live(&cx.cx, last);
-        if !live.ours && !self.spec.shared {
+        if !live.ours && self.spec.role == Role::App {
             let text = format!(
                 "release {} of namespace {} is not of deployment `{}`",
                 live.release, live.namespace, cx.cx.deployment

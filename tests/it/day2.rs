@@ -1,11 +1,13 @@
 //! The second day: releases that fail, the way back, scaling, the address.
 
+use std::path::Path;
+
 use serde_json::Value;
 use todoctl::sandbox::faults::may_change;
 
-use crate::support::Env;
 use crate::support::page::{Visitor, address, get};
 use crate::support::world::things;
+use crate::support::{Env, copy_dir, write};
 
 /// Slow enough that a rollout's time limits are longer than this machine
 /// takes for it.
@@ -118,6 +120,52 @@ fn a_release_that_fails_goes_back_by_itself_and_no_visitor_notices() {
         assert_eq!(deployed_tag(&env), "0.2.0");
     }
     assert!(env.ok(&["up"]).starts_with("No changes"));
+}
+
+#[test]
+fn dapr_takes_its_sidecars_along_and_never_goes_below_the_floor() {
+    let env = Env::new();
+    let older = ["--set", "dapr.chart.version=1.18.2"];
+    env.ok(&[&["up"][..], &older].concat());
+    let plan = env.ok(&["plan"]);
+    for change in ["daprd:1.18.2", "annotations.checksum/dapr"] {
+        assert!(plan.contains(change), "{plan}");
+    }
+    env.ok(&["up"]);
+    assert!(env.ok(&["up"]).starts_with("No changes"));
+    let report = env.run(&["verify", "--suite", "dapr"]);
+    assert_eq!(report.code, Some(0), "{report}");
+    assert!(report.stdout.contains("14 of 14"), "{report}");
+
+    let chart = env.root().join("dapr");
+    let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/sandbox/charts/dapr");
+    copy_dir(Path::new(stand_in), &chart);
+    let metadata = std::fs::read_to_string(chart.join("Chart.yaml")).unwrap();
+    for (version, why, next) in [
+        (
+            "1.17.6",
+            "cannot read the certificates that 1.18.3",
+            "1.17.7 is the oldest",
+        ),
+        (
+            "1.20.0",
+            "Dapr 1.18.3 cannot become 1.20.0",
+            "the newest 1.19 first",
+        ),
+    ] {
+        let other = metadata.replace("1.18.3", version);
+        write(&chart.join("Chart.yaml"), &other);
+        let profile = format!(
+            "extends: sandbox\ndapr: {{chart: {{path: {}, repo: null, name: null, version: null}}}}\n",
+            chart.display()
+        );
+        let profile = env.file("todo.yaml", &profile);
+        let refused = env.run(&["up", "-p", &profile]);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        for part in [why, next] {
+            assert!(refused.stderr.contains(part), "no `{part}`\n{refused}");
+        }
+    }
 }
 
 #[test]

@@ -469,7 +469,8 @@ pub(crate) fn write(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
         suite: Suite::Dapr,
         title: "sidecars have the control plane's version",
         means: "The control plane was upgraded and the app's pods were not restarted. Only patch versions are tested together.",
-        mend: RESTART,
+        mend: "todoctl up",
         probe: Probe::Ask(|world| skew(world).boxed()),
     },
     Check {
