@@ -132,27 +132,30 @@ fn proven(profile: &str, nothing_to_see: &[&str]) {
     assert!(passed > 25, "only {passed} checks");
 }
 
+/// What the checks of events say: the exit code and the report.
+fn verify(env: &Env) -> (Option<i32>, Value) {
+    let output = env.run(&["verify", "--suite", "events", "-o", "json"]);
+    let report = serde_json::from_str(&output.stdout).unwrap();
+    (output.code, report)
+}
+
+/// Status and summary of a check.
+fn found(report: &Value, code: &str) -> (String, String) {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["code"] == code).unwrap();
+    let text = |name: &str| check[name].as_str().unwrap().to_owned();
+    (text("status"), text("summary"))
+}
+
 #[test]
 fn what_the_sidecar_had_to_repeat_is_told_and_what_came_of_it() {
     let env = Env::new().at_rate(RATE);
     env.ok(&["up"]);
-    let verify = || {
-        let output = env.run(&["verify", "--suite", "events", "-o", "json"]);
-        let report: Value = serde_json::from_str(&output.stdout).unwrap();
-        (output.code, report)
-    };
-    let found = |report: &Value, code: &str| {
-        let checks = report["checks"].as_array().unwrap().iter();
-        let mut found = checks.filter(|check| check["code"] == code);
-        let check = found.next().unwrap();
-        let text = |name: &str| check[name].as_str().unwrap().to_owned();
-        (text("status"), text("summary"))
-    };
     // Nine partitions are published to at once: more than Kafka's own client
     // tries again for each.
     let fault = ["sandbox", "fault", "kafka", "drop", "--match", "Produce *"];
     env.ok(&[&fault[..], &["--times", "60"]].concat());
-    let (code, report) = verify();
+    let (code, report) = verify(&env);
     assert_eq!(code, Some(0), "{report:#}");
     let (status, summary) = found(&report, "events.publish");
     assert!(
@@ -173,14 +176,14 @@ fn what_the_sidecar_had_to_repeat_is_told_and_what_came_of_it() {
         "Produce /reminders",
     ];
     env.ok(&[&fault[..], &["--times", "1"]].concat());
-    let (code, report) = verify();
+    let (code, report) = verify(&env);
     assert_eq!(code, Some(3), "{report:#}");
     assert_eq!(found(&report, "events.lost").0, "pass");
     let (status, summary) = found(&report, "events.doubled");
     assert_eq!(status, "fail");
     assert!(summary.contains("doubled: reminders/"), "{summary}");
     env.clear_faults();
-    let (code, report) = verify();
+    let (code, report) = verify(&env);
     assert_eq!(code, Some(0), "{report:#}");
     let (_, summary) = found(&report, "events.publish");
     assert!(!summary.contains("repeat"), "{summary}");
@@ -210,10 +213,27 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     let output = env.run(&["events", "topics"]);
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.contains("hint:"), "{output}");
+    let (code, report) = verify(&env);
+    assert_eq!(code, Some(3), "{report:#}");
+    let brokers = found(&report, "events.brokers");
+    assert_eq!(brokers.0, "fail", "{brokers:?}");
+    // By then its pod may have been found unready.
+    let known = ["the brokers do not answer", "there is no way to Kafka"];
+    assert!(known.contains(&brokers.1.as_str()), "{brokers:?}");
+    // Nobody can say that events were lost as long as nobody can look.
+    let (status, summary) = found(&report, "events.lost");
+    assert!(status == "fail" && !summary.contains("lost"), "{summary}");
     env.clear_faults();
-    until("every event is there", || events(&env).len() == told + 5);
+    until("every event is there", || {
+        let all = events(&env);
+        (0..5).all(|n| all.contains_key(&format!("away {n}")))
+    });
     let all = events(&env);
-    assert!(all.values().all(|times| *times == 1), "{all:?}");
+    // The probes of `verify` have a title of their own.
+    let mut ours = all.iter().filter(|(title, _)| !title.contains("verify"));
+    assert!(ours.all(|(_, times)| *times == 1), "{all:?}");
+    assert!((0..told).all(|n| all.contains_key(&format!("there {n}"))));
+    until("the app's consumer is back", || verify(&env).0 == Some(0));
 }
 
 #[test]
