@@ -434,3 +434,35 @@ fn refused(pubsub: &str, topic: &str, why: &str) -> Reply {
         pubsub,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_s_own_metadata_outrank_the_request_s() {
+        let of_request = [("partitionKey", "all"), ("ttlInSeconds", "9")];
+        let of_request = of_request.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let entry = json!({
+            "entryId": "1", "contentType": "text/plain", "event": "words",
+            "metadata": {"partitionKey": "one"},
+        });
+        let entry = entry_of(&entry, of_request.to_vec());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let wanted = Entry {
+            id: "1".to_owned(),
+            content_type: "text/plain".to_owned(),
+            metadata: vec![pair("ttlInSeconds", "9"), pair("partitionKey", "one")],
+            body: b"words".to_vec(),
+        };
+        assert_eq!(entry, wanted);
+    }
+
+    #[test]
+    fn an_entry_of_json_is_its_json() {
+        for (event, body) in [(json!({"n": 1}), "{\"n\":1}"), (json!("a"), "\"a\"")] {
+            let entry = json!({"entryId": "1", "contentType": "application/json", "event": event});
+            assert_eq!(entry_of(&entry, Vec::new()).body, body.as_bytes());
+        }
+    }
+}
