@@ -8,9 +8,15 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use kube::client::{Body, ClientBuilder};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{AuthInfo, Config, KubeConfigOptions};
-use tower::util::MapRequestLayer;
+use tower::util::{BoxService, MapRequestLayer};
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
 use super::{K8sError, Kube, Patience};
 use crate::clock::Clock;
@@ -99,18 +105,51 @@ impl Connect {
 fn client(mut config: Config, token: Option<TokenSource>) -> Result<kube::Client, K8sError> {
     let unusable = |error: kube::Error| K8sError::Kubeconfig(error.into());
     let Some(token) = token else {
-        return Ok(ClientBuilder::try_from(config).map_err(unusable)?.build());
+        return Ok(builder(config).map_err(unusable)?.build());
     };
     // A first token now tells what is wrong better than a 401 later.
     token().map_err(K8sError::Token)?;
     // The kubeconfig's exec plugin would run three times, blocking.
     config.auth_info = AuthInfo::default();
     let layer = MapRequestLayer::new(move |request| authorize(request, &token));
-    Ok(ClientBuilder::try_from(config)
+    Ok(builder(config)
         .map_err(unusable)?
         .with_layer(&layer)
         .build())
 }
+
+/// What kube builds by itself, but with sockets that send at once: a forwarded
+/// request that is passed on in two pieces would wait for the server's delayed
+/// acknowledgement of the first. Through a proxy it is kube's own.
+fn builder(config: Config) -> Result<ClientBuilder<GenericService>, kube::Error> {
+    if config.proxy_url.is_some() {
+        return ClientBuilder::try_from(config);
+    }
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(config.connect_timeout);
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client)
+        .map_response(|answer: http::Response<Incoming>| {
+            answer.map(|body| Box::new(body.map_err(BoxError::from)) as Box<DynBody>)
+        });
+    Ok(ClientBuilder::new(
+        service.boxed(),
+        config.default_namespace,
+    ))
+}
+
+/// A body of an answer, as kube's clients have it.
+type DynBody = dyn hyper::body::Body<Data = bytes::Bytes, Error = BoxError> + Send + Unpin;
+/// A client before its layers, as kube builds it.
+type GenericService = BoxService<http::Request<Body>, http::Response<Box<DynBody>>, BoxError>;
 
 /// Sets the token of this moment. Without one the request goes out as it is:
 /// the server's 401 is then the answer.
