@@ -151,6 +151,8 @@ struct Cost {
     mib: f64,
 }
 
+type Measure = fn(&Cost) -> f64;
+
 /// Both readers in turn, without and with encryption.
 fn scans(home: &Path) {
     let Some(peer) = peer(home) else {
@@ -182,7 +184,7 @@ fn scans(home: &Path) {
             let command = command.args([&address, TOPIC]);
             theirs.push(cost(command.args(settings.split_whitespace())));
         }
-        let rows: [(&str, fn(&Cost) -> f64); 3] = [
+        let rows: [(&str, Measure); 3] = [
             ("CPU s", |cost| cost.cpu),
             ("wall s", |cost| cost.wall),
             ("peak MiB", |cost| cost.mib),
@@ -194,7 +196,7 @@ fn scans(home: &Path) {
     }
 }
 
-fn middle(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
+fn middle(costs: &[Cost], of: Measure) -> f64 {
     let mut found: Vec<f64> = costs.iter().map(of).collect();
     found.sort_by(f64::total_cmp);
     found.get(found.len() / 2).copied().unwrap_or(f64::NAN)
