@@ -29,7 +29,7 @@ use super::wire::Connection;
 const AHEAD: usize = 4;
 /// How much a broker sends at once, and how much of it from one partition.
 const MOST_BYTES: i32 = 8 * 1024 * 1024;
-const MOST_PARTITION_BYTES: i32 = 2 * 1024 * 1024;
+const MOST_PARTITION_BYTES: i32 = 1024 * 1024;
 /// How long a broker holds a request when there is nothing new.
 const HOLD: Duration = Duration::from_millis(500);
 

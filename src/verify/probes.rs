@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 use super::check::Verdict;
+use super::metrics::Metrics;
 use super::scope::words;
 use super::world::{Sidecar, World};
 use crate::cloudevents::{Event, MEDIA_TYPE};
@@ -46,6 +47,9 @@ pub struct Account {
     pub places: usize,
     /// How long it took from the first to the last.
     pub took: Duration,
+    /// How many calls of the sidecar had to be repeated meanwhile, by its
+    /// retry policies. What Kafka's own client repeats is not counted there.
+    pub repeated: f64,
 }
 
 /// Numbers in the order of their offsets, by where they were sent and found.
@@ -91,6 +95,10 @@ impl Account {
         account.sent = sent.values().sum();
         let seen = find(world, client, from, account.sent).await?;
         account.took = world.clock.elapsed().saturating_sub(started);
+        let before = sidecar.metrics.as_ref().map_or(0.0, repeated);
+        let now = world.metrics(sidecar).await;
+        // Of another process it says nothing.
+        account.repeated = now.map_or(0.0, |now| (repeated(&now) - before).max(0.0));
         account.judge(&sent, &seen);
         Ok(account)
     }
@@ -131,6 +139,13 @@ impl Account {
             }
         }
     }
+}
+
+/// How often the retry policies for what goes to components were used.
+fn repeated(metrics: &Metrics) -> f64 {
+    let labels = [("policy", "retry"), ("flow_direction", "outbound")];
+    let used = metrics.sum("dapr_resiliency_activations_total", &labels);
+    used.unwrap_or(0.0)
 }
 
 /// Publishes to one partition, one event after the other; how many were taken,

@@ -17,7 +17,7 @@ import time
 
 os.environ["no_proxy"] = "127.0.0.1,localhost"
 
-from dapr.clients import DaprClient
+from dapr.clients import BulkPublishEntry, DaprClient
 from dapr.clients.exceptions import DaprGrpcError
 from dapr.clients.grpc._jobs import ConstantFailurePolicy, DropFailurePolicy, Job
 from dapr.clients.grpc._request import TransactionalStateOperation, TransactionOperationType
@@ -157,6 +157,31 @@ def about_publishing(dapr):
             dapr.publish_event, PUBSUB, "task-events", b"x" * (5 << 20))
 
 
+def about_bulk_publishing(dapr):
+    topic = "reminders"
+    names = [f"{RUN}-bulk-{n}" for n in range(5)]
+    entries = [
+        BulkPublishEntry(event=json.dumps({"n": n}), metadata={"cloudevent.id": name})
+        for n, name in enumerate(names)
+    ]
+    # Of all at once: one key, and nobody has to take them.
+    metadata = {"partitionKey": RUN, "ttlInSeconds": "-1"}
+    answer = dapr.publish_events(PUBSUB, topic, entries, publish_metadata=metadata,
+                                 data_content_type="application/json")
+    same("none of many failed", list(answer.failed_entries), [])
+    found = [e for e in events(topic) if e["event"].get("id") in names]
+    same("many events in their order", [e["event"]["id"] for e in found], names)
+    same("data of many", [e["event"].get("data") for e in found], [{"n": n} for n in range(5)])
+    same("one partition for one key", len({e["partition"] for e in found}), 1)
+    twice = [BulkPublishEntry(event="1", entry_id="same"), BulkPublishEntry(event="2", entry_id="same")]
+    refused("the same entry twice", StatusCode.INVALID_ARGUMENT, "entryId is duplicated",
+            dapr.publish_events, PUBSUB, topic, twice)
+    refused("many to an unknown pubsub", StatusCode.INVALID_ARGUMENT, "pubsub nowhere is not found",
+            dapr.publish_events, "nowhere", topic, ["1"])
+    refused("many to an unknown topic", StatusCode.INTERNAL, "nothing-here",
+            dapr.publish_events, PUBSUB, "nothing-here", ["1", "2"])
+
+
 def about_state(dapr):
     key, other = f"{RUN}-a", f"{RUN}-b"
     for value in (b'{"n": 1}', b'{"n":1}', b"plain text", b"\x00\xff", "\u00e4".encode()):
@@ -275,6 +300,7 @@ def main():
     with DaprClient(f"127.0.0.1:{forward(streams, pod, 50001)}") as dapr:
         about_metadata(dapr)
         about_publishing(dapr)
+        about_bulk_publishing(dapr)
         about_state(dapr)
         about_secrets(dapr, api, account)
         about_jobs(dapr)

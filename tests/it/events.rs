@@ -7,7 +7,9 @@ use std::net::TcpStream;
 
 use regex::Regex;
 use serde_json::Value;
+use todoctl::sandbox::store::Store;
 
+use crate::support::world::{Things, difference};
 use crate::support::{Env, on_write, until};
 
 /// A rehearsal with Redpanda Cloud; the account is the world's own.
@@ -17,6 +19,8 @@ const REDPANDA: &str = "extends: sandbox\nkafka:\n  provider: redpanda-cloud\n  
 const EXTERNAL: &str = "extends: sandbox\nkafka:\n  provider: external\n  \
                         brokers: [kafka.sandbox.invalid:9093]\n  tls: true\n  \
                         auth: {mechanism: scram-sha-256, username: app, password: rehearsal}\n";
+/// A rehearsal whose own brokers are as well guarded as the others' are.
+const STRIMZI: &str = "extends: sandbox\nkafka:\n  tls: true\n  auth: {mechanism: scram-sha-512}\n";
 /// Slow enough that a busy machine keeps up with what pods do.
 const RATE: u32 = 500;
 const TOPICS: [&str; 3] = ["reminders", "task-events", "task-updates"];
@@ -74,6 +78,127 @@ fn events(env: &Env) -> BTreeMap<String, usize> {
 }
 
 #[test]
+fn up_ends_with_topics_and_a_component_that_works_on_strimzi() {
+    proven(STRIMZI, &[]);
+}
+
+#[test]
+fn up_ends_with_topics_and_a_component_that_works_on_redpanda_cloud() {
+    proven(REDPANDA, &["components.kafka", "components.kafka-topics"]);
+}
+
+#[test]
+fn up_ends_with_topics_and_a_component_that_works_on_an_external_kafka() {
+    proven(EXTERNAL, &["components.kafka", "components.kafka-topics"]);
+}
+
+/// `up` with its proof in the end: the topics are there, and every check of
+/// components and events passes, but for those that have nothing to look at.
+fn proven(profile: &str, nothing_to_see: &[&str]) {
+    let env = Env::new().at_rate(RATE).proving();
+    let profile = env.file("team.yaml", profile);
+    let mut up = vec!["up", "-p", &profile, "-o", "json"];
+    // A busy machine keeps these targets as well.
+    for target in [
+        "verify.targets.response_ms=60000",
+        "verify.targets.event_ms=60000",
+        "verify.targets.publish_ms=60000",
+    ] {
+        up.extend(["--set", target]);
+    }
+    let said = env.ok(&up);
+    let report = said.lines().last().unwrap();
+    let report: Value = serde_json::from_str(report).unwrap();
+    let listed = env.ok(&["events", "topics", "-p", &profile, "-o", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let mut topics: Vec<_> = listed["topics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|topic| {
+            let partitions = topic["partitions"].as_array().unwrap();
+            assert!(partitions.iter().all(|p| p["leader"].is_i64()), "{topic:#}");
+            (topic["name"].as_str().unwrap(), partitions.len())
+        })
+        .collect();
+    topics.sort_unstable();
+    assert_eq!(topics, TOPICS.map(|name| (name, 3)));
+    let checks = report["verify"]["checks"].as_array().unwrap();
+    let ours = checks.iter().filter(|check| {
+        let code = check["code"].as_str().unwrap();
+        code.starts_with("components.") || code.starts_with("events.")
+    });
+    let mut passed = 0;
+    for check in ours {
+        let code = check["code"].as_str().unwrap();
+        let wanted = match nothing_to_see.contains(&code) {
+            true => "skip",
+            false => "pass",
+        };
+        assert_eq!(check["status"], wanted, "{check:#}");
+        passed += usize::from(wanted == "pass");
+    }
+    assert!(passed > 25, "only {passed} checks");
+}
+
+/// What the checks of events say: the exit code and the report.
+fn verify(env: &Env) -> (Option<i32>, Value) {
+    let output = env.run(&["verify", "--suite", "events", "-o", "json"]);
+    let report = serde_json::from_str(&output.stdout).unwrap();
+    (output.code, report)
+}
+
+/// Status and summary of a check.
+fn found(report: &Value, code: &str) -> (String, String) {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["code"] == code).unwrap();
+    let text = |name: &str| check[name].as_str().unwrap().to_owned();
+    (text("status"), text("summary"))
+}
+
+#[test]
+fn what_the_sidecar_had_to_repeat_is_told_and_what_came_of_it() {
+    let env = Env::new().at_rate(RATE);
+    env.ok(&["up"]);
+    // Nine partitions are published to at once: more than Kafka's own client
+    // tries again for each.
+    let fault = ["sandbox", "fault", "kafka", "drop", "--match", "Produce *"];
+    env.ok(&[&fault[..], &["--times", "60"]].concat());
+    let (code, report) = verify(&env);
+    assert_eq!(code, Some(0), "{report:#}");
+    let (status, summary) = found(&report, "events.publish");
+    assert!(
+        status == "pass" && summary.contains("had to repeat"),
+        "{summary}"
+    );
+    for code in ["events.lost", "events.doubled", "events.once"] {
+        assert_eq!(found(&report, code).0, "pass", "{code}");
+    }
+    // Stored, but nobody heard: the second try is a second event.
+    env.clear_faults();
+    let fault = [
+        "sandbox",
+        "fault",
+        "kafka",
+        "lose-reply",
+        "--match",
+        "Produce /reminders",
+    ];
+    env.ok(&[&fault[..], &["--times", "1"]].concat());
+    let (code, report) = verify(&env);
+    assert_eq!(code, Some(3), "{report:#}");
+    assert_eq!(found(&report, "events.lost").0, "pass");
+    let (status, summary) = found(&report, "events.doubled");
+    assert_eq!(status, "fail");
+    assert!(summary.contains("doubled: reminders/"), "{summary}");
+    env.clear_faults();
+    let (code, report) = verify(&env);
+    assert_eq!(code, Some(0), "{report:#}");
+    let (_, summary) = found(&report, "events.publish");
+    assert!(!summary.contains("repeat"), "{summary}");
+}
+
+#[test]
 fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     let env = Env::new().at_rate(RATE);
     env.ok(&["up"]);
@@ -97,10 +222,27 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     let output = env.run(&["events", "topics"]);
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.contains("hint:"), "{output}");
+    let (code, report) = verify(&env);
+    assert_eq!(code, Some(3), "{report:#}");
+    let brokers = found(&report, "events.brokers");
+    assert_eq!(brokers.0, "fail", "{brokers:?}");
+    // By then its pod may have been found unready.
+    let known = ["the brokers do not answer", "there is no way to Kafka"];
+    assert!(known.contains(&brokers.1.as_str()), "{brokers:?}");
+    // Nobody can say that events were lost as long as nobody can look.
+    let (status, summary) = found(&report, "events.lost");
+    assert!(status == "fail" && !summary.contains("lost"), "{summary}");
     env.clear_faults();
-    until("every event is there", || events(&env).len() == told + 5);
+    until("every event is there", || {
+        let all = events(&env);
+        (0..5).all(|n| all.contains_key(&format!("away {n}")))
+    });
     let all = events(&env);
-    assert!(all.values().all(|times| *times == 1), "{all:?}");
+    // The probes of `verify` have a title of their own.
+    let mut ours = all.iter().filter(|(title, _)| !title.contains("verify"));
+    assert!(ours.all(|(_, times)| *times == 1), "{all:?}");
+    assert!((0..told).all(|n| all.contains_key(&format!("there {n}"))));
+    until("the app's consumer is back", || verify(&env).0 == Some(0));
 }
 
 #[test]
@@ -197,38 +339,98 @@ fn topics_of_an_external_kafka_grow_and_never_shrink() {
 
 #[test]
 fn redpanda_s_steps_survive_a_crash_before_any_write() {
-    everywhere(REDPANDA, "redpanda", "hold", 6);
+    everywhere(&ON_REDPANDA, "hold");
 }
 
 #[test]
 fn redpanda_s_steps_survive_a_crash_after_any_write() {
-    everywhere(REDPANDA, "redpanda", "hold-reply", 6);
+    everywhere(&ON_REDPANDA, "hold-reply");
 }
 
 #[test]
 fn redpanda_s_steps_survive_the_loss_of_any_answer() {
-    everywhere(REDPANDA, "redpanda", "lose-reply", 6);
+    everywhere(&ON_REDPANDA, "lose-reply");
 }
 
 #[test]
-fn the_topics_of_an_external_kafka_survive_a_crash_before_any_write() {
-    everywhere(EXTERNAL, "kafka", "hold", 1);
+fn the_topics_of_an_external_kafka_survive_whatever_is_struck() {
+    for kind in ["hold", "hold-reply", "lose-reply"] {
+        everywhere(&ON_EXTERNAL, kind);
+    }
 }
 
+#[test]
+fn redpanda_s_cluster_is_removed_whatever_is_struck() {
+    for kind in ["hold", "hold-reply", "lose-reply"] {
+        everywhere(&OFF_REDPANDA, kind);
+    }
+}
+
+/// What is struck at every write to a system.
+struct Ride {
+    profile: &'static str,
+    system: &'static str,
+    /// Whether it is `down`, after an undisturbed `up`.
+    down: bool,
+    /// How many writes it makes at least.
+    fewest: u64,
+}
+
+/// A token, the cluster, the user, five access rules, three topics.
+const ON_REDPANDA: Ride = Ride {
+    profile: REDPANDA,
+    system: "redpanda",
+    down: false,
+    fewest: 11,
+};
+
+/// A token, and the cluster with all that is in it.
+const OFF_REDPANDA: Ride = Ride {
+    down: true,
+    fewest: 2,
+    ..ON_REDPANDA
+};
+
+/// All topics at once.
+const ON_EXTERNAL: Ride = Ride {
+    profile: EXTERNAL,
+    system: "kafka",
+    down: false,
+    fewest: 1,
+};
+
 /// Strikes at the first write to a system, the second, and so on, until there
-/// is none. The next run ends as an undisturbed one would, and finds nothing
-/// to do.
-fn everywhere(profile: &str, system: &str, kind: &str, fewest: u64) {
+/// is none. The next run ends in the world of an undisturbed one, and finds
+/// nothing to do.
+fn everywhere(ride: &Ride, kind: &str) {
+    let begin = || {
+        let env = Env::new();
+        let profile = env.file("team.yaml", ride.profile);
+        let up = ["up", "-p", &profile, "--only", "kafka"].map(str::to_owned);
+        let down = ["down", "-p", &profile, "--yes"].map(str::to_owned);
+        match ride.down {
+            false => env.start_world(),
+            true => drop(env.ok(&up.each_ref().map(String::as_str))),
+        }
+        match ride.down {
+            false => (env, up.to_vec()),
+            true => (env, down.to_vec()),
+        }
+    };
+    let undisturbed = {
+        let (env, args) = begin();
+        env.ok(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        kept(&env)
+    };
+    assert_eq!(undisturbed.is_empty(), ride.down, "{undisturbed:#?}");
     let mut points = 0;
     for nth in 1.. {
-        let env = Env::new();
-        let profile = env.file("team.yaml", profile);
-        let up = ["-p", &profile, "up", "--only", "kafka"];
-        env.start_world();
+        let (env, args) = begin();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut fault = on_write(kind, nth);
-        system.clone_into(&mut fault.system);
+        ride.system.clone_into(&mut fault.system);
         env.fault(&fault);
-        let mut run = env.start(&up);
+        let mut run = env.start(&args);
         let mut hit = false;
         until("the request is struck, or the run ends", || {
             // In this order: the last request may come just before the end.
@@ -241,21 +443,50 @@ fn everywhere(profile: &str, system: &str, kind: &str, fewest: u64) {
             env.clear_faults();
         } else {
             let output = run.wait();
-            assert_eq!(output.code, Some(0), "write {nth} of {system}: {output}");
+            assert_eq!(output.code, Some(0), "{kind} at write {nth}: {output}");
         }
         if !hit {
             break;
         }
         points += 1;
-        env.ok(&up);
-        assert_eq!(topics(&env, &["-p", &profile]), TOPICS, "write {nth}");
-        let rows = env.world_status()["rows"]["redpanda/clusters"].clone();
-        assert!(rows.as_u64().unwrap_or(1) == 1, "write {nth}: {rows}");
-        let again = env.ok(&up);
-        assert!(!again.contains("created"), "write {nth}: {again}");
+        env.ok(&args);
+        let again = env.ok(&args);
+        assert!(!again.contains("created"), "{kind} at write {nth}: {again}");
+        let differs = difference(&undisturbed, &kept(&env));
+        assert_eq!(differs, [""; 0], "{kind} at write {nth}");
     }
+    println!("{kind} at {points} writes to {}", ride.system);
     assert!(
-        points >= fewest,
+        points >= ride.fewest,
         "only {points} points: the faults do not hit"
     );
+}
+
+/// What the brokers outside the cluster hold, and what Redpanda Cloud does,
+/// without what chance decides. Stops the world.
+fn kept(env: &Env) -> Things {
+    env.stop_world();
+    let store = Store::open(&env.world()).unwrap();
+    let id = Regex::new("[a-v0-9]{20}").unwrap();
+    let mut all = Things::new();
+    for (table, _) in store.tables() {
+        let system = table.split('/').next().unwrap();
+        if !["kafka", "redpanda"].contains(&system) {
+            continue;
+        }
+        for (key, row) in store.list(&table, "").0 {
+            let mut value = Value::clone(&row.value);
+            if let Some(fields) = value.as_object_mut() {
+                let chance = ["made", "madeMs", "readyMs", "group"];
+                fields.retain(|name, _| !chance.contains(&name.as_str()));
+            }
+            for credential in value.as_array_mut().into_iter().flatten() {
+                *credential = credential["mechanism"].take();
+            }
+            let name = format!("{table} {key}");
+            let name = id.replace_all(&name, "[ID]").into_owned();
+            all.entry(name).or_default().push(value);
+        }
+    }
+    all
 }

@@ -82,7 +82,12 @@ impl Runtime for Kubelets {
             ));
         };
         match self.plane.net.socket(runner.address, port) {
-            Some(address) => TcpStream::connect(address).await,
+            Some(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // What comes in two pieces must not wait for an answer to the first.
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
             None => Err(io::Error::new(
                 io::ErrorKind::ConnectionRefused,
                 format!("dial tcp4 127.0.0.1:{port}: connect: connection refused"),

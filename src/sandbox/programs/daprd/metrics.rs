@@ -206,9 +206,10 @@ impl Metrics {
         self.observe("dapr_http_client_roundtrip_latency", &pairs, took);
     }
 
-    pub(super) fn policy_activated(&self, name: &str, target: &str) {
+    pub(super) fn policy_activated(&self, name: &str, target: &str, flow: &str) {
         let pairs = [
             ("app_id", self.app.as_str()),
+            ("flow_direction", flow),
             ("name", name),
             ("namespace", &self.namespace),
             ("policy", "retry"),

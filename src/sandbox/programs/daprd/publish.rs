@@ -1,5 +1,6 @@
-//! Publishing: `/v1.0/publish`.
+//! Publishing: `/v1.0/publish`, one event or many.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,13 +65,7 @@ pub(super) async fn one(sidecar: &Sidecar, request: &Request, pubsub: &str, topi
     };
     let reply = match reply {
         Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
-        Err(error) => refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "ERR_PUBSUB_PUBLISH_MESSAGE",
-            "DAPR_PUBSUB_PUBLISH_MESSAGE",
-            format!("error when publishing to topic {topic} in pubsub {pubsub}: {error}"),
-            pubsub,
-        ),
+        Err(error) => refused(pubsub, topic, &error.to_string()),
     };
     if ours {
         reply.with("traceparent", &traceparent)
@@ -309,54 +304,111 @@ pub(super) async fn dead_letter(
     produce(sidecar, component, topic, None, &message).await
 }
 
+/// One event of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// What its failure is told by.
+    pub(super) id: String,
+    pub(super) content_type: String,
+    /// The event's own.
+    pub(super) metadata: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
 /// `POST /v1.0/publish/bulk/{pubsub}/{topic}`.
 pub(super) async fn bulk(sidecar: &Sidecar, request: &Request, pubsub: &str, topic: &str) -> Reply {
-    let component = match check(sidecar, pubsub, topic) {
-        Ok(component) => component,
-        Err(reply) => return reply,
-    };
-    let malformed = |reason: &str, why: &str| {
-        let status = StatusCode::BAD_REQUEST;
-        refusal(
-            status,
-            "ERR_PUBSUB_EVENTS_SER",
-            reason,
-            why.to_owned(),
-            pubsub,
-        )
-    };
+    if let Err(reply) = check(sidecar, pubsub, topic) {
+        return reply;
+    }
     let Ok(entries) = serde_json::from_slice::<Vec<Value>>(&request.body) else {
-        return malformed(
-            "DAPR_PUBSUB_UNMARSHAL_EVENTS",
-            "error when unmarshaling the request",
-        );
+        let why = "error when unmarshaling the request";
+        return malformed("DAPR_PUBSUB_UNMARSHAL_EVENTS", why, pubsub);
     };
-    let mut ids = std::collections::BTreeSet::new();
-    let unique = entries.iter().all(|entry| {
-        let id = entry["entryId"].as_str().unwrap_or_default();
-        !id.is_empty() && ids.insert(id)
-    });
+    let entries: Vec<Entry> = entries
+        .iter()
+        .map(|entry| entry_of(entry, request_metadata(request)))
+        .collect();
+    match all(sidecar, request, (pubsub, topic), &entries).await {
+        Err(reply) => reply,
+        Ok(failed) if failed.is_empty() => Reply::empty(StatusCode::NO_CONTENT),
+        Ok(failed) => {
+            let failed = failed
+                .into_iter()
+                .map(|(id, why)| json!({"entryId": id, "error": why}));
+            let code = "ERR_PUBSUB_PUBLISH_MESSAGE";
+            let body = json!({"failedEntries": failed.collect::<Vec<_>>(), "errorCode": code});
+            Reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+        }
+    }
+}
+
+/// `BulkPublishEvent`, which says of a failure no more than the first cause.
+pub(super) async fn bulk_call(
+    sidecar: &Sidecar,
+    request: &Request,
+    (pubsub, topic): (&str, &str),
+    entries: &[Entry],
+) -> Reply {
+    let failed = match all(sidecar, request, (pubsub, topic), entries).await {
+        Err(reply) => return reply,
+        Ok(failed) => failed,
+    };
+    match failed.first() {
+        None => Reply::empty(StatusCode::NO_CONTENT),
+        Some((_, why)) => refused(pubsub, topic, why),
+    }
+}
+
+/// An event as the HTTP API has it; its own metadata outrank the request's.
+fn entry_of(entry: &Value, mut metadata: Vec<(String, String)>) -> Entry {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let content_type = text("contentType");
+    let body = match &entry["event"] {
+        Value::String(text) if !content_type.contains("json") => text.clone(),
+        other => other.to_string(),
+    };
+    for (name, value) in entry["metadata"].as_object().into_iter().flatten() {
+        let value = value.as_str().unwrap_or_default().to_owned();
+        metadata.retain(|(known, _)| known != name);
+        metadata.push((name.clone(), value));
+    }
+    Entry {
+        id: text("entryId"),
+        content_type,
+        metadata,
+        body: body.into_bytes(),
+    }
+}
+
+fn malformed(reason: &str, why: &str, pubsub: &str) -> Reply {
+    let (status, code) = (StatusCode::BAD_REQUEST, "ERR_PUBSUB_EVENTS_SER");
+    refusal(status, code, reason, why.to_owned(), pubsub)
+}
+
+/// Publishes one after the other; those that failed, and why.
+async fn all<'a>(
+    sidecar: &Sidecar,
+    request: &Request,
+    (pubsub, topic): (&str, &str),
+    entries: &'a [Entry],
+) -> Result<Vec<(&'a str, String)>, Reply> {
+    let component = check(sidecar, pubsub, topic)?;
+    let mut ids = BTreeSet::new();
+    let unique = entries
+        .iter()
+        .all(|entry| !entry.id.is_empty() && ids.insert(entry.id.as_str()));
     if !unique {
         let why = "error: entryId is duplicated or not present for entry";
-        return malformed("DAPR_PUBSUB_MARSHAL_EVENTS", why);
+        return Err(malformed("DAPR_PUBSUB_MARSHAL_EVENTS", why, pubsub));
     }
     let mut failed = Vec::new();
-    for entry in &entries {
-        let content_type = entry["contentType"].as_str().unwrap_or_default();
-        let body = match &entry["event"] {
-            Value::String(text) if !content_type.contains("json") => text.clone(),
-            other => other.to_string(),
-        };
-        let mut metadata = request_metadata(request);
-        for (name, value) in entry["metadata"].as_object().into_iter().flatten() {
-            metadata.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
-        }
+    for entry in entries {
         let wanted = Wanted {
             pubsub,
             topic,
-            content_type,
-            metadata,
-            body: body.as_bytes(),
+            content_type: &entry.content_type,
+            metadata: entry.metadata.clone(),
+            body: &entry.body,
         };
         let (traceparent, _) = trace(sidecar, request.header("traceparent"));
         let done = match message(sidecar, &wanted, &traceparent, "") {
@@ -366,12 +418,51 @@ pub(super) async fn bulk(sidecar: &Sidecar, request: &Request, pubsub: &str, top
             Err(_) => Err("cannot create cloudevent".to_owned()),
         };
         if let Err(why) = done {
-            failed.push(json!({"entryId": entry["entryId"], "error": why}));
+            failed.push((entry.id.as_str(), why));
         }
     }
-    if failed.is_empty() {
-        return Reply::empty(StatusCode::NO_CONTENT);
+    Ok(failed)
+}
+
+/// The broker did not take it.
+fn refused(pubsub: &str, topic: &str, why: &str) -> Reply {
+    refusal(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "ERR_PUBSUB_PUBLISH_MESSAGE",
+        "DAPR_PUBSUB_PUBLISH_MESSAGE",
+        format!("error when publishing to topic {topic} in pubsub {pubsub}: {why}"),
+        pubsub,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_s_own_metadata_outrank_the_request_s() {
+        let of_request = [("partitionKey", "all"), ("ttlInSeconds", "9")];
+        let of_request = of_request.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let entry = json!({
+            "entryId": "1", "contentType": "text/plain", "event": "words",
+            "metadata": {"partitionKey": "one"},
+        });
+        let entry = entry_of(&entry, of_request.to_vec());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let wanted = Entry {
+            id: "1".to_owned(),
+            content_type: "text/plain".to_owned(),
+            metadata: vec![pair("ttlInSeconds", "9"), pair("partitionKey", "one")],
+            body: b"words".to_vec(),
+        };
+        assert_eq!(entry, wanted);
     }
-    let body = json!({"failedEntries": failed, "errorCode": "ERR_PUBSUB_PUBLISH_MESSAGE"});
-    Reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+
+    #[test]
+    fn an_entry_of_json_is_its_json() {
+        for (event, body) in [(json!({"n": 1}), "{\"n\":1}"), (json!("a"), "\"a\"")] {
+            let entry = json!({"entryId": "1", "contentType": "application/json", "event": event});
+            assert_eq!(entry_of(&entry, Vec::new()).body, body.as_bytes());
+        }
+    }
 }

@@ -22,9 +22,10 @@ pub(super) struct Policy {
     /// How long one try may take.
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<Retry>,
-    /// The Resiliency's and the policy's name, for metrics.
+    /// The Resiliency's name, the component and the direction, for metrics.
     name: String,
     target: String,
+    flow: &'static str,
 }
 
 /// How often, and how far apart.
@@ -73,6 +74,7 @@ impl Policy {
         };
         let mut policy = Self {
             target: component.to_owned(),
+            flow: side,
             ..Self::default()
         };
         for resiliency in &sidecar.resiliencies {
@@ -119,7 +121,8 @@ impl Policy {
                 return Err(error);
             }
             tries += 1;
-            sidecar.metrics.policy_activated(&self.name, &self.target);
+            let (name, target) = (&self.name, &self.target);
+            sidecar.metrics.policy_activated(name, target, self.flow);
             let slept = sidecar.process.world.clock.sleep(retry.pause(tries)).await;
             if slept.is_err() || sidecar.shutdown.is_cancelled() {
                 return Err(error);

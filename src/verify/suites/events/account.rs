@@ -23,8 +23,16 @@ pub(super) async fn publish(world: &World) -> Found {
     Ok(match account.refused.first() {
         None => {
             let rate = account.sent as f64 / account.took.as_secs_f64().max(1e-9);
-            Verdict::pass(format!("{} taken, {rate:.0} a second", account.sent))
-                .saw(asked, "204 each")
+            let taken = format!("{} taken, {rate:.0} a second", account.sent);
+            let passed = |words| Verdict::pass(words).saw(asked, "204 each");
+            match account.repeated {
+                n if n > 0.0 => passed(format!("{taken}; the sidecar had to repeat {n} calls"))
+                    .saw(
+                        "retries of the sidecar, by its metrics",
+                        format!("{n} more"),
+                    ),
+                _ => passed(taken),
+            }
         }
         Some(first) => {
             Verdict::fail(format!("{} refused", account.refused.len())).saw(asked, first)

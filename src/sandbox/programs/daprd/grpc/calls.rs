@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use super::super::super::super::http::{Body, Reply, Request};
+use super::super::publish::Entry;
 use super::super::runtime::Sidecar;
 use super::super::state::{Operation, Write};
 use super::super::{jobs, metadata, publish, secrets, state};
@@ -32,6 +33,11 @@ pub(super) enum Call {
         data: Bytes,
         content_type: String,
         metadata: Pairs,
+    },
+    PublishMany {
+        pubsub: String,
+        topic: String,
+        entries: Vec<Entry>,
     },
     State {
         store: String,
@@ -86,6 +92,16 @@ impl Call {
                 content_type: message.text(4)?,
                 metadata: message.map(5)?,
             },
+            "BulkPublishEvent" | "BulkPublishEventAlpha1" => {
+                let of_all = message.map(4)?;
+                let entries = message.messages(3)?;
+                let entries = entries.iter().map(|entry| one_of_many(entry, &of_all));
+                Self::PublishMany {
+                    pubsub: message.text(1)?,
+                    topic: message.text(2)?,
+                    entries: entries.collect::<Result<_, _>>()?,
+                }
+            }
             "SaveState" => {
                 let items = message.messages(2)?;
                 let writes = items.iter().map(|item| write(item, false));
@@ -144,7 +160,7 @@ impl Call {
     /// Name and version of the API's part, as a Configuration allows them.
     pub(super) fn group(&self) -> (&'static str, &'static str) {
         let group = match self {
-            Self::Publish { .. } => "publish",
+            Self::Publish { .. } | Self::PublishMany { .. } => "publish",
             Self::State { .. } | Self::Unsupported { .. } => "state",
             Self::Secret { .. } | Self::Secrets { .. } => "secrets",
             Self::Metadata | Self::SetMetadata { .. } => "metadata",
@@ -163,6 +179,9 @@ impl Call {
         let (post, get, delete) = (Method::POST, Method::GET, Method::DELETE);
         let (method, segments): (_, Vec<&str>) = match self {
             Self::Publish { pubsub, topic, .. } => (post, vec!["publish", pubsub, topic]),
+            Self::PublishMany { pubsub, topic, .. } => {
+                (post, vec!["publish", "bulk", pubsub, topic])
+            }
             Self::State { store, operation } => match operation {
                 Operation::Save(_) => (post, vec!["state", store]),
                 Operation::Get(key) => (get, vec!["state", store, key]),
@@ -220,6 +239,11 @@ impl Call {
                 };
                 publish::one(sidecar, &request, pubsub, topic).await
             }
+            Self::PublishMany {
+                pubsub,
+                topic,
+                entries,
+            } => publish::bulk_call(sidecar, request, (pubsub, topic), entries).await,
             Self::State { store, operation } => state::perform(sidecar, store, operation),
             Self::Unsupported { kind, .. } => state::unsupported(kind),
             Self::Secret {
@@ -306,6 +330,20 @@ impl Call {
         };
         writer.finish()
     }
+}
+
+/// A `BulkPublishRequestEntry`. What is told of all holds for those that tell
+/// something of themselves, as with Dapr.
+fn one_of_many(entry: &Message<'_>, of_all: &Pairs) -> Result<Entry, Malformed> {
+    let own = entry.map(4)?;
+    let known = |name: &str| own.is_empty() || own.iter().any(|(own, _)| own == name);
+    let others = of_all.iter().filter(|(name, _)| !known(name)).cloned();
+    Ok(Entry {
+        id: entry.text(1)?,
+        content_type: entry.text(3)?,
+        metadata: others.chain(own.clone()).collect(),
+        body: entry.bytes(2).to_vec(),
+    })
 }
 
 fn etag(message: &Message<'_>) -> Result<Option<String>, Malformed> {
