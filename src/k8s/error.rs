@@ -220,6 +220,17 @@ impl K8sError {
         }
     }
 
+    /// Whether the server does not know the kind, as it says for a moment also
+    /// of one whose definition it has just established.
+    pub fn is_unserved(&self) -> bool {
+        const WORDS: [&str; 2] = [
+            "the server could not find the requested resource",
+            "404 page not found",
+        ];
+        matches!(self, Self::Api { code: 404, message, .. }
+            if WORDS.iter().any(|words| message.trim_end() == *words))
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -193,8 +193,13 @@ struct Attempts<'a> {
 impl Attempts<'_> {
     /// Waits after a failure that may pass, or returns it.
     async fn after(&mut self, error: K8sError) -> Result<(), K8sError> {
-        self.made += 1;
         let limit = self.kube.patience_with(&error);
+        self.within(limit, error).await
+    }
+
+    /// Waits after a failure that may pass within this time, or returns it.
+    async fn within(&mut self, limit: Duration, error: K8sError) -> Result<(), K8sError> {
+        self.made += 1;
         let spent = self.started.waited() >= limit && self.made >= Kube::FEWEST_ATTEMPTS;
         if limit.is_zero() || spent {
             return Err(error);

@@ -182,11 +182,19 @@ impl Kube {
         let api = self.api(&desired.into()).await?;
         let params = options.params();
         let patch = Patch::Apply(desired.body());
-        let object = self
-            .call(&what, async |client| {
-                api(client).patch(desired.name(), &params, &patch).await
-            })
-            .await?;
+        let api = api(self.client.clone());
+        let mut attempts = self.attempts(&what);
+        let object = loop {
+            let attempt = api.patch(desired.name(), &params, &patch);
+            match self.attempt(&what, attempt).await {
+                Ok(object) => break object,
+                // Its definition is established a moment before it is served.
+                Err(error) if error.is_unserved() => {
+                    attempts.within(self.patience.retry, error).await?;
+                }
+                Err(error) => attempts.after(error).await?,
+            }
+        };
         manifest(&what, object, desired.api_version(), desired.kind())
     }
 
@@ -306,6 +314,30 @@ mod tests {
         }))
         .unwrap()
         .owned_by("team")
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_is_not_served_yet_is_applied_again_and_a_missing_namespace_is_not() {
+        let map = config_map("v");
+        let path = "PATCH /api/v1/namespaces/todo/configmaps/c";
+        let unserved = "the server could not find the requested resource";
+        let (kube, script) = Script::new()
+            .discovery(KINDS)
+            .answer(path, json_status(404, "NotFound", unserved))
+            .answer(path, ok(map.body()))
+            .answer(
+                path,
+                json_status(404, "NotFound", "namespaces \"todo\" not found"),
+            )
+            .kube();
+        kube.apply(&map, ApplyOptions::default()).await.unwrap();
+        let error = kube.apply(&map, ApplyOptions::default()).await.unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+        let patches = script
+            .seen()
+            .into_iter()
+            .filter(|r| r.request.starts_with("PATCH"));
+        assert_eq!(patches.count(), 3);
     }
 
     #[tokio::test]

@@ -170,6 +170,7 @@ mod tests {
                 username: "app".to_owned(),
                 password: Secret::new("hunter2hunter2"),
             }),
+            ..Inputs::default()
         };
         let profile = profile(&["kafka.tls=true"]);
         let manifests = manifests(&profile, &inputs).unwrap();

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::sandbox::api::{Api, Event};
+use crate::sandbox::api::{Api, Credential, Event};
 use crate::sandbox::kind::{Kind, is_true, text};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
+use crate::secret::Secret;
 
 struct Everybody;
 

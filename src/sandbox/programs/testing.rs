@@ -11,6 +11,7 @@ use super::super::podnet::PodNet;
 use super::super::world::World;
 use super::{Files, LogSink, Process};
 use crate::clock::Clock;
+use crate::secret::Secret;
 
 /// Keeps what a program writes.
 #[derive(Default)]
