@@ -128,13 +128,13 @@ pub async fn credentials(
     } else {
         let certificate = part(
             auth.client_certificate_data.as_deref(),
-            &auth.client_certificate,
+            auth.client_certificate.as_deref(),
         );
         let key = auth
             .client_key_data
             .as_ref()
             .map(ExposeSecret::expose_secret);
-        match (certificate?, part(key, &auth.client_key)?) {
+        match (certificate?, part(key, auth.client_key.as_deref())?) {
             (Some(certificate), Some(key)) => Login::Certificate(Secret::new(key + &certificate)),
             _ => return Err(refuse("the user has neither a token nor a certificate")),
         }
@@ -147,7 +147,7 @@ pub async fn credentials(
 }
 
 /// A part of a kubeconfig that is written in it, or in a file of its own.
-fn part(data: Option<&str>, file: &Option<String>) -> Result<Option<String>, K8sError> {
+fn part(data: Option<&str>, file: Option<&str>) -> Result<Option<String>, K8sError> {
     let unusable = |error: Box<dyn std::error::Error + Send + Sync>| K8sError::Kubeconfig(error);
     match (data, file) {
         (Some(data), _) => {

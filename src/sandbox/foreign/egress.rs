@@ -41,7 +41,7 @@ impl Egress {
 /// Opens the proxy's socket; one that a killed process left is replaced.
 pub(super) fn listen(socket: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(socket),
     }
 }

@@ -215,7 +215,7 @@ pub async fn animate(
     let kubelets = Kubelets::start(&plane);
     let lock = doors.serve(&plane, kubelets).map_err(fails)?;
     Ok(Animated {
-        nodes: nodes::ensure(options).await?,
+        nodes: nodes::ensure(options, &plane.now()).await?,
         charts: format!("http://{charts}"),
         _lock: lock,
     })

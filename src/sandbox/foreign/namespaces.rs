@@ -14,7 +14,7 @@ use crate::sandbox::kind::{Kind, is_leaving, items, split, text};
 
 /// Between two looks at a namespace that is not empty yet, in real time.
 const AGAIN: Duration = Duration::from_millis(500);
-/// The authority's ConfigMap in every namespace.
+/// The authority's `ConfigMap` in every namespace.
 const AUTHORITY: &str = "kube-root-ca.crt";
 
 /// Empties namespaces that end, and lets them go.

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::Options;
 use crate::sandbox::api::{Api, ApiError};
-use crate::sandbox::controllers::stamp;
 use crate::sandbox::kind::{Kind, items, text};
 use crate::sandbox::kube::{NodeSpec, bootstrap, node};
 
@@ -38,7 +37,7 @@ pub(super) async fn refuse_inhabited(api: &Api) -> Result<(), ForeignError> {
 
 /// Makes what is missing of the nodes and the storage class; gives the nodes'
 /// names.
-pub(super) async fn ensure(options: &Options) -> Result<Vec<String>, ApiError> {
+pub(super) async fn ensure(options: &Options, now: &str) -> Result<Vec<String>, ApiError> {
     let api = &options.api;
     let version = api.get("/version").await?;
     let version = text(&version, "/gitVersion").to_owned();
@@ -50,7 +49,7 @@ pub(super) async fn ensure(options: &Options) -> Result<Vec<String>, ApiError> {
     let mut names = Vec::new();
     for n in 0..options.nodes {
         let spec = spec(n, &options.arch, &version);
-        join(api, &spec).await?;
+        join(api, &spec, now).await?;
         names.push(spec.name);
     }
     Ok(names)
@@ -74,9 +73,8 @@ fn spec(n: u8, arch: &str, version: &str) -> NodeSpec {
 }
 
 /// Makes a node, if there is none of its name, and lets it be ready.
-async fn join(api: &Api, spec: &NodeSpec) -> Result<(), ApiError> {
-    let now = stamp(jiff::Timestamp::now());
-    let wanted = node::ready(&node::describe(spec, &now), &now);
+async fn join(api: &Api, spec: &NodeSpec, now: &str) -> Result<(), ApiError> {
+    let wanted = node::ready(&node::describe(spec, now), now);
     let path = Kind::Nodes.path("", &spec.name);
     let found = match api.find(&path).await? {
         Some(found) => found,
