@@ -5,7 +5,7 @@
 //! A bare `kube-apiserver` has nobody who clears namespaces, collects garbage,
 //! publishes its authority or gives load balancers addresses, and no nodes:
 //! that is added here. It reaches kubelets, pods and webhooks through
-//! [`egress`], as a control plane apart from its nodes does
+//! `egress`, as a control plane apart from its nodes does
 //! (`EgressSelectorConfiguration`, Kubernetes documentation, "Set up
 //! Konnectivity service").
 

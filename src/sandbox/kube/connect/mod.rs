@@ -3,7 +3,7 @@
 //! kubelets ([`crate::sandbox::kubelet::Runtime`]) and the pods' network.
 //!
 //! A kubelet's own API has the same connections ([`crate::sandbox::foreign`]),
-//! so each is written for a [`Place`], and not for a call of this server.
+//! so each is written for a `Place`, and not for a call of this server.
 
 pub(in crate::sandbox) mod exec;
 pub(in crate::sandbox) mod forward;
