@@ -5,8 +5,9 @@
 //! For the cloud that is tried at every single request, and the worlds are
 //! compared thing by thing. With the platform and the app in it a world is
 //! alive, and a run makes hundreds of requests: there a sample of them is
-//! struck, and all with `TODOCTL_STRIKE=all`; the next run has to end well,
-//! with every release in a state to go on from, and leave nothing to do.
+//! struck, all with `TODOCTL_STRIKE=all`, some with `TODOCTL_STRIKE=20-45`. The
+//! next run has to end well, with every release in a state to go on from, and
+//! leave nothing to do.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -253,8 +254,8 @@ fn sample(what: Whole) {
     };
     assert!(writes > 3, "{what:?}: only {writes} writes");
     let blows = [Blow::Before, Blow::After, Blow::ReplyLost];
-    let points: Vec<(u64, Blow)> = if std::env::var_os("TODOCTL_STRIKE").is_some() {
-        let all = 1..=writes;
+    let points: Vec<(u64, Blow)> = if let Some((first, last)) = asked_for(writes) {
+        let all = first..=last.min(writes);
         all.flat_map(|nth| blows.map(|blow| (nth, blow))).collect()
     } else {
         let spread = (0..SAMPLE).map(|n| 1 + n * (writes - 1) / (SAMPLE - 1));
@@ -272,6 +273,7 @@ fn sample(what: Whole) {
                     };
                     if let Err(why) = struck(&before.copy(), what, blow, nth) {
                         let why = format!("write {nth} of {writes}, {blow:?}: {why}");
+                        println!("{why}");
                         failures.lock().unwrap().push(why);
                     }
                 }
@@ -287,6 +289,15 @@ fn sample(what: Whole) {
         points.len(),
         failures.join("\n")
     );
+}
+
+/// The first and the last write that `TODOCTL_STRIKE` asks for: `all`, or for
+/// instance `20-45`.
+fn asked_for(writes: u64) -> Option<(u64, u64)> {
+    let asked = std::env::var("TODOCTL_STRIKE").ok()?;
+    let range = asked.split_once('-');
+    let range = range.map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()));
+    Some(range.unwrap_or((1, writes)))
 }
 
 /// One point. A run may make fewer writes than the one that was counted.
