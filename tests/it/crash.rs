@@ -294,7 +294,7 @@ fn sample(what: Whole) {
 /// The first and the last write that `TODOCTL_STRIKE` asks for: `all`, or for
 /// instance `20-45`.
 fn asked_for(writes: u64) -> Option<(u64, u64)> {
-    let asked = std::env::var("TODOCTL_STRIKE").ok()?;
+    let asked = std::env::var_os("TODOCTL_STRIKE")?.into_string().ok()?;
     let range = asked.split_once('-');
     let range = range.map(|(first, last)| (first.parse().unwrap(), last.parse().unwrap()));
     Some(range.unwrap_or((1, writes)))
