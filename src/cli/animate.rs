@@ -52,7 +52,11 @@ pub(super) async fn run(
     };
     let credentials = k8s::credentials(&kubeconfig, args.context.as_deref())
         .await
-        .map_err(|error| CliError::usage("no API server to animate").caused_by(&error))?;
+        .map_err(|error| {
+            CliError::usage("no API server to animate")
+                .caused_by(&error)
+                .hint("name one that you administer with --kubeconfig FILE")
+        })?;
     let options = Options {
         state_dir: sandbox.join("foreign"),
         seed: args.seed,

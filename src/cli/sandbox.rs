@@ -1,6 +1,6 @@
 //! `todoctl sandbox`: the embedded rehearsal world on its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -94,6 +94,9 @@ struct FaultArgs {
     times: Option<u64>,
 }
 
+/// The version that a world is served by.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Why `todoctl sandbox` fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SandboxError {
@@ -134,50 +137,6 @@ pub(super) fn default_state_dir() -> std::io::Result<PathBuf> {
     Ok(files::state_dir()?.join("sandbox"))
 }
 
-/// Runs a command that ends by itself.
-async fn run(command: Command, dir: PathBuf, version: &str) -> Result<Said, SandboxError> {
-    match command {
-        Command::Start(start) => {
-            let wanted = Wanted {
-                state_dir: dir.clone(),
-                seed: start.seed,
-                rate: start.clock,
-                version: version.to_owned(),
-            };
-            client::ensure_running(&wanted).await?;
-            status(&dir).await
-        }
-        Command::Serve(start) => {
-            let options = daemon::Options {
-                state_dir: dir,
-                seed: start.seed.unwrap_or(client::SEED),
-                rate: start.clock.unwrap_or(client::FAST),
-                version: version.to_owned(),
-            };
-            daemon::serve(options).await?;
-            Ok(Said::new("sandbox stopped", json!({"running": false})))
-        }
-        Command::Stop => {
-            let stopped = client::stop(&dir).await?;
-            let line = if stopped {
-                "sandbox stopped"
-            } else {
-                "no sandbox is running"
-            };
-            Ok(Said::new(line, json!({ "stopped": stopped })))
-        }
-        Command::Status => status(&dir).await,
-        Command::Reset => {
-            client::reset(&dir).await?;
-            Ok(Said::new("the world is empty", json!({"reset": true})))
-        }
-        Command::Fault(fault) => faults(&dir, fault).await,
-        #[cfg(unix)]
-        // It says what it does while it does it.
-        Command::Animate(_) => Ok(Said::new("", Value::Null)),
-    }
-}
-
 fn folder(wanted: Option<PathBuf>) -> Result<PathBuf, SandboxError> {
     let dir = match wanted {
         Some(dir) => dir,
@@ -186,7 +145,44 @@ fn folder(wanted: Option<PathBuf>) -> Result<PathBuf, SandboxError> {
     std::path::absolute(dir).map_err(SandboxError::NoFolder)
 }
 
-async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
+async fn start(dir: &Path, args: &StartArgs) -> Result<Said, SandboxError> {
+    let wanted = Wanted {
+        state_dir: dir.to_owned(),
+        seed: args.seed,
+        rate: args.clock,
+        version: VERSION.to_owned(),
+    };
+    client::ensure_running(&wanted).await?;
+    status(dir).await
+}
+
+async fn serve(dir: PathBuf, args: &StartArgs) -> Result<Said, SandboxError> {
+    let options = daemon::Options {
+        state_dir: dir,
+        seed: args.seed.unwrap_or(client::SEED),
+        rate: args.clock.unwrap_or(client::FAST),
+        version: VERSION.to_owned(),
+    };
+    daemon::serve(options).await?;
+    Ok(Said::new("sandbox stopped", json!({"running": false})))
+}
+
+async fn stop(dir: &Path) -> Result<Said, SandboxError> {
+    let stopped = client::stop(dir).await?;
+    let line = if stopped {
+        "sandbox stopped"
+    } else {
+        "no sandbox is running"
+    };
+    Ok(Said::new(line, json!({ "stopped": stopped })))
+}
+
+async fn reset(dir: &Path) -> Result<Said, SandboxError> {
+    client::reset(dir).await?;
+    Ok(Said::new("the world is empty", json!({"reset": true})))
+}
+
+async fn status(dir: &Path) -> Result<Said, SandboxError> {
     let status = client::status(dir).await?;
     if status["running"] != true {
         let line = format!("no sandbox is running in {}", dir.display());
@@ -213,7 +209,7 @@ async fn status(dir: &std::path::Path) -> Result<Said, SandboxError> {
         format!("requests    {}", text("requests")),
     ];
     for (name, count) in status["rows"].as_object().into_iter().flatten() {
-        lines.push(format!("  {count:>4}  {}", short(name)));
+        lines.push(format!("{:>6}  {}", count.to_string(), short(name)));
     }
     let pods = &status["pods"];
     let late = pods["notReady"].as_array().into_iter().flatten();
@@ -245,7 +241,7 @@ fn short(table: &str) -> String {
     words.collect::<Vec<_>>().join("/")
 }
 
-async fn faults(dir: &std::path::Path, args: FaultArgs) -> Result<Said, SandboxError> {
+async fn faults(dir: &Path, args: FaultArgs) -> Result<Said, SandboxError> {
     match (args.system.as_str(), args.kind) {
         ("list", None) => {
             let faults = client::faults(dir).await?;
@@ -284,7 +280,12 @@ pub(super) async fn command(
     let said = match args.command {
         #[cfg(unix)]
         Command::Animate(args) => return animate::run(settings, args, &dir, cancel).await,
-        command => run(command, dir, env!("CARGO_PKG_VERSION")).await?,
+        Command::Start(args) => start(&dir, &args).await?,
+        Command::Serve(args) => serve(dir, &args).await?,
+        Command::Stop => stop(&dir).await?,
+        Command::Status => status(&dir).await?,
+        Command::Reset => reset(&dir).await?,
+        Command::Fault(args) => faults(&dir, args).await?,
     };
     settings.ui.document(&said.json, || said.lines.join("\n"))?;
     Ok(Exit::Done)
@@ -345,7 +346,7 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
         state_dir: state_dir.clone(),
         seed: Some(sandbox.seed),
         rate: Some(sandbox.clock.rate()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
     };
     let world = client::ensure_running(&wanted)
         .await
@@ -374,7 +375,7 @@ pub(super) async fn prepare(profile: &mut Profile) -> Result<(), CliError> {
 const INVALID: &str = ".sandbox.invalid";
 
 /// Points Kafka's section at what the world has outside of the cluster.
-async fn kafka(profile: &mut Profile, world: &std::path::Path) -> Result<(), ClientError> {
+async fn kafka(profile: &mut Profile, world: &Path) -> Result<(), ClientError> {
     let kafka = &mut profile.kafka;
     match kafka.provider {
         KafkaProvider::Strimzi => {}

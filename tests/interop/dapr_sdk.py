@@ -30,24 +30,11 @@ from grpc import RpcError, StatusCode
 from kubernetes import client, config
 from kubernetes.stream import portforward
 
+from world import check, finish, same
+
 NAMESPACE, PUBSUB, STORE, SECRETS = "todo", "kafka-pubsub", "statestore", "kubernetes-secrets"
 TOPICS = ("task-events", "task-updates", "reminders")
 RUN = f"interop-{os.getpid()}"
-passed, failed = 0, 0
-
-
-def check(name, truth, detail=""):
-    """Counts one asserted result."""
-    global passed, failed
-    if truth:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {name} {detail}")
-
-
-def same(name, got, wanted):
-    check(name, got == wanted, f"{got!r} instead of {wanted!r}")
 
 
 def refused(name, code, text, call, *args, **more):
@@ -306,9 +293,8 @@ def main():
         about_jobs(dapr)
         refused("what is not there", StatusCode.UNIMPLEMENTED, "unknown method",
                 dapr.try_lock, "lock", "thing", "me", 10)
-    print(f"dapr: {passed} checks passed, {failed} failed")
-    return 1 if failed else 0
+    finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,28 +7,14 @@ Everything happens in a namespace of its own, so any cluster will do.
 """
 
 import os
-import sys
 import time
 
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
 
+from world import check, finish, same
+
 NAMESPACE = f"interop-python-{os.getpid()}"
-passed, failed = 0, 0
-
-
-def check(name, truth, detail=""):
-    """Counts one asserted result."""
-    global passed, failed
-    if truth:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {name} {detail}")
-
-
-def same(name, got, wanted):
-    check(name, got == wanted, f"{got!r} instead of {wanted!r}")
 
 
 def refused(name, status, call, *args, **more):
@@ -189,8 +175,7 @@ def main():
             part()
         except Exception as error:
             check(part.__name__, False, f"{type(error).__name__}: {error}")
-    print(f"kubernetes for Python: {passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    finish()
 
 
 if __name__ == "__main__":

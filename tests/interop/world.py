@@ -26,6 +26,10 @@ def check(name, truth, detail=""):
         print(f"FAILED {name} {detail}")
 
 
+def same(name, got, wanted):
+    check(name, got == wanted, f"{got!r} instead of {wanted!r}")
+
+
 def finish():
     """Says what was counted, and ends the script with it."""
     print(f"{passed} passed, {failed} failed")

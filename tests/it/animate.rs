@@ -2,25 +2,15 @@
 //! one that is not there yet is waited for. What it does there is tried on a
 //! real one in `tests/interop/real_api.sh`.
 
-use serde_json::Value;
+use serde_json::json;
 
 use crate::support::{Env, until};
 
 /// A kubeconfig with a token instead of the program that makes one.
 fn with_token(env: &Env) -> String {
-    let kubeconfig: Value =
-        todoctl::yaml::from_str(&env.ok(&["kubeconfig"]), "kubeconfig").unwrap();
-    let user = &kubeconfig["users"][0]["user"]["exec"];
-    let args: Vec<&str> = user["args"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|arg| arg.as_str().unwrap())
-        .collect();
-    let credential: Value = serde_json::from_str(&env.ok(&args)).unwrap();
-    let mut plain = kubeconfig.clone();
-    plain["users"][0]["user"] = serde_json::json!({"token": credential["status"]["token"]});
-    env.file("plain.kubeconfig", &plain.to_string())
+    let (mut kubeconfig, token) = env.kubeconfig();
+    kubeconfig["users"][0]["user"] = json!({ "token": token });
+    env.file("plain.kubeconfig", &kubeconfig.to_string())
 }
 
 #[test]

@@ -43,18 +43,9 @@ impl Cluster {
     /// In an environment with a clock of its own.
     pub(crate) fn of(env: Env) -> Self {
         env.ok(&["up", "--only", "account,network,cluster"]);
-        let kubeconfig: Value =
-            serde_json::from_str(&env.ok(&["kubeconfig", "-o", "json"])).unwrap();
-        let exec = &kubeconfig["users"][0]["user"]["exec"];
-        let args: Vec<&str> = exec["args"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|arg| arg.as_str().unwrap())
-            .collect();
-        let credential: Value = serde_json::from_str(&env.ok(&args)).unwrap();
+        let (kubeconfig, token) = env.kubeconfig();
         Self {
-            token: credential["status"]["token"].as_str().unwrap().to_owned(),
+            token,
             kubeconfig: kubeconfig.to_string(),
             env,
             next: AtomicU64::new(1),

@@ -237,6 +237,18 @@ impl Env {
         wait_for(client::stop(&self.world())).unwrap();
     }
 
+    /// The kubeconfig of the deployment's cluster, and a token for it.
+    pub(crate) fn kubeconfig(&self) -> (Value, String) {
+        let kubeconfig = self.ok(&["kubeconfig", "-o", "json"]);
+        let kubeconfig: Value = serde_json::from_str(&kubeconfig).unwrap();
+        let args = &kubeconfig["users"][0]["user"]["exec"]["args"];
+        let args = args.as_array().unwrap().iter();
+        let args: Vec<&str> = args.map(|arg| arg.as_str().unwrap()).collect();
+        let credential: Value = serde_json::from_str(&self.ok(&args)).unwrap();
+        let token = credential["status"]["token"].as_str().unwrap().to_owned();
+        (kubeconfig, token)
+    }
+
     /// Adds a fault to the plan of the running world.
     pub(crate) fn fault(&self, fault: &Fault) {
         wait_for(client::add_fault(&self.world(), fault)).unwrap();
