@@ -235,7 +235,10 @@ fn short(table: &str) -> String {
     let words = table
         .split('/')
         .map(|word| match word.strip_prefix("ocid1.") {
-            Some(id) => format!("…{}", &id[id.len().saturating_sub(6)..]),
+            Some(id) => {
+                let end = id.get(id.len().saturating_sub(6)..);
+                format!("…{}", end.unwrap_or(id))
+            }
             None => word.to_owned(),
         });
     words.collect::<Vec<_>>().join("/")

@@ -247,6 +247,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_is_a_token_or_a_certificate_and_nothing_else() {
+        use base64::Engine as _;
+        let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let (certificate, key) = (encoded("CERTIFICATE"), encoded("KEY;"));
+        let cases = [
+            ("token: secret".to_owned(), "token secret"),
+            (
+                format!("client-certificate-data: {certificate}, client-key-data: {key}"),
+                "certificate KEY;CERTIFICATE",
+            ),
+            (
+                format!("client-certificate-data: {certificate}"),
+                "the user has neither a token nor a certificate",
+            ),
+            (
+                "client-certificate-data: '*', client-key-data: '*'".to_owned(),
+                "Invalid symbol 42, offset 0.",
+            ),
+            (
+                "client-certificate-data: /w==, client-key-data: /w==".to_owned(),
+                "invalid utf-8 sequence of 1 bytes from index 0",
+            ),
+        ];
+        for (user, wanted) in cases {
+            let text = format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+                 clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:9'}}}}]\n\
+                 users: [{{name: u, user: {{{user}}}}}]\n\
+                 contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+            );
+            let found = match credentials(&Kubeconfig::Text(text), None).await {
+                Ok(found) => match found.login {
+                    Login::Token(token) => format!("token {}", token.expose()),
+                    Login::Certificate(pem) => format!("certificate {}", pem.expose()),
+                },
+                Err(error) => std::error::Error::source(&error).unwrap().to_string(),
+            };
+            assert_eq!(found, wanted, "{user}");
+        }
+    }
+
+    #[tokio::test]
     async fn each_request_carries_a_token_of_its_own_and_our_name() {
         let (address, heads) = server().await;
         let count = AtomicU32::new(0);

@@ -316,14 +316,13 @@ impl Cloud {
     pub async fn delete_cluster(&self, id: &str) -> Result<(), Error> {
         let path = format!("/v1/serverless/clusters/{}", escape(id));
         let ask = Ask::new(self.control(), Method::DELETE, path, "deleting the cluster");
-        match self.ask(ask).await {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => match self.cluster(id).await {
-                // A lost answer, or another run: it is on its way.
+        if let Err(error) = self.ask(ask).await {
+            // A lost answer, or another run: it is on its way, or gone by now.
+            match self.cluster(id).await {
                 Ok(cluster) if cluster.state == State::Deleting => {}
+                Err(gone) if gone.is_not_found() => return Ok(()),
                 _ => return Err(error),
-            },
+            }
         }
         let looked = wait_until(&self.shared.clock, PATIENCE, async || {
             match self.cluster(id).await {

@@ -88,6 +88,31 @@ async fn a_cluster_is_made_once_and_waited_for() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_or_gone_is_deleted() {
+    let unwilling = || refusal(400, "FAILED_PRECONDITION", "REASON_CLUSTER_DELETING");
+    let missing = || refusal(404, "NOT_FOUND", "REASON_RESOURCE_NOT_FOUND");
+    let deleting = || ok(&cluster("STATE_DELETING"));
+    let ways = [
+        vec![missing(), missing()],
+        vec![unwilling(), deleting(), deleting(), missing()],
+        // Between the refusal and the look it has gone.
+        vec![unwilling(), missing()],
+    ];
+    for (nth, way) in ways.into_iter().enumerate() {
+        let server = Server::start([vec![token()], way].concat()).await;
+        let deleted = cloud(&server).delete_cluster("d1k9abc").await;
+        assert!(deleted.is_ok(), "way {nth}: {deleted:?}");
+    }
+    let works = ok(&cluster("STATE_READY"));
+    let server = Server::start([token(), unwilling(), works]).await;
+    let kept = cloud(&server).delete_cluster("d1k9abc").await;
+    assert_eq!(
+        kept.unwrap_err().to_string(),
+        "Redpanda Cloud refused deleting the cluster: no"
+    );
+}
+
+#[tokio::test]
 async fn a_suspended_cluster_is_told_with_its_end() {
     let mut suspended = cluster("STATE_SUSPENDED");
     suspended["planned_deletion"] = json!({"delete_after": {"seconds": 1_800_000_000}});

@@ -26,6 +26,14 @@ pub(super) struct Garbage {
     client: Client,
 }
 
+/// What becomes of an object.
+enum Fate {
+    /// It has an owner, or needs none; when to look again.
+    Stays(Again),
+    /// All its owners are gone.
+    Goes,
+}
+
 impl Garbage {
     pub(super) fn new(plane: &Arc<Plane>) -> Self {
         Self {
@@ -75,19 +83,22 @@ impl Garbage {
         Ok(found.is_some_and(|found| uid(&found) == uid_of(owner)))
     }
 
-    /// When to look again at an object that still has an owner, or that needs
-    /// none; none if its owners are gone.
-    async fn owner(&self, object: &Value) -> Result<Option<Again>, ApiError> {
+    /// What is to become of an object, by its owners.
+    async fn fate(&self, object: &Value) -> Result<Fate, ApiError> {
         let namespace = text(object, "/metadata/namespace");
         for owner in references(object) {
             if self.is_there(owner, namespace).await? {
                 // News of a followed owner's end will come.
                 let again = followed(owner).is_none().then(|| self.soon());
-                return Ok(Some(again));
+                return Ok(Fate::Stays(again));
             }
         }
         let is_owned = references(object).next().is_some();
-        Ok((!is_owned).then_some(None))
+        Ok(if is_owned {
+            Fate::Goes
+        } else {
+            Fate::Stays(None)
+        })
     }
 
     /// Goes on with an owner that waits for what it owns.
@@ -180,7 +191,7 @@ impl Controller for Garbage {
                 None => Ok(None),
             };
         }
-        if let Some(again) = self.owner(&object).await? {
+        if let Fate::Stays(again) = self.fate(&object).await? {
             return Ok(again);
         }
         // It may have been set free since.
