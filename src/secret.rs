@@ -1,8 +1,11 @@
 //! Secret values: a type that cannot be printed, and a redactor for text that
 //! may hold one.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
@@ -53,9 +56,11 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// Removes known secrets from text, in every form in which they may leave:
 /// raw, base64, URL-encoded and JSON-escaped.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Redactor {
     needles: Vec<Secret>,
+    /// Looks for all of them at once: logs are long. Made when first used.
+    finder: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Redactor {
@@ -78,20 +83,42 @@ impl Redactor {
             &url,
         ];
         self.needles.extend(forms.into_iter().map(Secret::new));
-        // The longest first, so that no form leaves half of another standing.
-        self.needles
-            .sort_by_key(|n| std::cmp::Reverse(n.expose().len()));
+        self.finder = OnceLock::new();
     }
 
     /// The text with every known secret replaced by [`REDACTED`].
-    pub fn redact(&self, text: &str) -> String {
-        let mut out = text.to_owned();
-        for needle in &self.needles {
-            if out.contains(needle.expose()) {
-                out = out.replace(needle.expose(), REDACTED);
-            }
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.needles.is_empty() {
+            return text.into();
         }
-        out
+        let Some(finder) = self.finder.get_or_init(|| self.finder()) else {
+            return REDACTED.into();
+        };
+        if !finder.is_match(text) {
+            return text.into();
+        }
+        let mut out = String::with_capacity(text.len());
+        finder.replace_all_with(text, &mut out, |_, _, out| {
+            out.push_str(REDACTED);
+            true
+        });
+        out.into()
+    }
+
+    /// None if the secrets are too many or too long for it: then nothing may
+    /// be shown.
+    fn finder(&self) -> Option<AhoCorasick> {
+        AhoCorasick::builder()
+            // No form may leave half of another standing.
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(self.needles.iter().map(Secret::expose))
+            .ok()
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
     }
 }
 
@@ -118,6 +145,20 @@ mod tests {
             redactor.redact(text),
             "raw [redacted] json [redacted] b64 [redacted]= url [redacted]"
         );
+    }
+
+    #[test]
+    fn what_is_learned_later_is_removed_as_well_and_a_longer_one_whole() {
+        let mut redactor = Redactor::default();
+        assert_eq!(redactor.redact("abcdef-ghijkl"), "abcdef-ghijkl");
+        redactor.learn(&Secret::new("abcdef"));
+        assert_eq!(redactor.redact("abcdef-ghijkl"), "[redacted]-ghijkl");
+        redactor.learn(&Secret::new("abcdef-ghijkl"));
+        assert_eq!(
+            redactor.redact("abcdef-ghijkl abcdef"),
+            "[redacted] [redacted]"
+        );
+        assert_eq!(format!("{redactor:?}"), "Redactor { .. }");
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! `todoctl logs`: what all replicas and sidecars write, as one stream.
 
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
+use std::{io, iter};
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use regex::bytes::Regex;
 use serde::Serialize;
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use super::settings::Settings;
 use crate::observe::Source;
 use crate::observe::follow::{self, Containers, Wanted};
 use crate::observe::merge::{Merge, Sink};
-use crate::observe::record::{Condition, Filter, Level, Record};
+use crate::observe::record::{Condition, Field, Fields, Filter, Level, Record};
 use crate::profile::Profile;
 use crate::ui::{Format, Paint, Style, Ui};
 
@@ -168,8 +167,8 @@ struct Document<'a> {
     container: &'a str,
     level: Option<Level>,
     message: &'a str,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    fields: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    fields: &'a Fields<'a>,
 }
 
 /// Prints the lines that are wanted.
@@ -195,13 +194,19 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn text(&mut self, source: &Source, time: Timestamp, record: &Record) {
-        let clock = time.strftime("%H:%M:%S%.3f");
-        let whom = format!("{} {}", source.service, source.short_pod());
-        let container = if source.is_sidecar() { " daprd" } else { "" };
-        let head = format!("{clock} {whom}{container}");
-        self.held.push_str(&self.paint.apply(Style::Dim, &head));
-        self.held.push(' ');
+    fn text(&mut self, source: &Source, time: Timestamp, record: &Record<'_>) {
+        let held = &mut self.held;
+        self.paint.write(held, Style::Dim, |held| {
+            push_time(held, time);
+            for word in [&source.service, source.short_pod()] {
+                held.push(' ');
+                held.push_str(word);
+            }
+            if source.is_sidecar() {
+                held.push_str(" daprd");
+            }
+        });
+        held.push(' ');
         if let Some(level) = record.level {
             let style = match level {
                 Level::Trace | Level::Debug => Style::Dim,
@@ -209,20 +214,24 @@ impl<'a> Printer<'a> {
                 Level::Warn => Style::Warning,
                 Level::Error | Level::Fatal => Style::Bad,
             };
-            let word = format!("{:<5}", level.word());
-            self.held.push_str(&self.paint.apply(style, &word));
-            self.held.push(' ');
+            let word = level.word();
+            self.paint.write(held, style, |held| {
+                held.push_str(word);
+                held.extend(iter::repeat_n(' ', 5 - word.len()));
+            });
+            held.push(' ');
         }
-        push_harmless(&mut self.held, &record.message);
-        for (key, value) in &record.fields {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            self.held.push(' ');
-            push_harmless(&mut self.held, &format!("{key}={value}"));
+        push_harmless(held, &record.message);
+        for (key, value) in record.fields.iter() {
+            held.push(' ');
+            push_harmless(held, key);
+            held.push('=');
+            match value {
+                Field::Text(text) => push_harmless(held, text),
+                Field::Other(value) => push_harmless(held, &value.to_string()),
+            }
         }
-        self.held.push('\n');
+        held.push('\n');
     }
 }
 
@@ -266,9 +275,31 @@ impl Sink for Printer<'_> {
     }
 }
 
+/// Appends a time of day, `02:03:04.567`: by hand, because it is done for each
+/// line.
+fn push_time(to: &mut String, time: Timestamp) {
+    let second = time.as_second().rem_euclid(24 * 3600);
+    let parts = [
+        (second / 3600, 10, ':'),
+        (second / 60 % 60, 10, ':'),
+        (second % 60, 10, '.'),
+    ];
+    let digit = |n: i64| char::from_digit(u32::try_from(n % 10).unwrap_or(0), 10).unwrap_or('0');
+    for (number, tens, after) in parts {
+        to.extend([digit(number / tens), digit(number), after]);
+    }
+    let millis = i64::from(time.subsec_millisecond());
+    to.extend([digit(millis / 100), digit(millis / 10), digit(millis)]);
+}
+
 /// Appends text that somebody else wrote: escape sequences could move the
 /// cursor, change the window's title, or worse.
 fn push_harmless(to: &mut String, text: &str) {
+    // C2 begins the control characters beyond ASCII.
+    let suspicious = |b: u8| b < b' ' || b == 0x7f || b == 0xc2;
+    if !text.bytes().any(suspicious) {
+        return to.push_str(text);
+    }
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
@@ -288,6 +319,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_of_day_is_written_as_the_library_writes_it() {
+        for nanos in [0, 1_000_000, 1_763_776_984_567_999_999] {
+            let time = Timestamp::from_nanosecond(nanos).unwrap();
+            let mut out = String::new();
+            push_time(&mut out, time);
+            assert_eq!(out, time.strftime("%H:%M:%S%.3f").to_string());
+        }
+    }
+
+    #[test]
     fn what_others_wrote_moves_no_cursor() {
         let table = [
             ("plain\ttext", "plain\ttext"),
@@ -295,6 +336,7 @@ mod tests {
             ("\u{1b}]0;title\u{7}x", "]0;titlex"),
             ("back\u{8}space\r", "backspace"),
             ("\u{1b}[", ""),
+            ("grün\u{9b}31m ©", "grün31m ©"),
         ];
         for (text, shown) in table {
             let mut out = String::new();

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
+use memchr::{memchr, memrchr};
 
 use super::{K8sError, Kube};
 
@@ -89,7 +90,7 @@ impl Batch {
         let mut start = 0;
         while start < bytes.len() {
             let rest = &bytes[start..];
-            let length = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            let length = memchr(b'\n', rest).unwrap_or(rest.len());
             let line = &rest[..length];
             let (time, skip) = split_time(line).unwrap_or((before, 0));
             before = time;
@@ -184,7 +185,7 @@ impl LogStream {
             self.rest.extend_from_slice(chunk);
             self.reader.as_mut().consume(length);
             let fresh = &self.rest[begun..];
-            let whole = fresh.iter().rposition(|b| *b == b'\n');
+            let whole = memrchr(b'\n', fresh);
             let ready = match whole {
                 Some(at) => begun + at + 1,
                 None if length == 0 || self.rest.len() >= LINE_LIMIT => self.rest.len(),

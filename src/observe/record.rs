@@ -1,11 +1,16 @@
 //! One log line, understood as far as it lets itself be: JSON lines of apps
 //! and of Dapr, or plain text.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 
 use regex::bytes::Regex;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -48,15 +53,30 @@ impl FromStr for Level {
     type Err = UnknownLevel;
 
     fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        Ok(match text.to_ascii_lowercase().as_str() {
-            "trace" | "trc" => Self::Trace,
-            "debug" | "dbg" => Self::Debug,
-            "info" | "information" | "notice" | "inf" => Self::Info,
-            "warn" | "warning" | "wrn" => Self::Warn,
-            "error" | "err" => Self::Error,
-            "fatal" | "critical" | "crit" | "panic" | "emerg" | "alert" => Self::Fatal,
-            _ => return Err(UnknownLevel(text.to_owned())),
-        })
+        Self::named(text).ok_or_else(|| UnknownLevel(text.to_owned()))
+    }
+}
+
+/// What loggers call the levels.
+const NAMES: [(Level, &[&str]); 6] = [
+    (Level::Info, &["info", "information", "notice", "inf"]),
+    (Level::Debug, &["debug", "dbg"]),
+    (Level::Warn, &["warn", "warning", "wrn"]),
+    (Level::Error, &["error", "err"]),
+    (Level::Trace, &["trace", "trc"]),
+    (
+        Level::Fatal,
+        &["fatal", "critical", "crit", "panic", "emerg", "alert"],
+    ),
+];
+
+impl Level {
+    fn named(text: &str) -> Option<Self> {
+        let found = NAMES.iter().find(|(_, names)| {
+            let mut names = names.iter();
+            names.any(|name| name.eq_ignore_ascii_case(text))
+        });
+        found.map(|(level, _)| *level)
     }
 }
 
@@ -74,76 +94,224 @@ const TRACE_KEYS: [&str; 6] = [
 /// Said by the line already, or by the columns before it.
 const TIME_KEYS: [&str; 5] = ["time", "timestamp", "ts", "@timestamp", "asctime"];
 
-/// A line.
+/// A line. It borrows from the bytes that came: a busy service writes hundreds
+/// of thousands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct Record<'a> {
     /// How bad it is, if it says so.
     pub level: Option<Level>,
     /// What it says to people.
-    pub message: String,
+    pub message: Cow<'a, str>,
     /// Everything else that a JSON line says.
-    pub fields: Map<String, Value>,
+    pub fields: Fields<'a>,
 }
 
-impl Record {
+/// The fields of a JSON line in their order. A key that stands twice is there
+/// twice, as some loggers write it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields<'a>(Vec<(Cow<'a, str>, Field<'a>)>);
+
+/// A field's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Field<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Anything else.
+    Other(Value),
+}
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Other(value) => value.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Field<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Other(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys and their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Field<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
+    /// What counts of a key that stands twice is the last.
+    fn get(&self, key: &str) -> Option<&Field<'a>> {
+        let mut all = self.0.iter().rev();
+        all.find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
+        let at = self.0.iter().rposition(|(known, _)| known == key)?;
+        match self.0.get(at)? {
+            (_, Field::Other(_)) => None,
+            (_, Field::Text(_)) => match self.0.remove(at).1 {
+                Field::Text(text) => Some(text),
+                Field::Other(_) => None,
+            },
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                #[derive(Deserialize)]
+                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+                let mut fields = Vec::with_capacity(FIELDS);
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    fields.push((key, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// As many fields as most lines have.
+const FIELDS: usize = 12;
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Field<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Field<'de>, E> {
+                Ok(Field::Text(text.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Field<'de>, E> {
+                Ok(Field::Text(text.to_owned().into()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Field<'de>, E> {
+                Ok(Field::Other(value.into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Field<'de>, E> {
+                Ok(Field::Other(value.into()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Field<'de>, E> {
+                Ok(Field::Other(value.into()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Field<'de>, E> {
+                Ok(Field::Other(value.into()))
+            }
+
+            fn visit_unit<E>(self) -> Result<Field<'de>, E> {
+                Ok(Field::Other(Value::Null))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Field<'de>, A::Error> {
+                Value::deserialize(SeqAccessDeserializer::new(seq)).map(Field::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Field<'de>, A::Error> {
+                Value::deserialize(MapAccessDeserializer::new(map)).map(Field::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl<'a> Record<'a> {
     /// Understands a line.
-    pub fn parse(line: &[u8]) -> Self {
+    pub fn parse(line: &'a [u8]) -> Self {
         if line.first() == Some(&b'{')
-            && let Ok(Value::Object(fields)) = serde_json::from_slice(line)
+            && let Ok(fields) = serde_json::from_slice(line)
         {
             return Self::structured(fields);
         }
-        let text = String::from_utf8_lossy(line).into_owned();
+        let text = String::from_utf8_lossy(line);
         Self {
             level: level_in_text(&text),
             message: text,
-            fields: Map::new(),
+            fields: Fields::default(),
         }
     }
 
-    fn structured(mut fields: Map<String, Value>) -> Self {
-        let level = LEVEL_KEYS
-            .iter()
-            .find_map(|key| level_of(fields.get(*key)?));
-        let text = TEXT_KEYS
-            .iter()
-            .find(|key| fields.get(**key).is_some_and(Value::is_string));
-        let message = match text.and_then(|key| fields.shift_remove(*key)) {
-            Some(Value::String(text)) => text,
-            _ => String::new(),
-        };
-        if level.is_some() {
-            for key in LEVEL_KEYS {
-                fields.shift_remove(key);
-            }
-        }
-        for key in TIME_KEYS {
-            fields.shift_remove(key);
-        }
+    fn structured(mut fields: Fields<'a>) -> Self {
+        let mut levels = LEVEL_KEYS.iter();
+        let level = levels.find_map(|key| level_of(fields.get(key)?));
+        let mut texts = TEXT_KEYS.iter();
+        let message = texts.find_map(|key| fields.take_text(key));
+        let is_said =
+            |key: &str| TIME_KEYS.contains(&key) || (level.is_some() && LEVEL_KEYS.contains(&key));
+        fields.0.retain(|(key, _)| !is_said(key));
         Self {
             level,
-            message,
+            message: message.unwrap_or_default(),
             fields,
         }
     }
 
-    /// A field by its path, `request.method`; a key with dots in it is found
-    /// as well.
-    pub fn field(&self, path: &str) -> Option<&Value> {
-        if let Some(value) = self.fields.get(path) {
-            return Some(value);
+    /// A field by its path, `request.method`, as text; a key with dots in it
+    /// is found as well.
+    pub fn field(&self, path: &str) -> Option<Cow<'_, str>> {
+        if let Some(field) = self.fields.get(path) {
+            return Some(match field {
+                Field::Text(text) => Cow::Borrowed(text),
+                Field::Other(value) => value.to_string().into(),
+            });
         }
         let mut words = path.split('.');
-        let first = self.fields.get(words.next()?)?;
-        words.try_fold(first, |value, word| value.get(word))
+        let Field::Other(first) = self.fields.get(words.next()?)? else {
+            return None;
+        };
+        let found = words.try_fold(first, |value, word| value.get(word))?;
+        Some(match found {
+            Value::String(text) => Cow::Borrowed(text),
+            other => other.to_string().into(),
+        })
     }
 }
 
-fn level_of(value: &Value) -> Option<Level> {
-    match value {
-        Value::String(word) => word.parse().ok(),
+fn level_of(field: &Field<'_>) -> Option<Level> {
+    match field {
+        Field::Text(word) => Level::named(word),
         // bunyan and pino count: 10 trace, 20 debug, 30 info and so on.
-        Value::Number(number) => match number.as_u64()? {
+        Field::Other(value) => match value.as_u64()? {
             10 => Some(Level::Trace),
             20 => Some(Level::Debug),
             30 => Some(Level::Info),
@@ -152,7 +320,6 @@ fn level_of(value: &Value) -> Option<Level> {
             60 => Some(Level::Fatal),
             _ => None,
         },
-        _ => None,
     }
 }
 
@@ -160,15 +327,16 @@ fn level_of(value: &Value) -> Option<Level> {
 /// `2026/11/22 02:03:04 [error] ...`, `level=warn msg=...`.
 fn level_in_text(text: &str) -> Option<Level> {
     text.split_whitespace().take(4).find_map(|word| {
-        let word = word.strip_prefix("level=").unwrap_or(word);
-        let word = word.trim_matches(|c: char| !c.is_ascii_alphabetic());
+        let named = word.strip_prefix("level=");
+        let word = named.unwrap_or(word);
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphabetic());
         // Short words such as `err` and `inf` are too common in sentences.
-        if word.len() < 4 {
+        if bare.len() < 4 {
             return None;
         }
-        let shouted = word.chars().all(|c| c.is_ascii_uppercase());
-        let marked = text.contains(&format!("[{word}]")) || text.contains(&format!("level={word}"));
-        (shouted || marked).then(|| word.parse().ok()).flatten()
+        let shouted = bare.bytes().all(|b| b.is_ascii_uppercase());
+        let marked = named.is_some() || (word.contains('[') && word.contains(']'));
+        (shouted || marked).then(|| Level::named(bare)).flatten()
     })
 }
 
@@ -199,15 +367,9 @@ impl FromStr for Condition {
 }
 
 impl Condition {
-    fn holds(&self, record: &Record) -> bool {
-        match record.field(&self.path) {
-            Some(Value::String(text)) => *text == self.wanted,
-            Some(value) => {
-                let text = value.to_string();
-                text == self.wanted
-            }
-            None => false,
-        }
+    fn holds(&self, record: &Record<'_>) -> bool {
+        let field = record.field(&self.path);
+        field.is_some_and(|text| text == self.wanted)
     }
 }
 
@@ -240,7 +402,7 @@ impl Filter {
     }
 
     /// What can be told from the line's content only.
-    pub fn wants(&self, record: &Record) -> bool {
+    pub fn wants(&self, record: &Record<'_>) -> bool {
         let bad = |least| record.level.unwrap_or(Level::Info) >= least;
         self.level.is_none_or(bad)
             && self
@@ -255,10 +417,8 @@ impl Filter {
 }
 
 /// Whether a trace's field holds it, or else the message.
-fn in_trace(record: &Record, trace: &str) -> bool {
-    let texts = TRACE_KEYS
-        .iter()
-        .filter_map(|key| record.field(key)?.as_str());
+fn in_trace(record: &Record<'_>, trace: &str) -> bool {
+    let texts = TRACE_KEYS.iter().filter_map(|key| record.field(key));
     let mut known = texts.peekable();
     match known.peek() {
         Some(_) => known.any(|text| text.contains(trace)) || record.message.contains(trace),
@@ -267,7 +427,7 @@ fn in_trace(record: &Record, trace: &str) -> bool {
 }
 
 fn contains(line: &[u8], wanted: &[u8]) -> bool {
-    wanted.is_empty() || line.windows(wanted.len()).any(|window| window == wanted)
+    memchr::memmem::find(line, wanted).is_some()
 }
 
 #[cfg(test)]
@@ -312,11 +472,41 @@ mod tests {
         for (line, level, message) in table {
             let record = Record::parse(line.as_bytes());
             assert_eq!(
-                (record.level, record.message.as_str()),
+                (record.level, record.message.as_ref()),
                 (level, message),
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_json_line_says_is_kept_as_it_is() {
+        let line = r#"{"time":"x","level":"info","msg":"a \"b\"","n":1.5,"on":true,"none":null,
+            "list":[1,"2"],"of":{"b":{"c":"d"}},"x.y":"z","level":"warn","n":2}"#;
+        let record = Record::parse(line.as_bytes());
+        assert_eq!(
+            (record.level, record.message.as_ref()),
+            (Some(Level::Warn), "a \"b\"")
+        );
+        assert_eq!(
+            serde_json::to_string(&record.fields).unwrap(),
+            r#"{"n":1.5,"on":true,"none":null,"list":[1,"2"],"of":{"b":{"c":"d"}},"x.y":"z","n":2}"#
+        );
+        let fields = ["n", "on", "none", "list", "of.b.c", "of.b", "x.y", "of.x"];
+        let found = fields.map(|path| record.field(path).map(Cow::into_owned));
+        assert_eq!(
+            found.map(Option::unwrap_or_default),
+            [
+                "2",
+                "true",
+                "null",
+                r#"[1,"2"]"#,
+                "d",
+                r#"{"c":"d"}"#,
+                "z",
+                ""
+            ]
+        );
     }
 
     #[test]

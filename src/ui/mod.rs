@@ -12,6 +12,7 @@ pub use reporter::Reporter;
 pub use style::{Paint, Style};
 pub use table::{paragraph, table};
 
+use std::borrow::Cow;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -102,7 +103,7 @@ impl Ui {
     }
 
     /// A text without the secrets that were learned.
-    pub fn redact(&self, text: &str) -> String {
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.redactor
             .read()
             .unwrap_or_else(PoisonError::into_inner)

@@ -166,7 +166,7 @@ impl Shared {
             return;
         };
         let changed = running.message != message;
-        running.message = self.ui.redact(message);
+        running.message = self.ui.redact(message).into_owned();
         running.percent = percent;
         if running.bar.is_some() {
             running.draw(now);

@@ -44,11 +44,19 @@ impl Paint {
 
     /// The text in a style.
     pub fn apply(self, style: Style, text: &str) -> String {
-        if self.enabled {
-            let ansi = style.ansi();
-            format!("{}{text}{}", ansi.render(), ansi.render_reset())
-        } else {
-            text.to_owned()
+        let mut styled = String::with_capacity(text.len());
+        self.write(&mut styled, style, |out| out.push_str(text));
+        styled
+    }
+
+    /// Appends in a style what `write` appends.
+    pub fn write(self, to: &mut String, style: Style, write: impl FnOnce(&mut String)) {
+        if !self.enabled {
+            return write(to);
         }
+        let ansi = style.ansi();
+        to.push_str(&ansi.render().to_string());
+        write(to);
+        to.push_str(&ansi.render_reset().to_string());
     }
 }

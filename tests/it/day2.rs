@@ -106,7 +106,6 @@ fn a_release_that_fails_goes_back_by_itself_and_no_visitor_notices() {
         for part in ["was rolled back to revision", cause] {
             assert!(failed.stderr.contains(part), "no `{part}`\n{failed}");
         }
-        println!("{tag}: {asked} requests");
         assert!(asked > 20, "only {asked} requests");
         assert!(
             misses.is_empty(),
