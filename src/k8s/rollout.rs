@@ -4,7 +4,7 @@
 //! Each look asks once per kind and namespace of what is still pending, never
 //! once per object. Where a workload is not ready, its pods say why.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -227,7 +227,8 @@ impl Kube {
             return Ok(self.get(only).await?.into_iter().collect());
         }
         let mut all = self.list(api_version, kind, namespace, "").await?;
-        all.retain(|live| wanted.iter().any(|w| w.name == live.name()));
+        let wanted: HashSet<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
+        all.retain(|live| wanted.contains(live.name()));
         Ok(all)
     }
 
