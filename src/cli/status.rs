@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use futures::future::join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -9,9 +10,15 @@ use super::error::Result;
 use super::exit::Exit;
 use super::session::{Purpose, Session};
 use super::settings::Settings;
+use crate::k8s::Pods;
 use crate::plan::{Action, Plan};
 use crate::redpanda;
 use crate::steps::{Access, AddressLive, ClusterLive, NodePoolLive, ReleaseLive, Scaled};
+use crate::ui::paragraph;
+
+/// Where the values begin, and what a line holds.
+const INDENT: usize = 14;
+const WIDTH: usize = 80;
 
 /// What there is to say.
 #[derive(Debug, Serialize)]
@@ -36,6 +43,9 @@ pub(super) struct Facts {
     scaled: Vec<Scaled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kafka: Option<redpanda::Cluster>,
+    /// The pods of the deployment's namespaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pods: Vec<Pods>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
     journal: String,
@@ -65,8 +75,31 @@ pub(super) async fn run(settings: &Settings, cancel: CancellationToken) -> Resul
     let plan = session.plan().await?;
     let mut facts = facts(settings, &session, &plan, Moment::Looked);
     facts.pending = facts.pending.filter(|_| compares);
+    if facts.cluster.is_some() || facts.region.is_none() {
+        facts.pods = pods(settings, &session).await;
+    }
     settings.ui.document(&facts, || text(&facts))?;
     Ok(Exit::Done)
+}
+
+/// How the pods are. A namespace that cannot be looked into is told, and does
+/// not keep the rest from being shown.
+async fn pods(settings: &Settings, session: &Session) -> Vec<Pods> {
+    // A cluster that is still being made has none.
+    let Ok(kube) = session.kube().await else {
+        return Vec::new();
+    };
+    let namespaces = session.profile.namespaces();
+    let looks = namespaces.into_iter().map(|namespace| kube.pods(namespace));
+    let mut seen = Vec::new();
+    for look in join_all(looks).await {
+        match look {
+            Ok(pods) => seen.push(pods),
+            Err(error) => settings.ui.warn(&error.to_string()),
+        }
+    }
+    seen.retain(|pods| pods.all > 0);
+    seen
 }
 
 /// When the facts are collected.
@@ -120,6 +153,7 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: &Plan, moment:
         kafka: typed(read("kafka/cluster")),
         url: address.as_ref().map(|address| address.url.clone()),
         answers: address.map(|address| address.answers),
+        pods: Vec::new(),
         scaled: release.map(|release| release.scaled).unwrap_or_default(),
         pending: (moment == Moment::Looked).then(|| wanted(plan)),
         journal: settings.shown(session.journal.path()),
@@ -128,6 +162,11 @@ pub(super) fn facts(settings: &Settings, session: &Session, plan: &Plan, moment:
 
 fn typed<T: serde::de::DeserializeOwned>(live: Option<serde_json::Value>) -> Option<T> {
     serde_json::from_value(live?).ok()
+}
+
+/// A value that may take more than a line.
+fn wrapped(text: &str) -> String {
+    paragraph(text, INDENT, WIDTH).trim().to_owned()
 }
 
 /// The facts for people.
@@ -164,6 +203,14 @@ pub(super) fn text(facts: &Facts) -> String {
         });
         let text = format!("Redpanda cluster {} is {}{ends}", kafka.name, kafka.state);
         line("Kafka", &text);
+    }
+    let ready = |pods: &Pods| format!("{} {} of {}", pods.namespace, pods.ready, pods.all);
+    let ready: Vec<String> = facts.pods.iter().map(ready).collect();
+    if !ready.is_empty() {
+        line("Pods ready", &wrapped(&ready.join(", ")));
+    }
+    for trouble in facts.pods.iter().flat_map(|pods| &pods.troubles) {
+        line("Not ready", &wrapped(trouble));
     }
     if let Some(url) = &facts.url {
         match facts.answers {

@@ -19,6 +19,7 @@ pub mod forward;
 pub mod kstatus;
 pub mod logs;
 pub mod object;
+mod pods;
 mod ready;
 mod rollout;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use self::exchange::Line;
 pub use self::forward::PodStream;
 pub use self::kstatus::{Readiness, Rules};
 pub use self::object::{ApplyOptions, Compared, ObjectRef, compared};
+pub use self::pods::Pods;
 pub use self::ready::NodeState;
 pub use self::rollout::{Progress, WaitOptions};
 pub use self::write::DeleteOptions;

@@ -97,14 +97,19 @@ fn joined(reason: &str, message: &str) -> String {
     }
 }
 
-/// The worst trouble of a pod; none when it is ready or done.
-pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
+/// Whether a pod is done or leaving.
+pub(super) fn is_over(pod: &Manifest) -> bool {
     let body = pod.body();
-    if body.pointer("/metadata/deletionTimestamp").is_some()
+    body.pointer("/metadata/deletionTimestamp").is_some()
         || text(body, "/status/phase") == "Succeeded"
-    {
+}
+
+/// The worst trouble of a pod; none when it is ready or over.
+pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
+    if is_over(pod) {
         return None;
     }
+    let body = pod.body();
     let ready = super::kstatus::condition(body, "Ready");
     if ready.is_some_and(|c| c.status == "True") {
         return None;

@@ -4,7 +4,7 @@
 //! `docs/reference/profile.md`. The types use neither `flatten` nor untagged
 //! enums, so that every value keeps its place in the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -454,6 +454,18 @@ impl Profile {
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.app.services.iter().find(|s| s.name.as_str() == name)
+    }
+
+    /// The namespaces in which the deployment has something.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::from([self.app.namespace.as_str(), self.dapr.namespace.as_str()]);
+        if self.kafka.provider == KafkaProvider::Strimzi {
+            names.insert(self.kafka.strimzi.namespace.as_str());
+        }
+        if self.ingress.install {
+            names.insert(self.ingress.namespace.as_str());
+        }
+        names
     }
 
     /// SHA-256 of what the profile says, in hexadecimal: the same for every

@@ -14,8 +14,6 @@ pub mod overlay;
 mod secrets;
 pub mod templates;
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 pub use self::app::{app_chart, app_values};
@@ -75,13 +73,7 @@ pub fn manifests(profile: &Profile, inputs: &Inputs) -> Result<Vec<Manifest>, Re
 /// goes what the releases leave behind, such as claims for volumes.
 pub fn namespaces(profile: &Profile) -> Result<Vec<Manifest>, RenderError> {
     let engine = Engine::new()?;
-    let mut names = BTreeSet::from([profile.dapr.namespace.as_str()]);
-    if profile.kafka.provider == KafkaProvider::Strimzi {
-        names.insert(profile.kafka.strimzi.namespace.as_str());
-    }
-    if profile.ingress.install {
-        names.insert(profile.ingress.namespace.as_str());
-    }
+    let mut names = profile.namespaces();
     names.remove(profile.app.namespace.as_str());
     let mut out = Vec::new();
     for namespace in names {

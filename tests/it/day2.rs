@@ -57,6 +57,10 @@ fn the_app_answers_at_the_address_that_up_prints() {
     let (status, page) = get(&address, "/").unwrap();
     assert_eq!(status, "HTTP/1.1 200 OK", "{page}");
     assert!(page.contains("<html"), "{page}");
+    let status = env.ok(&["status"]);
+    assert!(status.contains("Pods ready"), "{status}");
+    assert!(status.contains("todo 4 of 4"), "{status}");
+    assert!(!status.contains("Not ready"), "{status}");
 }
 
 #[test]

@@ -234,6 +234,10 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     // By then its pod may have been found unready.
     let known = ["the brokers do not answer", "there is no way to Kafka"];
     assert!(known.contains(&brokers.1.as_str()), "{brokers:?}");
+    until("the status names the broker's pod", || {
+        let status = env.ok(&["status"]);
+        status.contains("Not ready") && status.contains("unready status: [kafka]")
+    });
     // Nobody can say that events were lost as long as nobody can look.
     let (status, summary) = found(&report, "events.lost");
     assert!(status == "fail" && !summary.contains("lost"), "{summary}");
