@@ -44,7 +44,7 @@ mod tests {
     use super::super::script::Script;
     use super::*;
 
-    fn pod(name: &str, status: Value) -> Value {
+    fn pod(name: &str, status: &Value) -> Value {
         json!({"metadata": {"name": name, "namespace": "n"}, "status": status})
     }
 
@@ -56,13 +56,13 @@ mod tests {
             "name": "app", "restartCount": 1,
             "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
         }]});
-        let mut leaving = pod("leaving", ready.clone());
+        let mut leaving = pod("leaving", &ready);
         leaving["metadata"]["deletionTimestamp"] = json!("2026-11-22T02:03:04Z");
         let list = json!({
             "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
             "items": [
-                pod("a", ready), pod("b", broken), leaving,
-                pod("done", json!({"phase": "Succeeded"})),
+                pod("a", &ready), pod("b", &broken), leaving,
+                pod("done", &json!({"phase": "Succeeded"})),
             ],
         });
         let (kube, _) = Script::new()

@@ -19,6 +19,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
+/// A Job that is over stays for this long in real time, unless it wants to go
+/// at once: whoever waits for its end has to see it on a fast clock, too.
+const LEAST_KEPT: Duration = Duration::from_secs(2);
+
 /// The controller.
 pub struct Jobs {
     plane: Arc<Plane>,
@@ -183,7 +187,10 @@ impl Jobs {
             .map(|c| text(c, "/lastTransitionTime"))
             .next()
             .unwrap_or_default();
-        let limit = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let mut limit = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        if !limit.is_zero() {
+            limit = limit.max(LEAST_KEPT.mul_f64(self.plane.clock().rate()));
+        }
         let passed = self.plane.since(ended);
         if passed < limit {
             return Ok(Some(limit.saturating_sub(passed)));

@@ -374,6 +374,21 @@ async fn jobs_end_and_daemons_are_everywhere() {
     .await;
     rig.until(Kind::Jobs, "default", "bad", |job| is_true(job, "Failed"))
         .await;
+    for (name, ttl) in [("brief", 60), ("briefest", 0)] {
+        let mut brief = job(name, json!(["true"]));
+        brief["spec"]["ttlSecondsAfterFinished"] = json!(ttl);
+        rig.make(Kind::Jobs, brief).await;
+    }
+    rig.until_gone(Kind::Jobs, "briefest").await;
+    // A minute is 60 ms here, too short for anybody to see how it ended.
+    let done = rig.until(Kind::Jobs, "default", "brief", |job| {
+        is_true(job, "Complete")
+    });
+    let done = done.await["status"]["completionTime"].clone();
+    rig.until_gone(Kind::Jobs, "brief").await;
+    let done: jiff::Timestamp = done.as_str().unwrap().parse().unwrap();
+    let kept = Clock::default().now().duration_since(done).as_secs_f64();
+    assert!(kept > 1.0, "{kept} s");
     rig.make(
         Kind::DaemonSets,
         json!({
