@@ -280,13 +280,13 @@ impl Sink for Printer<'_> {
 fn push_time(to: &mut String, time: Timestamp) {
     let second = time.as_second().rem_euclid(24 * 3600);
     let parts = [
-        (second / 3600, 10, ':'),
-        (second / 60 % 60, 10, ':'),
-        (second % 60, 10, '.'),
+        (second / 3600, ':'),
+        (second / 60 % 60, ':'),
+        (second % 60, '.'),
     ];
     let digit = |n: i64| char::from_digit(u32::try_from(n % 10).unwrap_or(0), 10).unwrap_or('0');
-    for (number, tens, after) in parts {
-        to.extend([digit(number / tens), digit(number), after]);
+    for (number, after) in parts {
+        to.extend([digit(number / 10), digit(number), after]);
     }
     let millis = i64::from(time.subsec_millisecond());
     to.extend([digit(millis / 100), digit(millis / 10), digit(millis)]);

@@ -235,7 +235,9 @@ pub(super) fn text(facts: &Facts) -> String {
     }
     line("Journal", &facts.journal);
     let next = match facts.cluster.is_some() || facts.region.is_none() {
-        true if facts.url.is_some() => "todoctl verify, todoctl logs -f",
+        true if facts.url.is_some() => {
+            "todoctl verify, todoctl logs -f, todoctl kubeconfig --write"
+        }
         true => "todoctl kubeconfig --write, then kubectl get nodes",
         false => "todoctl up",
     };
