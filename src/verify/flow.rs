@@ -230,6 +230,8 @@ impl<'a> Actor<'a> {
             }
         }
         self.sweep().await;
+        // What they have counted before anything happens; a check compares.
+        let _ = self.world.sidecars().await;
         let offsets = self.offsets().await;
         let (mut steps, mut unread, mut unseen) = (Vec::new(), None, None);
         match &offsets {

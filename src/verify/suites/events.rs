@@ -4,7 +4,8 @@ use futures::FutureExt as _;
 
 use crate::verify::check::{Check, Found, Probe, Suite, Verdict};
 use crate::verify::flow::{self, Deed, Flow, Step, id_text};
-use crate::verify::world::World;
+use crate::verify::metrics::Metrics;
+use crate::verify::world::{Sidecar, World};
 
 mod account;
 mod brokers;
@@ -412,12 +413,13 @@ async fn delivered(world: &World) -> Found {
         .tasks
         .as_ref()
         .map_or("", |tasks| tasks.topic.as_str());
-    let subscribed = world.sidecars().await?.iter().any(|sidecar| {
+    let subscribed = |sidecar: &&Sidecar| {
         let metadata = sidecar.metadata.as_ref().ok();
         let all = metadata.and_then(|m| m["subscriptions"].as_array());
         all.into_iter().flatten().any(|s| s["topic"] == topic)
-    });
-    if !subscribed {
+    };
+    let subscribers: Vec<_> = world.sidecars().await?.iter().filter(subscribed).collect();
+    if subscribers.is_empty() {
         return Err(Verdict::skip(format!("nobody is subscribed to {topic}")));
     }
     let all = flow
@@ -438,9 +440,39 @@ async fn delivered(world: &World) -> Found {
             ))
             .saw(place(found), "the consumer group has not passed it"),
         });
-    let all: Vec<Verdict> = all.collect();
+    let mut all: Vec<Verdict> = all.collect();
     let good = format!("{} taken", all.len());
+    // The group also passes what was refused until the sidecar gave it up.
+    let told = answers(world, &subscribers, topic).await;
+    if let Some((taken, refused)) = told.filter(|(_, refused)| *refused > 0.0) {
+        let seen = format!("{refused} deliveries refused, {taken} taken");
+        let verdict = match taken < all.len() as f64 {
+            true => Verdict::fail(format!("the app refuses events: {seen}")),
+            false => Verdict::pass(""),
+        };
+        all.push(verdict.saw("the sidecars' metrics", seen));
+    }
     Ok(Verdict::worst(all, good))
+}
+
+/// How many deliveries of a topic's events the app has taken since the run
+/// began, and how many it has refused; none if a sidecar does not tell, or is
+/// another process by now.
+async fn answers(world: &World, sidecars: &[&Sidecar], topic: &str) -> Option<(f64, f64)> {
+    let count = |metrics: &Metrics, status: &str| {
+        let labels = [("topic", topic), ("process_status", status)];
+        let sum = metrics.sum("dapr_component_pubsub_ingress_count", &labels);
+        sum.unwrap_or(0.0)
+    };
+    let (mut taken, mut refused) = (0.0, 0.0);
+    for sidecar in sidecars {
+        let before = sidecar.metrics.as_ref().ok()?;
+        let now = world.metrics(sidecar).await.ok()?;
+        let new = |status: &str| count(&now, status) - count(before, status);
+        taken += new("success");
+        refused += new("retry");
+    }
+    (taken >= 0.0 && refused >= 0.0).then_some((taken, refused))
 }
 
 async fn state(world: &World) -> Found {
