@@ -8,6 +8,8 @@
     reason = "a program for the terminal, which has nobody to hand an error to, and which measures"
 )]
 
+mod process;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs;
@@ -31,6 +33,8 @@ use todoctl::helm::values::Layers;
 use todoctl::k8s::{Connect, Kube, Kubeconfig, Patience};
 use todoctl::release::{Options, Releases, Request as Release};
 use tokio::net::TcpListener;
+
+use process::{cpu_seconds, peak_mib};
 
 #[expect(clippy::disallowed_types, reason = "whole processes are measured")]
 type Command = std::process::Command;
@@ -225,10 +229,10 @@ fn report(what: &str, cost: &Cost) {
 /// Runs a process and reads what it prints; what that took.
 fn cost(command: &mut Command) -> Cost {
     use std::io::Read as _;
-    let before = children_seconds();
+    let before = cpu_seconds(13);
     let started = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let id = child.id();
     let mut pipe = child.stdout.take().expect("its output");
     let (mut lines, mut mib, mut buffer) = (0, 0.0_f64, vec![0; 1 << 20]);
     let mut looked = Instant::now();
@@ -237,35 +241,17 @@ fn cost(command: &mut Command) -> Cost {
         lines += new.iter().filter(|byte| **byte == b'\n').count();
         if looked.elapsed() > Duration::from_millis(50) {
             looked = Instant::now();
-            mib = mib.max(peak_mib(&status));
+            mib = mib.max(peak_mib(id));
         }
     }
     let ended = child.wait().expect("it ends");
     assert!(ended.success(), "{command:?}");
     Cost {
-        cpu: children_seconds() - before,
+        cpu: cpu_seconds(13) - before,
         wall: started.elapsed().as_secs_f64(),
         mib,
         lines,
     }
-}
-
-/// The most memory that a process has had so far.
-fn peak_mib(status: &Path) -> f64 {
-    let status = fs::read_to_string(status).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let word = line.and_then(|line| line.split_whitespace().next());
-    word.and_then(|word| word.parse::<f64>().ok())
-        .unwrap_or_default()
-        / 1024.0
-}
-
-/// The processor time of all processes that have been waited for.
-fn children_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(13).take(2);
-    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn access(server: SocketAddr) -> String {

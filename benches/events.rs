@@ -12,6 +12,8 @@
     reason = "a program for the terminal, which has nobody to hand an error to"
 )]
 
+mod process;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -29,6 +31,8 @@ use todoctl::kafka::{
 use todoctl::net::Trust;
 use todoctl::sandbox::client;
 use todoctl::secret::Secret;
+
+use process::{cpu_seconds, peak_mib};
 
 #[expect(clippy::disallowed_types, reason = "whole processes are measured")]
 type Command = std::process::Command;
@@ -318,27 +322,8 @@ async fn scan(broker: &str, ca: Option<&String>) {
         chunk.each(each).expect("events that can be read");
     }
     let wall = begun.elapsed().as_secs_f64();
-    let (cpu, kib) = (cpu_seconds(), peak_kib());
-    println!("{events} {bytes} {wall:.4} {cpu:.4} {kib}");
-}
-
-/// CPU seconds of this process, at the kernel's 100 ticks a second.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum::<f64>()
-        / 100.0
-}
-
-/// The most memory that this process has had.
-fn peak_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let word = line.and_then(|line| line.split_whitespace().next());
-    word.and_then(|word| word.parse().ok()).unwrap_or_default()
+    let (cpu, kib) = (cpu_seconds(11), peak_mib(std::process::id()) * 1024.0);
+    println!("{events} {bytes} {wall:.4} {cpu:.4} {kib:.0}");
 }
 
 /// Runs a command in a home of its own; what it says.

@@ -8,6 +8,8 @@
     reason = "a program for the terminal, which has nobody to hand an error to"
 )]
 
+mod process;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
@@ -21,6 +23,8 @@ use todoctl::helm::chart::Chart;
 use todoctl::helm::values::Layers;
 use todoctl::k8s::{Connect, Kubeconfig, Patience};
 use todoctl::release::{Options, Releases, Request};
+
+use process::{cpu_seconds, peak_mib};
 
 #[expect(clippy::disallowed_types, reason = "whole processes are measured")]
 type Command = std::process::Command;
@@ -99,11 +103,11 @@ fn peak_memory(mut command: Command) -> Option<f64> {
         }
         before = Some(now);
     }
-    let kib: f64 = before?.0?.parse().ok()?;
+    let mib = peak_mib(child.id());
     drop(reader);
     // Nobody reads what it says, so it may well fail.
     child.wait().ok()?;
-    Some(kib / 1024.0)
+    (mib > 0.0).then_some(mib)
 }
 
 /// Rendering charts, beside `helm template` in the same run: this project's
@@ -236,11 +240,11 @@ impl Cost {
         /// A look at a process's memory takes half a second.
         const LOOKS: usize = 20;
         let times = RUNS.div_ceil(charts.len());
-        let before = children_seconds();
+        let before = cpu_seconds(13);
         for chart in charts.iter().cycle().take(charts.len() * times) {
             succeeds(command(chart));
         }
-        let cpu = (children_seconds() - before) / (charts.len() * times) as f64;
+        let cpu = (cpu_seconds(13) - before) / (charts.len() * times) as f64;
         let some = charts.iter().step_by(charts.len().div_ceil(LOOKS));
         let memory: Vec<f64> = some
             .filter_map(|chart| peak_memory(command(chart)))
@@ -321,15 +325,6 @@ fn install(kubeconfig: PathBuf, chart: &Path) -> Duration {
         done.expect("the release is installed");
         took
     })
-}
-
-/// The processor time of all processes that have been waited for. The kernel
-/// adds it up in nanoseconds and tells it in hundredths of a second.
-fn children_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(13).take(2);
-    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// A whole `up` on the default fast clock.

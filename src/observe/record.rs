@@ -106,36 +106,22 @@ pub struct Record<'a> {
     pub fields: Fields<'a>,
 }
 
+/// As many fields as most lines have.
+const FIELDS: usize = 12;
+
 /// The fields of a JSON line in their order. A key that stands twice is there
 /// twice, as some loggers write it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, Field<'a>)>);
 
 /// A field's value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Field<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// Anything else.
     Other(Value),
-}
-
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Other(value) => value.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Field<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Other(value) => value.serialize(serializer),
-        }
-    }
 }
 
 impl Serialize for Fields<'_> {
@@ -161,14 +147,14 @@ impl<'a> Fields<'a> {
         all.find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
+    /// Takes a text out.
     fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
-        let at = self.0.iter().rposition(|(known, _)| known == key)?;
-        match self.0.get(at)? {
-            (_, Field::Other(_)) => None,
-            (_, Field::Text(_)) => match self.0.remove(at).1 {
-                Field::Text(text) => Some(text),
-                Field::Other(_) => None,
-            },
+        let is_text = |field: &Field<'_>| matches!(field, Field::Text(_));
+        let mut all = self.0.iter();
+        let at = all.rposition(|(known, field)| known == key && is_text(field))?;
+        match self.0.remove(at).1 {
+            Field::Text(text) => Some(text),
+            Field::Other(_) => None,
         }
     }
 }
@@ -199,9 +185,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
         deserializer.deserialize_map(Visitor)
     }
 }
-
-/// As many fields as most lines have.
-const FIELDS: usize = 12;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
