@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::kstatus::{Readiness, Rules, assess};
 use super::object::ObjectRef;
-use super::trouble::{self, Kind, Trouble};
+use super::trouble::{self, Before, Kind, LONGEST_REST, Trouble};
 use super::{K8sError, Kube};
 use crate::clock::{Backoff, WaitError};
 use crate::manifest::Manifest;
@@ -97,14 +97,32 @@ impl Pending {
 }
 
 /// What a wait remembers from look to look.
-#[derive(Default)]
 struct Memory {
+    /// When it began.
+    begun: Duration,
+    /// The workloads whose pods were looked at.
+    judged: HashSet<ObjectRef>,
+    /// Their containers at the first look.
+    before: HashMap<String, Before>,
     /// When each trouble was first seen.
     since: HashMap<(String, Kind), Duration>,
     /// The log's end that was fetched last, and for which container and
     /// restart.
     log: Option<(String, i64, String)>,
     told: String,
+}
+
+impl Memory {
+    fn new(begun: Duration) -> Self {
+        Self {
+            begun,
+            judged: HashSet::new(),
+            before: HashMap::new(),
+            since: HashMap::new(),
+            log: None,
+            told: String::new(),
+        }
+    }
 }
 
 impl Kube {
@@ -126,7 +144,7 @@ impl Kube {
             .cloned()
             .collect();
         let total = left.len();
-        let mut memory = Memory::default();
+        let mut memory = Memory::new(self.clock.elapsed());
         let mut pauses = Backoff::new(FIRST_PAUSE, 2.0, PAUSE);
         loop {
             let pending = self.look(&left, rules).await?;
@@ -237,19 +255,19 @@ impl Kube {
         let worst = self.worst_pod(pending, memory).await?;
         let failed = pending
             .iter()
-            .find(|p| matches!(p.readiness, Readiness::Failed(_)));
+            .find(|p| matches!(p.readiness, Readiness::Failed(_)) && self.is_final(p, memory));
         let hopeless = |why: String, of: &ObjectRef| K8sError::Hopeless {
             what: of.to_string(),
             why,
         };
         if let Some((object, trouble)) = worst {
-            let age = self.age(&trouble, memory);
+            let is_hopeless = self.is_hopeless(&trouble, memory);
             let mut words = trouble.told();
             let details = self.details(&trouble, memory).await;
             if !details.is_empty() {
                 words = format!("{words}; {details}");
             }
-            if trouble.is_hopeless(age) {
+            if is_hopeless {
                 return Err(hopeless(words, &object));
             }
             if let Some(failed) = failed {
@@ -265,11 +283,27 @@ impl Kube {
         Ok(first.map_or_else(String::new, |p| format!("{}: {}", p.object, p.words())))
     }
 
-    /// How long the trouble has been seen.
-    fn age(&self, trouble: &Trouble, memory: &Memory) -> Duration {
-        let since = memory.since.get(&trouble.key()).copied();
+    /// Whether an object that has failed stays so. A Deployment's deadline may
+    /// have run since before this wait, when its pods lacked what is there now,
+    /// and it comes back from that as soon as they are ready.
+    fn is_final(&self, failed: &Pending, memory: &Memory) -> bool {
+        if failed.object.kind != "Deployment" {
+            return true;
+        }
+        let body = failed.live.as_ref().map(Manifest::body);
+        let limit = body.and_then(|body| body.pointer("/spec/progressDeadlineSeconds"));
+        let limit = limit.and_then(Value::as_u64).map(Duration::from_secs);
+        let limit = limit.map_or(LONGEST_REST, |limit| limit.min(LONGEST_REST));
+        let waited = self.clock.elapsed().saturating_sub(memory.begun);
+        waited >= self.clock.patience(limit)
+    }
+
+    /// Whether the trouble will not go away by itself.
+    fn is_hopeless(&self, trouble: &Trouble, memory: &Memory) -> bool {
         let now = self.clock.elapsed();
-        now.saturating_sub(since.unwrap_or(now))
+        let since = memory.since.get(&trouble.key()).copied().unwrap_or(now);
+        let before = memory.before.get(&trouble.subject());
+        trouble.is_hopeless(now.saturating_sub(since), before)
     }
 
     /// What has to be fetched to understand a trouble. Failing to fetch it is
@@ -277,7 +311,7 @@ impl Kube {
     async fn details(&self, trouble: &Trouble, memory: &mut Memory) -> String {
         match trouble.kind {
             Kind::Crash => {
-                let key = trouble.key().0;
+                let key = trouble.subject();
                 if let Some((of, restarts, log)) = &memory.log
                     && *of == key
                     && *restarts == trouble.restarts
@@ -334,8 +368,11 @@ impl Kube {
             };
             for workload in here {
                 let Some(live) = &workload.live else { continue };
-                let its = pods.iter().filter(|pod| belongs(pod, live, &sets));
-                let troubles = its.filter_map(trouble::of_pod);
+                let its = || pods.iter().filter(|pod| belongs(pod, live, &sets));
+                if memory.judged.insert(workload.object.clone()) {
+                    memory.before.extend(its().flat_map(trouble::containers));
+                }
+                let troubles = its().filter_map(trouble::of_pod);
                 found.extend(troubles.map(|t| (workload.object.clone(), t)));
             }
         }
@@ -348,8 +385,8 @@ impl Kube {
             memory.since.entry(key).or_insert(now);
         }
         let rank = |trouble: &Trouble| {
-            let age = self.age(trouble, memory);
-            (trouble.is_hopeless(age), trouble.kind, trouble.restarts)
+            let is_hopeless = self.is_hopeless(trouble, memory);
+            (is_hopeless, trouble.kind, trouble.restarts)
         };
         Ok(found.into_iter().max_by_key(|(_, trouble)| rank(trouble)))
     }
@@ -437,6 +474,9 @@ mod tests {
         ("", "v1", "Event", "events", "Namespaced"),
     ];
     const DEPLOYMENTS: &str = "GET /apis/apps/v1/namespaces/n/deployments";
+    const ONLY: &str = "GET /apis/apps/v1/namespaces/n/deployments/b";
+    const SETS: &str = "GET /apis/apps/v1/namespaces/n/replicasets";
+    const PODS: &str = "GET /api/v1/namespaces/n/pods";
 
     fn deployment(name: &str, available: i64) -> Value {
         json!({
@@ -445,6 +485,17 @@ mod tests {
             "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1,
                        "availableReplicas": available, "readyReplicas": available}
         })
+    }
+
+    /// The answer where one Deployment is left to ask for.
+    fn only(mut deployment: Value) -> (u16, Value) {
+        deployment["apiVersion"] = json!("apps/v1");
+        deployment["kind"] = json!("Deployment");
+        ok(&deployment)
+    }
+
+    fn sets() -> (u16, Value) {
+        list(&[set("set-1", "b", "1"), set("set-2", "b", "2")])
     }
 
     fn set(name: &str, of: &str, revision: &str) -> Value {
@@ -486,14 +537,9 @@ mod tests {
         let script = Script::new()
             .discovery(KINDS)
             .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
-            .answer("GET /api/v1/namespaces/n/pods", list(&[]))
-            .answer("GET /apis/apps/v1/namespaces/n/replicasets", list(&[]))
-            .answer("GET /apis/apps/v1/namespaces/n/deployments/b", {
-                let mut ready = deployment("b", 1);
-                ready["apiVersion"] = json!("apps/v1");
-                ready["kind"] = json!("Deployment");
-                ok(&ready)
-            });
+            .answer(PODS, list(&[]))
+            .answer(SETS, list(&[]))
+            .answer(ONLY, only(deployment("b", 1)));
         let (result, told) = wait(script).await;
         result.unwrap();
         assert_eq!(
@@ -509,12 +555,7 @@ mod tests {
         let script = Script::new()
             .discovery(KINDS)
             .answer(DEPLOYMENTS, list(&[deployment("a", 1), unseen]))
-            .answer("GET /apis/apps/v1/namespaces/n/deployments/b", {
-                let mut ready = deployment("b", 1);
-                ready["apiVersion"] = json!("apps/v1");
-                ready["kind"] = json!("Deployment");
-                ok(&ready)
-            });
+            .answer(ONLY, only(deployment("b", 1)));
         let (result, _) = wait(script).await;
         result.unwrap();
     }
@@ -525,17 +566,18 @@ mod tests {
             .discovery(KINDS)
             .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
             .answer(
-                "GET /api/v1/namespaces/n/pods",
+                PODS,
                 list(&[
                     // One of the revision before: it is going anyway.
                     pod("old", "set-1", "CrashLoopBackOff", 50),
-                    pod("new", "set-2", "CrashLoopBackOff", 3),
+                    pod("new", "set-2", "ContainerCreating", 0),
                 ]),
             )
-            .answer(
-                "GET /apis/apps/v1/namespaces/n/replicasets",
-                list(&[set("set-1", "b", "1"), set("set-2", "b", "2")]),
-            )
+            .answer(SETS, sets())
+            .answer("GET /api/v1/namespaces/n/events", list(&[]))
+            .answer(ONLY, only(deployment("b", 0)))
+            .answer(PODS, list(&[pod("new", "set-2", "CrashLoopBackOff", 3)]))
+            .answer(SETS, sets())
             .answer(
                 "GET /api/v1/namespaces/n/pods/new/log",
                 json_status(404, "NotFound", "no such log"),
@@ -550,6 +592,48 @@ mod tests {
             error,
             "Deployment n/b cannot become ready: container app of Pod n/new: it ended with exit \
              code 7; CrashLoopBackOff; its log ends: \"boom\""
+        );
+    }
+
+    #[tokio::test]
+    async fn what_failed_before_the_wait_has_another_try() {
+        let crash = |restarts| list(&[pod("p", "set-2", "CrashLoopBackOff", restarts)]);
+        let mut late = deployment("b", 0);
+        late["status"]["conditions"] = json!([{"type": "Progressing", "status": "False",
+            "reason": "ProgressDeadlineExceeded", "message": "it has timed out"}]);
+        let script = Script::new()
+            .discovery(KINDS)
+            .answer(DEPLOYMENTS, list(&[deployment("a", 1), late]))
+            .answer(PODS, crash(9))
+            .answer(SETS, sets())
+            .answer(
+                "GET /api/v1/namespaces/n/pods/p/log",
+                (200, json!("no configuration")),
+            )
+            .answer(ONLY, only(deployment("b", 1)));
+        let (result, told) = wait(script).await;
+        result.unwrap();
+        let [told] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert!(told.contains("no configuration"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_passes_during_the_wait_ends_it() {
+        let mut late = deployment("b", 0);
+        late["spec"]["progressDeadlineSeconds"] = json!(0);
+        late["status"]["conditions"] = json!([{"type": "Progressing", "status": "False",
+            "reason": "ProgressDeadlineExceeded", "message": "it has timed out"}]);
+        let script = Script::new()
+            .discovery(KINDS)
+            .answer(DEPLOYMENTS, list(&[deployment("a", 1), late]))
+            .answer(PODS, list(&[]))
+            .answer(SETS, sets());
+        let (result, _) = wait(script).await;
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "Deployment n/b cannot become ready: ProgressDeadlineExceeded: it has timed out"
         );
     }
 }

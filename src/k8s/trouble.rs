@@ -21,6 +21,11 @@ const CONFIG_FOR: Duration = Duration::from_mins(1);
 const UNSCHEDULABLE_FOR: Duration = Duration::from_mins(3);
 /// So many restarts are a loop.
 const RESTARTS: i64 = 3;
+/// And so many more, where there were some before anybody waited.
+const MORE_RESTARTS: i64 = 2;
+/// The kubelet lets a container that fails rest for five minutes at most; a
+/// minute later it is known whether it fails again.
+pub(super) const LONGEST_REST: Duration = Duration::from_mins(6);
 /// The end of a log that fits a message.
 const LOG_LINES: i64 = 3;
 const LOG_WIDTH: usize = 160;
@@ -42,6 +47,15 @@ pub(super) enum Kind {
     Name,
 }
 
+/// A container when nobody had waited for it yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Before {
+    /// How often it had been started again.
+    pub(super) restarts: i64,
+    /// The trouble that it was in.
+    pub(super) kind: Option<Kind>,
+}
+
 /// What keeps a pod from being ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -54,17 +68,29 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// Whose trouble it is.
+    pub(super) fn subject(&self) -> String {
+        subject(&self.pod, self.container.as_deref().unwrap_or_default())
+    }
+
     /// What does not change while the trouble stays the same.
     pub(super) fn key(&self) -> (String, Kind) {
-        let container = self.container.as_deref().unwrap_or_default();
-        (format!("{}/{container}", self.pod), self.kind)
+        (self.subject(), self.kind)
     }
 
     /// Whether waiting longer is in vain, the trouble being this old.
-    pub(super) fn is_hopeless(&self, age: Duration) -> bool {
+    ///
+    /// `before` is the container when the wait began. A trouble of then may
+    /// have been for want of what is there by now, as when a run died half way:
+    /// it counts once the container was tried again.
+    pub(super) fn is_hopeless(&self, age: Duration, before: Option<&Before>) -> bool {
         match self.kind {
             Kind::Name => true,
-            Kind::Crash => self.restarts >= RESTARTS,
+            Kind::Crash => {
+                let more = before.map_or(0, |before| before.restarts + MORE_RESTARTS);
+                self.restarts >= RESTARTS.max(more)
+            }
+            Kind::Pull if before.is_some_and(|b| b.kind == Some(Kind::Pull)) => age >= LONGEST_REST,
             Kind::Pull => age >= PULLS_FOR,
             Kind::Config => age >= CONFIG_FOR,
             Kind::Unscheduled => age >= UNSCHEDULABLE_FOR,
@@ -121,11 +147,7 @@ pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
         restarts,
         words,
     };
-    let statuses = ["initContainerStatuses", "containerStatuses"]
-        .iter()
-        .filter_map(|list| body.pointer(&format!("/status/{list}"))?.as_array())
-        .flatten();
-    let worst = statuses
+    let worst = statuses(body)
         .filter_map(|status| {
             let (kind, restarts, words) = of_container(status)?;
             let name = text(status, "/name").to_owned();
@@ -150,10 +172,37 @@ pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
     Some(named(None, Kind::NotReady, 0, words))
 }
 
+/// The containers of a pod by [`Trouble::subject`], as they are now.
+pub(super) fn containers(pod: &Manifest) -> impl Iterator<Item = (String, Before)> {
+    let named = ObjectRef::from(pod);
+    statuses(pod.body()).map(move |status| {
+        let before = Before {
+            restarts: restarts(status),
+            kind: of_container(status).map(|(kind, ..)| kind),
+        };
+        (subject(&named, text(status, "/name")), before)
+    })
+}
+
+fn subject(pod: &ObjectRef, container: &str) -> String {
+    format!("{pod}/{container}")
+}
+
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["/status/initContainerStatuses", "/status/containerStatuses"]
+        .into_iter()
+        .filter_map(|list| pod.pointer(list)?.as_array())
+        .flatten()
+}
+
+fn restarts(status: &Value) -> i64 {
+    let restarts = status.pointer("/restartCount").and_then(Value::as_i64);
+    restarts.unwrap_or(0)
+}
+
 /// Kind, restarts and words of a container that is not well.
 fn of_container(status: &Value) -> Option<(Kind, i64, String)> {
-    let restarts = status.pointer("/restartCount").and_then(Value::as_i64);
-    let restarts = restarts.unwrap_or(0);
+    let restarts = restarts(status);
     let waiting = status.pointer("/state/waiting");
     if let Some(waiting) = waiting {
         let reason = text(waiting, "/reason");
@@ -288,6 +337,12 @@ mod tests {
         of_pod(&pod(status)).map(|trouble| (trouble.told(), trouble.kind))
     }
 
+    fn waiting(reason: &str, restarts: i64) -> Trouble {
+        let state = json!({"waiting": {"reason": reason}});
+        let status = json!({"name": "c", "state": state, "restartCount": restarts});
+        of_pod(&pod(&json!({"containerStatuses": [status]}))).unwrap()
+    }
+
     #[test]
     fn the_worst_container_is_named_with_its_state() {
         let status = json!({"phase": "Pending", "containerStatuses": [
@@ -317,11 +372,6 @@ mod tests {
 
     #[test]
     fn patience_depends_on_the_kind_of_trouble() {
-        let waiting = |reason: &str, restarts: i64| {
-            let state = json!({"waiting": {"reason": reason}});
-            let status = json!({"name": "c", "state": state, "restartCount": restarts});
-            of_pod(&pod(&json!({"containerStatuses": [status]}))).unwrap()
-        };
         let now = Duration::ZERO;
         let later = Duration::from_secs(40);
         let much_later = Duration::from_mins(5);
@@ -333,7 +383,7 @@ mod tests {
             ("CrashLoopBackOff", 3, [true, true, true]),
         ] {
             let trouble = waiting(reason, restarts);
-            let got = [now, later, much_later].map(|age| trouble.is_hopeless(age));
+            let got = [now, later, much_later].map(|age| trouble.is_hopeless(age, None));
             assert_eq!(got, wanted, "{reason} {restarts}");
         }
         let unscheduled = json!({"conditions": [
@@ -341,7 +391,28 @@ mod tests {
         ]});
         let trouble = of_pod(&pod(&unscheduled)).unwrap();
         assert_eq!(trouble.told(), "Pod n/p: Unschedulable: 0/2 nodes");
-        assert!(!trouble.is_hopeless(later) && trouble.is_hopeless(much_later));
+        assert!(!trouble.is_hopeless(later, None) && trouble.is_hopeless(much_later, None));
+    }
+
+    #[test]
+    fn what_was_so_before_the_wait_is_given_another_try() {
+        let crash = Some(Kind::Crash);
+        for (reason, kind, before, now, wanted) in [
+            ("CrashLoopBackOff", crash, 7, 7, false),
+            ("CrashLoopBackOff", crash, 7, 8, false),
+            ("CrashLoopBackOff", crash, 7, 9, true),
+            // It ran at the first look.
+            ("CrashLoopBackOff", None, 7, 8, false),
+            ("CrashLoopBackOff", None, 0, 2, false),
+            ("CrashLoopBackOff", None, 0, 3, true),
+            ("ImagePullBackOff", Some(Kind::Pull), 0, 0, false),
+            ("ImagePullBackOff", None, 0, 0, true),
+        ] {
+            let restarts = before;
+            let trouble = waiting(reason, now);
+            let got = trouble.is_hopeless(Duration::from_mins(5), Some(&Before { restarts, kind }));
+            assert_eq!(got, wanted, "{reason} {kind:?} {before} {now}");
+        }
     }
 
     #[test]

@@ -376,6 +376,7 @@ impl Running {
     }
 }
 
+/// Why it ended first: a long story is cut at its end.
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code = self
@@ -383,8 +384,8 @@ impl std::fmt::Display for Output {
             .map_or("signal".to_owned(), |code| code.to_string());
         write!(
             f,
-            "exit: {code}\n--- stdout\n{}--- stderr\n{}",
-            self.stdout, self.stderr
+            "exit: {code}\n--- stderr\n{}--- stdout\n{}",
+            self.stderr, self.stdout
         )
     }
 }
