@@ -16,6 +16,7 @@ mod error;
 mod exchange;
 mod fieldpath;
 pub mod forward;
+mod judge;
 pub mod kstatus;
 pub mod logs;
 pub mod object;

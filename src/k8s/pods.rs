@@ -1,9 +1,11 @@
 //! How the pods of a namespace are, at one look.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::trouble::{is_over, of_pod};
 use super::{K8sError, Kube};
+use crate::manifest::Manifest;
 
 /// The pods of a namespace that are meant to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,11 +23,11 @@ pub struct Pods {
 }
 
 impl Kube {
-    /// Looks at the pods of a namespace; those that are done or leaving do not
-    /// count.
+    /// Looks at the pods of a namespace; those that are done, leaving or
+    /// replaced do not count.
     pub async fn pods(&self, namespace: &str) -> Result<Pods, K8sError> {
         let mut pods = self.list("v1", "Pod", Some(namespace), "").await?;
-        pods.retain(|pod| !is_over(pod));
+        pods.retain(|pod| !is_over(pod) && !is_replaced(pod));
         let troubles = pods.iter().filter_map(of_pod);
         let troubles: Vec<String> = troubles.map(|trouble| trouble.told()).collect();
         Ok(Pods {
@@ -37,9 +39,17 @@ impl Kube {
     }
 }
 
+/// Whether a pod has failed and its controller has made another: an evicted
+/// one stays for a long time.
+fn is_replaced(pod: &Manifest) -> bool {
+    let text = |pointer: &str| pod.body().pointer(pointer).and_then(Value::as_str);
+    text("/status/phase") == Some("Failed")
+        && pod.body().pointer("/metadata/ownerReferences").is_some()
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::script::Script;
     use super::*;
@@ -58,10 +68,12 @@ mod tests {
         }]});
         let mut leaving = pod("leaving", &ready);
         leaving["metadata"]["deletionTimestamp"] = json!("2026-11-22T02:03:04Z");
+        let mut evicted = pod("evicted", &json!({"phase": "Failed", "reason": "Evicted"}));
+        evicted["metadata"]["ownerReferences"] = json!([{"kind": "ReplicaSet", "name": "b"}]);
         let list = json!({
             "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
             "items": [
-                pod("a", &ready), pod("b", &broken), leaving,
+                pod("a", &ready), pod("b", &broken), leaving, evicted,
                 pod("done", &json!({"phase": "Succeeded"})),
             ],
         });

@@ -12,11 +12,12 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
 
+use super::judge::Judge;
 use super::kstatus::{Readiness, Rules, assess};
 use super::object::ObjectRef;
-use super::trouble::{self, Before, Kind, LONGEST_REST, Trouble};
+use super::trouble::{self, Kind, Trouble};
 use super::{K8sError, Kube};
-use crate::clock::{Backoff, WaitError};
+use crate::clock::{Backoff, Clock, WaitError};
 use crate::manifest::Manifest;
 
 /// The pauses between looks: short at first, as definitions and small things
@@ -94,18 +95,15 @@ impl Pending {
             Readiness::Current => "it is ready",
         }
     }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.readiness, Readiness::Failed(_))
+    }
 }
 
 /// What a wait remembers from look to look.
 struct Memory {
-    /// When it began.
-    begun: Duration,
-    /// The workloads whose pods were looked at.
-    judged: HashSet<ObjectRef>,
-    /// Their containers at the first look.
-    before: HashMap<String, Before>,
-    /// When each trouble was first seen.
-    since: HashMap<(String, Kind), Duration>,
+    judge: Judge,
     /// The log's end that was fetched last, and for which container and
     /// restart.
     log: Option<(String, i64, String)>,
@@ -113,12 +111,9 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(begun: Duration) -> Self {
+    fn new(clock: &Clock) -> Self {
         Self {
-            begun,
-            judged: HashSet::new(),
-            before: HashMap::new(),
-            since: HashMap::new(),
+            judge: Judge::new(clock),
             log: None,
             told: String::new(),
         }
@@ -144,7 +139,7 @@ impl Kube {
             .cloned()
             .collect();
         let total = left.len();
-        let mut memory = Memory::new(self.clock.elapsed());
+        let mut memory = Memory::new(&self.clock);
         let mut pauses = Backoff::new(FIRST_PAUSE, 2.0, PAUSE);
         loop {
             let pending = self.look(&left, rules).await?;
@@ -255,13 +250,13 @@ impl Kube {
         let worst = self.worst_pod(pending, memory).await?;
         let failed = pending
             .iter()
-            .find(|p| matches!(p.readiness, Readiness::Failed(_)) && self.is_final(p, memory));
+            .find(|p| p.has_failed() && memory.judge.is_final(&p.object, p.live.as_ref()));
         let hopeless = |why: String, of: &ObjectRef| K8sError::Hopeless {
             what: of.to_string(),
             why,
         };
         if let Some((object, trouble)) = worst {
-            let is_hopeless = self.is_hopeless(&trouble, memory);
+            let is_hopeless = memory.judge.is_hopeless(&trouble);
             let mut words = trouble.told();
             let details = self.details(&trouble, memory).await;
             if !details.is_empty() {
@@ -281,29 +276,6 @@ impl Kube {
         }
         let first = pending.first();
         Ok(first.map_or_else(String::new, |p| format!("{}: {}", p.object, p.words())))
-    }
-
-    /// Whether an object that has failed stays so. A Deployment's deadline may
-    /// have run since before this wait, when its pods lacked what is there now,
-    /// and it comes back from that as soon as they are ready.
-    fn is_final(&self, failed: &Pending, memory: &Memory) -> bool {
-        if failed.object.kind != "Deployment" {
-            return true;
-        }
-        let body = failed.live.as_ref().map(Manifest::body);
-        let limit = body.and_then(|body| body.pointer("/spec/progressDeadlineSeconds"));
-        let limit = limit.and_then(Value::as_u64).map(Duration::from_secs);
-        let limit = limit.map_or(LONGEST_REST, |limit| limit.min(LONGEST_REST));
-        let waited = self.clock.elapsed().saturating_sub(memory.begun);
-        waited >= self.clock.patience(limit)
-    }
-
-    /// Whether the trouble will not go away by itself.
-    fn is_hopeless(&self, trouble: &Trouble, memory: &Memory) -> bool {
-        let now = self.clock.elapsed();
-        let since = memory.since.get(&trouble.key()).copied().unwrap_or(now);
-        let before = memory.before.get(&trouble.subject());
-        trouble.is_hopeless(now.saturating_sub(since), before)
     }
 
     /// What has to be fetched to understand a trouble. Failing to fetch it is
@@ -369,23 +341,16 @@ impl Kube {
             for workload in here {
                 let Some(live) = &workload.live else { continue };
                 let its = || pods.iter().filter(|pod| belongs(pod, live, &sets));
-                if memory.judged.insert(workload.object.clone()) {
-                    memory.before.extend(its().flat_map(trouble::containers));
-                }
-                let troubles = its().filter_map(trouble::of_pod);
+                let containers = || its().flat_map(trouble::containers);
+                let judge = &mut memory.judge;
+                judge.meet(&workload.object, workload.has_failed(), containers);
+                let troubles = its().flat_map(trouble::all_of_pod);
                 found.extend(troubles.map(|t| (workload.object.clone(), t)));
             }
         }
-        let now = self.clock.elapsed();
-        let keys: Vec<_> = found.iter().map(|(_, trouble)| trouble.key()).collect();
-        // A trouble that went away starts anew when it comes back. Pulls
-        // alternate between two reasons of one kind.
-        memory.since.retain(|key, _| keys.contains(key));
-        for key in keys {
-            memory.since.entry(key).or_insert(now);
-        }
+        memory.judge.hear(found.iter().map(|(_, trouble)| trouble));
         let rank = |trouble: &Trouble| {
-            let is_hopeless = self.is_hopeless(trouble, memory);
+            let is_hopeless = memory.judge.is_hopeless(trouble);
             (is_hopeless, trouble.kind, trouble.restarts)
         };
         Ok(found.into_iter().max_by_key(|(_, trouble)| rank(trouble)))
@@ -461,179 +426,4 @@ fn what(left: &[ObjectRef]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::script::{Script, json_status, ok};
-    use super::*;
-    use serde_json::json;
-    use std::cell::RefCell;
-
-    const KINDS: &[(&str, &str, &str, &str, &str)] = &[
-        ("apps", "v1", "Deployment", "deployments", "Namespaced"),
-        ("apps", "v1", "ReplicaSet", "replicasets", "Namespaced"),
-        ("", "v1", "Pod", "pods", "Namespaced"),
-        ("", "v1", "Event", "events", "Namespaced"),
-    ];
-    const DEPLOYMENTS: &str = "GET /apis/apps/v1/namespaces/n/deployments";
-    const ONLY: &str = "GET /apis/apps/v1/namespaces/n/deployments/b";
-    const SETS: &str = "GET /apis/apps/v1/namespaces/n/replicasets";
-    const PODS: &str = "GET /api/v1/namespaces/n/pods";
-
-    fn deployment(name: &str, available: i64) -> Value {
-        json!({
-            "metadata": {"name": name, "namespace": "n", "uid": name, "generation": 1,
-                         "annotations": {"deployment.kubernetes.io/revision": "2"}},
-            "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1,
-                       "availableReplicas": available, "readyReplicas": available}
-        })
-    }
-
-    /// The answer where one Deployment is left to ask for.
-    fn only(mut deployment: Value) -> (u16, Value) {
-        deployment["apiVersion"] = json!("apps/v1");
-        deployment["kind"] = json!("Deployment");
-        ok(&deployment)
-    }
-
-    fn sets() -> (u16, Value) {
-        list(&[set("set-1", "b", "1"), set("set-2", "b", "2")])
-    }
-
-    fn set(name: &str, of: &str, revision: &str) -> Value {
-        json!({"metadata": {"name": name, "namespace": "n", "uid": name,
-               "annotations": {"deployment.kubernetes.io/revision": revision},
-               "ownerReferences": [{"uid": of}]}})
-    }
-
-    fn pod(name: &str, of: &str, reason: &str, restarts: i64) -> Value {
-        json!({"metadata": {"name": name, "namespace": "n", "uid": name,
-                            "ownerReferences": [{"uid": of}]},
-               "status": {"phase": "Running", "containerStatuses": [
-                   {"name": "app", "restartCount": restarts, "state": {"waiting": {"reason": reason}},
-                    "lastState": {"terminated": {"exitCode": 7}}}]}})
-    }
-
-    fn list(items: &[Value]) -> (u16, Value) {
-        ok(&json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))
-    }
-
-    fn objects() -> Vec<ObjectRef> {
-        let deployment = |name| ObjectRef::namespaced("apps/v1", "Deployment", "n", name);
-        let settings = ObjectRef::namespaced("v1", "ConfigMap", "n", "settings");
-        vec![deployment("a"), deployment("b"), settings]
-    }
-
-    async fn wait(script: Script) -> (Result<(), K8sError>, Vec<String>) {
-        let (kube, script) = script.kube();
-        let told = RefCell::new(Vec::new());
-        let options = WaitOptions::within(Duration::from_mins(10));
-        let say = |text: &str| told.borrow_mut().push(text.to_owned());
-        let result = kube.wait_ready(&objects(), &options, &say).await;
-        assert_eq!(script.left(), 0, "requests that did not come");
-        (result, told.into_inner())
-    }
-
-    #[tokio::test]
-    async fn many_objects_take_one_list_a_look() {
-        let script = Script::new()
-            .discovery(KINDS)
-            .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
-            .answer(PODS, list(&[]))
-            .answer(SETS, list(&[]))
-            .answer(ONLY, only(deployment("b", 1)));
-        let (result, told) = wait(script).await;
-        result.unwrap();
-        assert_eq!(
-            told,
-            ["1 of 2 ready; Deployment n/b: 0 of 1 pods are available"]
-        );
-    }
-
-    #[tokio::test]
-    async fn pods_are_not_judged_before_the_controller_has_seen_the_change() {
-        let mut unseen = deployment("b", 0);
-        unseen["metadata"]["generation"] = json!(2);
-        let script = Script::new()
-            .discovery(KINDS)
-            .answer(DEPLOYMENTS, list(&[deployment("a", 1), unseen]))
-            .answer(ONLY, only(deployment("b", 1)));
-        let (result, _) = wait(script).await;
-        result.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_crash_loop_ends_the_wait_with_the_end_of_the_log() {
-        let script = Script::new()
-            .discovery(KINDS)
-            .answer(DEPLOYMENTS, list(&[deployment("a", 1), deployment("b", 0)]))
-            .answer(
-                PODS,
-                list(&[
-                    // One of the revision before: it is going anyway.
-                    pod("old", "set-1", "CrashLoopBackOff", 50),
-                    pod("new", "set-2", "ContainerCreating", 0),
-                ]),
-            )
-            .answer(SETS, sets())
-            .answer("GET /api/v1/namespaces/n/events", list(&[]))
-            .answer(ONLY, only(deployment("b", 0)))
-            .answer(PODS, list(&[pod("new", "set-2", "CrashLoopBackOff", 3)]))
-            .answer(SETS, sets())
-            .answer(
-                "GET /api/v1/namespaces/n/pods/new/log",
-                json_status(404, "NotFound", "no such log"),
-            )
-            .answer(
-                "GET /api/v1/namespaces/n/pods/new/log",
-                (200, json!("boom")),
-            );
-        let (result, _) = wait(script).await;
-        let error = result.unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "Deployment n/b cannot become ready: container app of Pod n/new: it ended with exit \
-             code 7; CrashLoopBackOff; its log ends: \"boom\""
-        );
-    }
-
-    #[tokio::test]
-    async fn what_failed_before_the_wait_has_another_try() {
-        let crash = |restarts| list(&[pod("p", "set-2", "CrashLoopBackOff", restarts)]);
-        let mut late = deployment("b", 0);
-        late["status"]["conditions"] = json!([{"type": "Progressing", "status": "False",
-            "reason": "ProgressDeadlineExceeded", "message": "it has timed out"}]);
-        let script = Script::new()
-            .discovery(KINDS)
-            .answer(DEPLOYMENTS, list(&[deployment("a", 1), late]))
-            .answer(PODS, crash(9))
-            .answer(SETS, sets())
-            .answer(
-                "GET /api/v1/namespaces/n/pods/p/log",
-                (200, json!("no configuration")),
-            )
-            .answer(ONLY, only(deployment("b", 1)));
-        let (result, told) = wait(script).await;
-        result.unwrap();
-        let [told] = told.as_slice() else {
-            panic!("{told:?}")
-        };
-        assert!(told.contains("no configuration"), "{told}");
-    }
-
-    #[tokio::test]
-    async fn a_deadline_that_passes_during_the_wait_ends_it() {
-        let mut late = deployment("b", 0);
-        late["spec"]["progressDeadlineSeconds"] = json!(0);
-        late["status"]["conditions"] = json!([{"type": "Progressing", "status": "False",
-            "reason": "ProgressDeadlineExceeded", "message": "it has timed out"}]);
-        let script = Script::new()
-            .discovery(KINDS)
-            .answer(DEPLOYMENTS, list(&[deployment("a", 1), late]))
-            .answer(PODS, list(&[]))
-            .answer(SETS, sets());
-        let (result, _) = wait(script).await;
-        assert_eq!(
-            result.unwrap_err().to_string(),
-            "Deployment n/b cannot become ready: ProgressDeadlineExceeded: it has timed out"
-        );
-    }
-}
+mod tests;

@@ -21,11 +21,12 @@ const CONFIG_FOR: Duration = Duration::from_mins(1);
 const UNSCHEDULABLE_FOR: Duration = Duration::from_mins(3);
 /// So many restarts are a loop.
 const RESTARTS: i64 = 3;
-/// And so many more, where there were some before anybody waited.
-const MORE_RESTARTS: i64 = 2;
-/// The kubelet lets a container that fails rest for five minutes at most; a
-/// minute later it is known whether it fails again.
-pub(super) const LONGEST_REST: Duration = Duration::from_mins(6);
+/// From so many on the kubelet lets a container rest for five minutes, the
+/// longest.
+const RESTS_LONG: i64 = 6;
+/// An image that rests is pulled again after five minutes at most, and a pull
+/// takes its time.
+const PULLS_AFTER_REST: Duration = Duration::from_mins(8);
 /// The end of a log that fits a message.
 const LOG_LINES: i64 = 3;
 const LOG_WIDTH: usize = 160;
@@ -52,14 +53,22 @@ pub(super) enum Kind {
 pub(super) struct Before {
     /// How often it had been started again.
     pub(super) restarts: i64,
-    /// The trouble that it was in.
-    pub(super) kind: Option<Kind>,
+    /// Whether the kubelet let it rest between two tries.
+    pub(super) rests: bool,
+}
+
+impl Before {
+    /// Whether something had failed already.
+    pub(super) fn has_failed(&self) -> bool {
+        self.rests || self.restarts > 0
+    }
 }
 
 /// What keeps a pod from being ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) pod: ObjectRef,
+    uid: String,
     pub(super) container: Option<String>,
     pub(super) kind: Kind,
     pub(super) restarts: i64,
@@ -68,9 +77,9 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// Whose trouble it is.
+    /// Whose trouble it is: a pod's, and none of another of the same name.
     pub(super) fn subject(&self) -> String {
-        subject(&self.pod, self.container.as_deref().unwrap_or_default())
+        subject(&self.uid, self.container.as_deref().unwrap_or_default())
     }
 
     /// What does not change while the trouble stays the same.
@@ -78,23 +87,28 @@ impl Trouble {
         (self.subject(), self.kind)
     }
 
-    /// Whether waiting longer is in vain, the trouble being this old.
+    /// How long it may stand until waiting is in vain; none when it may pass
+    /// at any time.
     ///
     /// `before` is the container when the wait began. A trouble of then may
     /// have been for want of what is there by now, as when a run died half way:
-    /// it counts once the container was tried again.
-    pub(super) fn is_hopeless(&self, age: Duration, before: Option<&Before>) -> bool {
+    /// it counts once the container was tried again, and once more where that
+    /// comes soon.
+    pub(super) fn patience(&self, before: Option<&Before>) -> Option<Duration> {
         match self.kind {
-            Kind::Name => true,
+            Kind::Name => Some(Duration::ZERO),
             Kind::Crash => {
-                let more = before.map_or(0, |before| before.restarts + MORE_RESTARTS);
-                self.restarts >= RESTARTS.max(more)
+                let enough = match before.map_or(0, |before| before.restarts) {
+                    before if before >= RESTS_LONG => before + 1,
+                    before => RESTARTS.max(before + 2),
+                };
+                (self.restarts >= enough).then_some(Duration::ZERO)
             }
-            Kind::Pull if before.is_some_and(|b| b.kind == Some(Kind::Pull)) => age >= LONGEST_REST,
-            Kind::Pull => age >= PULLS_FOR,
-            Kind::Config => age >= CONFIG_FOR,
-            Kind::Unscheduled => age >= UNSCHEDULABLE_FOR,
-            Kind::NotReady => false,
+            Kind::Pull if before.is_some_and(|b| b.rests) => Some(PULLS_AFTER_REST),
+            Kind::Pull => Some(PULLS_FOR),
+            Kind::Config => Some(CONFIG_FOR),
+            Kind::Unscheduled => Some(UNSCHEDULABLE_FOR),
+            Kind::NotReady => None,
         }
     }
 
@@ -132,35 +146,42 @@ pub(super) fn is_over(pod: &Manifest) -> bool {
 
 /// The worst trouble of a pod; none when it is ready or over.
 pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
+    all_of_pod(pod)
+        .into_iter()
+        .max_by_key(|trouble| trouble.kind)
+}
+
+/// What each container of a pod suffers from, or else the pod itself.
+pub(super) fn all_of_pod(pod: &Manifest) -> Vec<Trouble> {
     if is_over(pod) {
-        return None;
+        return Vec::new();
     }
     let body = pod.body();
     let ready = super::kstatus::condition(body, "Ready");
     if ready.is_some_and(|c| c.status == "True") {
-        return None;
+        return Vec::new();
     }
     let named = |container: Option<String>, kind, restarts, words| Trouble {
         pod: ObjectRef::from(pod),
+        uid: text(body, "/metadata/uid").to_owned(),
         container,
         kind,
         restarts,
         words,
     };
-    let worst = statuses(body)
-        .filter_map(|status| {
-            let (kind, restarts, words) = of_container(status)?;
-            let name = text(status, "/name").to_owned();
-            Some(named(Some(name), kind, restarts, words))
-        })
-        .max_by_key(|trouble| trouble.kind);
-    if let Some(trouble) = worst {
-        return Some(trouble);
+    let of_containers = statuses(body).filter_map(|status| {
+        let (kind, restarts, words) = of_container(status)?;
+        let name = text(status, "/name").to_owned();
+        Some(named(Some(name), kind, restarts, words))
+    });
+    let of_containers: Vec<Trouble> = of_containers.collect();
+    if !of_containers.is_empty() {
+        return of_containers;
     }
     let scheduled = super::kstatus::condition(body, "PodScheduled");
     if let Some(not) = scheduled.filter(|c| c.status == "False") {
         let words = joined(not.reason, not.message);
-        return Some(named(None, Kind::Unscheduled, 0, words));
+        return vec![named(None, Kind::Unscheduled, 0, words)];
     }
     let words = match ready {
         Some(ready) if !ready.message.is_empty() => ready.message.to_owned(),
@@ -169,22 +190,23 @@ pub(super) fn of_pod(pod: &Manifest) -> Option<Trouble> {
             phase => format!("its phase is {phase}"),
         },
     };
-    Some(named(None, Kind::NotReady, 0, words))
+    vec![named(None, Kind::NotReady, 0, words)]
 }
 
 /// The containers of a pod by [`Trouble::subject`], as they are now.
 pub(super) fn containers(pod: &Manifest) -> impl Iterator<Item = (String, Before)> {
-    let named = ObjectRef::from(pod);
+    let uid = text(pod.body(), "/metadata/uid");
     statuses(pod.body()).map(move |status| {
+        let reason = text(status, "/state/waiting/reason");
         let before = Before {
             restarts: restarts(status),
-            kind: of_container(status).map(|(kind, ..)| kind),
+            rests: matches!(reason, "CrashLoopBackOff" | "ImagePullBackOff"),
         };
-        (subject(&named, text(status, "/name")), before)
+        (subject(uid, text(status, "/name")), before)
     })
 }
 
-fn subject(pod: &ObjectRef, container: &str) -> String {
+fn subject(pod: &str, container: &str) -> String {
     format!("{pod}/{container}")
 }
 
@@ -372,18 +394,15 @@ mod tests {
 
     #[test]
     fn patience_depends_on_the_kind_of_trouble() {
-        let now = Duration::ZERO;
-        let later = Duration::from_secs(40);
-        let much_later = Duration::from_mins(5);
+        let now = Some(Duration::ZERO);
         for (reason, restarts, wanted) in [
-            ("InvalidImageName", 0, [true, true, true]),
-            ("ErrImagePull", 0, [false, true, true]),
-            ("CreateContainerConfigError", 0, [false, false, true]),
-            ("CrashLoopBackOff", 1, [false, false, false]),
-            ("CrashLoopBackOff", 3, [true, true, true]),
+            ("InvalidImageName", 0, now),
+            ("ErrImagePull", 0, Some(PULLS_FOR)),
+            ("CreateContainerConfigError", 0, Some(CONFIG_FOR)),
+            ("CrashLoopBackOff", 1, None),
+            ("CrashLoopBackOff", 3, now),
         ] {
-            let trouble = waiting(reason, restarts);
-            let got = [now, later, much_later].map(|age| trouble.is_hopeless(age, None));
+            let got = waiting(reason, restarts).patience(None);
             assert_eq!(got, wanted, "{reason} {restarts}");
         }
         let unscheduled = json!({"conditions": [
@@ -391,27 +410,28 @@ mod tests {
         ]});
         let trouble = of_pod(&pod(&unscheduled)).unwrap();
         assert_eq!(trouble.told(), "Pod n/p: Unschedulable: 0/2 nodes");
-        assert!(!trouble.is_hopeless(later, None) && trouble.is_hopeless(much_later, None));
+        assert_eq!(trouble.patience(None), Some(UNSCHEDULABLE_FOR));
     }
 
     #[test]
     fn what_was_so_before_the_wait_is_given_another_try() {
-        let crash = Some(Kind::Crash);
-        for (reason, kind, before, now, wanted) in [
-            ("CrashLoopBackOff", crash, 7, 7, false),
-            ("CrashLoopBackOff", crash, 7, 8, false),
-            ("CrashLoopBackOff", crash, 7, 9, true),
+        let now = Some(Duration::ZERO);
+        for (reason, rests, restarts, later, wanted) in [
+            ("CrashLoopBackOff", true, 4, 4, None),
+            ("CrashLoopBackOff", true, 4, 5, None),
+            ("CrashLoopBackOff", true, 4, 6, now),
+            ("CrashLoopBackOff", true, 9, 9, None),
+            ("CrashLoopBackOff", true, 9, 10, now),
             // It ran at the first look.
-            ("CrashLoopBackOff", None, 7, 8, false),
-            ("CrashLoopBackOff", None, 0, 2, false),
-            ("CrashLoopBackOff", None, 0, 3, true),
-            ("ImagePullBackOff", Some(Kind::Pull), 0, 0, false),
-            ("ImagePullBackOff", None, 0, 0, true),
+            ("CrashLoopBackOff", false, 4, 5, None),
+            ("CrashLoopBackOff", false, 0, 2, None),
+            ("CrashLoopBackOff", false, 0, 3, now),
+            ("ImagePullBackOff", true, 0, 0, Some(PULLS_AFTER_REST)),
+            ("ImagePullBackOff", false, 0, 0, Some(PULLS_FOR)),
         ] {
-            let restarts = before;
-            let trouble = waiting(reason, now);
-            let got = trouble.is_hopeless(Duration::from_mins(5), Some(&Before { restarts, kind }));
-            assert_eq!(got, wanted, "{reason} {kind:?} {before} {now}");
+            let before = Before { restarts, rests };
+            let got = waiting(reason, later).patience(Some(&before));
+            assert_eq!(got, wanted, "{reason} {rests} {restarts} {later}");
         }
     }
 

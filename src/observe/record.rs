@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
         all.find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Takes a text out.
+    /// Takes the last text of a key out.
     fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
         let is_text = |field: &Field<'_>| matches!(field, Field::Text(_));
         let mut all = self.0.iter();

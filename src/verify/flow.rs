@@ -230,7 +230,7 @@ impl<'a> Actor<'a> {
             }
         }
         self.sweep().await;
-        // What they have counted before anything happens; a check compares.
+        // What they have counted before the task is made; a check compares.
         let _ = self.world.sidecars().await;
         let offsets = self.offsets().await;
         let (mut steps, mut unread, mut unseen) = (Vec::new(), None, None);

@@ -94,6 +94,7 @@ fn a_release_that_fails_goes_back_by_itself_and_no_visitor_notices() {
     env.stop_world();
     let env = env.at_rate(SLOWER);
     env.start_world();
+    env.until_pods_are_ready();
     let address = address(&env);
     for (n, (tag, cause)) in [
         ("crash", "it ended with exit code"),

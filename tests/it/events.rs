@@ -102,16 +102,7 @@ fn up_ends_with_topics_and_a_component_that_works_on_an_external_kafka() {
 fn proven(profile: &str, nothing_to_see: &[&str]) {
     let env = Env::new().at_rate(RATE).proving();
     let profile = env.file("team.yaml", profile);
-    let mut up = vec!["up", "-p", &profile, "-o", "json"];
-    // A busy machine keeps these targets as well.
-    for target in [
-        "verify.targets.response_ms=60000",
-        "verify.targets.event_ms=60000",
-        "verify.targets.publish_ms=60000",
-    ] {
-        up.extend(["--set", target]);
-    }
-    let said = env.ok(&up);
+    let said = env.ok(&["up", "-p", &profile, "-o", "json"]);
     let report = said.lines().last().unwrap();
     let report: Value = serde_json::from_str(report).unwrap();
     let listed = env.ok(&["events", "topics", "-p", &profile, "-o", "json"]);
@@ -165,10 +156,18 @@ fn found(report: &Value, code: &str) -> (String, String) {
 fn what_the_sidecar_had_to_repeat_is_told_and_what_came_of_it() {
     let env = Env::new().at_rate(RATE);
     env.ok(&["up"]);
-    // Nine partitions are published to at once: more than Kafka's own client
-    // tries again for each.
-    let fault = ["sandbox", "fault", "kafka", "drop", "--match", "Produce *"];
-    env.ok(&[&fault[..], &["--times", "60"]].concat());
+    // Three partitions are published to at once. Kafka's own client tries each
+    // five times again: one at least needs the sidecar's repetition, which is
+    // given up after 36 times.
+    let fault = [
+        "sandbox",
+        "fault",
+        "kafka",
+        "drop",
+        "--match",
+        "Produce /reminders",
+    ];
+    env.ok(&[&fault[..], &["--times", "20"]].concat());
     let (code, report) = verify(&env);
     assert_eq!(code, Some(0), "{report:#}");
     let (status, summary) = found(&report, "events.publish");
@@ -220,7 +219,7 @@ fn a_task_s_event_shows_at_once_and_none_is_lost_while_kafka_is_away() {
     assert_eq!(said.code, Some(0), "{said}");
     assert!(said.stdout.contains("task.created"), "{said}");
 
-    env.fault_line("kafka away 10h");
+    env.fault_line("kafka away 10000h");
     for n in 0..5 {
         post_task(&env, &format!("away {n}"));
     }

@@ -543,7 +543,8 @@ fn strike(cluster: &Cluster, ns: &str, what: Act, kind: &str, nth: u64) -> bool 
                     () = token.cancelled() => {}
                 }
             });
-            victim.runtime.shutdown_background();
+            // Its lines are closed before the hold ends.
+            victim.runtime.shutdown_timeout(Duration::from_secs(5));
         });
         until("the request is held, or the operation ends", || {
             hit = cluster.env.matches() >= nth;
@@ -672,7 +673,14 @@ fn forty_objects_take_sixty_requests() {
     let wanted = request(platform());
     let before = cluster.env.requests(0).len();
     client.install(&cluster.namespace(), &wanted).unwrap();
-    let requests = cluster.env.requests(before);
+    let mut requests = cluster.env.requests(before);
+    // Looking again whether a definition is served yet takes as long as it takes.
+    let mut looks = std::collections::HashSet::new();
+    requests.retain(|request| {
+        let target = request["target"].as_str().unwrap().to_owned();
+        let is_look = request["method"] == "GET" && target.contains("customresourcedefinitions");
+        !is_look || looks.insert(target)
+    });
     assert!(
         requests.len() <= 60,
         "{} requests: {requests:#?}",

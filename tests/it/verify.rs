@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 use todoctl::sandbox::plan;
 
-use crate::support::{Env, until};
+use crate::support::{Env, UNHURRIED};
 
 mod faults;
 
@@ -19,15 +19,6 @@ const WORLDS: usize = 2;
 /// The seeds of the worlds that have to be found healthy, and how often each.
 const SEEDS: [u64; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 const TIMES: u32 = 3;
-/// For what is not about speed: a busy machine keeps these targets as well.
-const UNHURRIED: [&str; 6] = [
-    "--set",
-    "verify.targets.response_ms=60000",
-    "--set",
-    "verify.targets.event_ms=60000",
-    "--set",
-    "verify.targets.publish_ms=60000",
-];
 
 /// Codes of the checks that are not well, each with its summary.
 fn not_well(report: &Value) -> Vec<(String, String)> {
@@ -123,12 +114,11 @@ fn missed(env: &Env, fault: &Fault) -> Option<String> {
     let (code, report) = verify(env, &[&UNHURRIED, fault.args].concat());
     env.clear_faults();
     // What was away for a while is not ready before its next probe.
-    until("the pods are ready again", || {
-        env.world_status()["pods"]["notReady"] == json!([])
-    });
+    env.until_pods_are_ready();
     let found = not_well(&report);
     let codes: BTreeSet<&str> = found.iter().map(|(code, _)| code.as_str()).collect();
-    let wanted: BTreeSet<&str> = fault.checks.iter().copied().collect();
+    let mut wanted: BTreeSet<&str> = fault.checks.iter().copied().collect();
+    wanted.extend(fault.also.iter().filter(|code| codes.contains(**code)));
     let fails = report["verdict"] == "fail";
     if codes == wanted && code == Some(if fails { 3 } else { 0 }) {
         return None;
@@ -186,7 +176,7 @@ fn soak(seed: u64) -> Value {
     env.ok(&["up", "--set", &seed]);
     let times = TIMES.to_string();
     let run = ["verify", "-o", "json", "--set", &seed, "--repeat", &times];
-    let output = env.run(&[&run[..], &UNHURRIED].concat());
+    let output = env.run(&run);
     assert_eq!(output.code, Some(0), "{output}");
     serde_json::from_str(&output.stdout).unwrap()
 }
@@ -282,7 +272,7 @@ fn a_single_event_that_is_lost_doubled_or_late_is_named() {
         (one.nth, one.times) = (77, Some(1));
         env.fault(&one);
         let args = ["--suite", "events", "--probes", "900"];
-        let (code, report) = verify(&env, &[&UNHURRIED[..], &args].concat());
+        let (code, report) = verify(&env, &args);
         let found = not_well(&report);
         let [(code_of, summary)] = found.as_slice() else {
             panic!("{kind}: {found:#?}");

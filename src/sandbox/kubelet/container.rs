@@ -28,6 +28,8 @@ const LEAST_BETWEEN: Duration = Duration::from_millis(200);
 /// A liveness probe must fail at least this long in real time: on a fast clock
 /// the machine is no faster.
 const LEAST_FAILING: Duration = Duration::from_secs(1);
+/// How long a drain takes at least, in real time.
+const LEAST_DRAIN: Duration = Duration::from_millis(250);
 
 /// What a container is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -442,7 +444,14 @@ impl Life {
             .pointer("/lifecycle/preStop/sleep/seconds")
             .and_then(Value::as_u64)
             .unwrap_or_default();
-        let wait = Duration::from_secs(seconds).min(self.pod.grace());
+        // A drain is for the proxies to hear of the end, which is no faster on
+        // a fast clock.
+        let least = match seconds {
+            0 => Duration::ZERO,
+            _ => LEAST_DRAIN.mul_f64(self.pod.plane.clock().rate()),
+        };
+        let wait = Duration::from_secs(seconds).max(least);
+        let wait = wait.min(self.pod.grace().max(least));
         let _ = self.pod.plane.clock().sleep(wait).await;
     }
 

@@ -1,5 +1,7 @@
 //! Tasks, their events in Kafka, and what came of them.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt as _;
 
 use crate::verify::check::{Check, Found, Probe, Suite, Verdict};
@@ -442,37 +444,95 @@ async fn delivered(world: &World) -> Found {
         });
     let mut all: Vec<Verdict> = all.collect();
     let good = format!("{} taken", all.len());
+    let wanted = all.len() as f64;
     // The group also passes what was refused until the sidecar gave it up.
-    let told = answers(world, &subscribers, topic).await;
-    if let Some((taken, refused)) = told.filter(|(_, refused)| *refused > 0.0) {
-        let seen = format!("{refused} deliveries refused, {taken} taken");
-        let verdict = match taken < all.len() as f64 {
-            true => Verdict::fail(format!("the app refuses events: {seen}")),
-            false => Verdict::pass(""),
-        };
-        all.push(verdict.saw("the sidecars' metrics", seen));
+    for (app, told) in answers(world, &subscribers, topic).await {
+        let refused = told.refused();
+        let seen = format!("{refused} deliveries refused, {} taken", told.taken);
+        let place = format!("the metrics of {app}'s sidecars");
+        if refused > 0.0 && told.taken < wanted {
+            all.push(Verdict::fail(format!("{app} refuses events: {seen}")).saw(place, seen));
+        } else if told.again > 0.0 {
+            all.push(Verdict::pass("").saw(place, seen));
+        }
     }
     Ok(Verdict::worst(all, good))
 }
 
-/// How many deliveries of a topic's events the app has taken since the run
-/// began, and how many it has refused; none if a sidecar does not tell, or is
-/// another process by now.
-async fn answers(world: &World, sidecars: &[&Sidecar], topic: &str) -> Option<(f64, f64)> {
-    let count = |metrics: &Metrics, status: &str| {
-        let labels = [("topic", topic), ("process_status", status)];
-        let sum = metrics.sum("dapr_component_pubsub_ingress_count", &labels);
-        sum.unwrap_or(0.0)
-    };
-    let (mut taken, mut refused) = (0.0, 0.0);
-    for sidecar in sidecars {
-        let before = sidecar.metrics.as_ref().ok()?;
-        let now = world.metrics(sidecar).await.ok()?;
-        let new = |status: &str| count(&now, status) - count(before, status);
-        taken += new("success");
-        refused += new("retry");
+/// How an app has answered to the deliveries of a topic's events.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+struct Answers {
+    taken: f64,
+    /// Answered with an error, and delivered again.
+    again: f64,
+    /// Answered with 404 or `DROP`; or of a kind that its subscription leaves
+    /// out on purpose, or expired.
+    dropped: f64,
+    leaves_out: bool,
+}
+
+impl Answers {
+    fn refused(self) -> f64 {
+        match self.leaves_out {
+            true => self.again,
+            false => self.again + self.dropped,
+        }
     }
-    (taken >= 0.0 && refused >= 0.0).then_some((taken, refused))
+}
+
+/// What each app has answered since the run began; nothing of an app with a
+/// sidecar that does not tell, or is another process by now.
+async fn answers<'a>(
+    world: &World,
+    sidecars: &[&'a Sidecar],
+    topic: &str,
+) -> Vec<(&'a str, Answers)> {
+    let mut all: BTreeMap<&str, Option<Answers>> = BTreeMap::new();
+    for sidecar in sidecars {
+        let new = match (&sidecar.metrics, world.metrics(sidecar).await) {
+            (Ok(before), Ok(now)) => new_answers(before, &now, topic),
+            _ => None,
+        };
+        let sum = all.entry(&sidecar.app_id).or_insert_with(|| {
+            Some(Answers {
+                leaves_out: leaves_out(sidecar, topic),
+                ..Answers::default()
+            })
+        });
+        *sum = sum.zip(new).map(|(sum, new)| Answers {
+            taken: sum.taken + new.taken,
+            again: sum.again + new.again,
+            dropped: sum.dropped + new.dropped,
+            ..sum
+        });
+    }
+    let told = all.into_iter();
+    told.filter_map(|(app, sum)| Some((app, sum?))).collect()
+}
+
+fn new_answers(before: &Metrics, now: &Metrics, topic: &str) -> Option<Answers> {
+    let new = |status: &str| {
+        let labels = [("topic", topic), ("process_status", status)];
+        let count = |m: &Metrics| m.sum("dapr_component_pubsub_ingress_count", &labels);
+        let new = count(now).unwrap_or(0.0) - count(before).unwrap_or(0.0);
+        (new >= 0.0).then_some(new)
+    };
+    Some(Answers {
+        taken: new("success")?,
+        again: new("retry")?,
+        dropped: new("drop")?,
+        leaves_out: false,
+    })
+}
+
+/// Whether an app's subscription takes events of some kinds only.
+fn leaves_out(sidecar: &Sidecar, topic: &str) -> bool {
+    let metadata = sidecar.metadata.as_ref().ok();
+    let all = metadata.and_then(|m| m["subscriptions"].as_array());
+    let own = all.into_iter().flatten().filter(|s| s["topic"] == topic);
+    let rules = own.filter_map(|s| s["rules"].as_array()).flatten();
+    let mut matches = rules.filter_map(|rule| rule["match"].as_str());
+    matches.any(|text| !text.is_empty())
 }
 
 async fn state(world: &World) -> Found {

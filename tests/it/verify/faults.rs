@@ -11,12 +11,19 @@ pub(crate) struct Fault {
     pub args: &'static [&'static str],
     /// The checks that fail or warn, and no others.
     pub checks: &'static [&'static str],
+    /// Those that fail if they look late enough.
+    pub also: &'static [&'static str],
 }
 
 impl Fault {
     /// With more arguments of `verify`.
     const fn asked(self, args: &'static [&'static str]) -> Self {
         Self { args, ..self }
+    }
+
+    /// With checks that may fail as well.
+    const fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
     }
 }
 
@@ -30,6 +37,7 @@ const fn fault(
         lines,
         args: &[],
         checks,
+        also: &[],
     }
 }
 
@@ -871,6 +879,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["events.delivered"],
     ),
     fault(
+        "the subscriber does not know its route",
+        &["app status 404 @ POST /events/*"],
+        &["events.delivered"],
+    ),
+    fault(
         "the sidecar does not publish to a topic",
         &["dapr status 500 @ POST /v1.0/publish/kafka-pubsub/reminders"],
         &["events.publish"],
@@ -901,7 +914,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["events.create", "events.update", "events.complete", "events.delete", "events.lost"],
     ),
     fault("a partition has no leader", &["kafka leaderless task-updates/1"], NO_LEADER),
-    fault("Kafka is away", &["kafka away 10h"], NO_KAFKA),
     fault(
         "the app is slow",
         &["app delay 400s @ GET /"],
@@ -931,4 +943,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         ],
         &["slo.start"],
     ),
+    // The last: Strimzi takes its time to see Kafka go, and come back.
+    fault("Kafka is away", &["kafka away 10000h"], NO_KAFKA).also(&["components.kafka"]),
 ];

@@ -256,11 +256,14 @@ impl Reader {
                 }
             },
         };
+        let counts = &sidecar.metrics;
+        let dropped = || counts.delivered(&self.component.name, topic, "drop", Duration::ZERO);
         if is_expired(&event, sidecar) {
             log.warn(&format!(
                 "dropping expired pub/sub event {} as of {}",
                 event["id"], event["expiration"]
             ));
+            dropped();
             return Outcome::Taken;
         }
         let Some(path) = subscription.path(&event) else {
@@ -268,6 +271,7 @@ impl Reader {
                 "no matching route for event {} in pubsub {pubsub} and topic {topic}; skipping",
                 event["id"]
             ));
+            dropped();
             return Outcome::Dropped;
         };
         let started = sidecar.process.world.clock.elapsed();

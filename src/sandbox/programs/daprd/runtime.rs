@@ -25,6 +25,8 @@ use super::{api, components, deliver, grpc, health, jobs, subscribe};
 
 /// How long the sidecar waits for the control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// And in real time at least: a world that goes on starts everything at once.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the parts of a running sidecar share.
 pub(super) struct Sidecar {
@@ -173,7 +175,8 @@ async fn identity(
     options: &Options,
     log: &Logger,
 ) -> Result<Configuration, String> {
-    let deadline = process.world.clock.deadline(PATIENCE);
+    let clock = &process.world.clock;
+    let deadline = clock.deadline(PATIENCE.max(LEAST_PATIENCE.mul_f64(clock.rate())));
     loop {
         match plane::certificate(process, options).await {
             Ok(()) => break,
