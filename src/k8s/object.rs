@@ -190,7 +190,8 @@ impl Kube {
                 Ok(object) => break object,
                 // Its definition is established a moment before it is served.
                 Err(error) if error.is_unserved() => {
-                    attempts.within(self.patience.retry, error).await?;
+                    let limit = self.clock.patience(self.patience.retry);
+                    attempts.within(limit, error).await?;
                 }
                 Err(error) => attempts.after(error).await?,
             }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Authenticator;
 use super::catalog::Resource;
 use super::discovery::VERSION;
-use super::registry::Registry;
+use super::registry::{Registry, Served};
 use super::watch::Lines;
 use crate::sandbox::kubelet::Runtime;
 use crate::sandbox::podnet::PodNet;
@@ -33,7 +33,8 @@ pub struct Cluster {
     pub net: Arc<PodNet>,
     /// What watchers were told last.
     pub lines: Lines,
-    registry: RwLock<Arc<Registry>>,
+    /// What it serves.
+    pub served: Served,
     version: RwLock<String>,
 }
 
@@ -51,7 +52,7 @@ impl Cluster {
             component_token: component_token(),
             net: Arc::default(),
             lines: Lines::default(),
-            registry: RwLock::new(Arc::new(Registry::new(Vec::new()))),
+            served: Served::default(),
             version: RwLock::new(VERSION.to_owned()),
         }
     }
@@ -70,19 +71,7 @@ impl Cluster {
 
     /// What is served now.
     pub fn registry(&self) -> Arc<Registry> {
-        self.registry
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Serves something else from now on.
-    pub fn set_registry(&self, registry: Registry) {
-        let mut held = self
-            .registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *held = Arc::new(registry);
+        self.served.now()
     }
 
     /// The prefix of all tables of this cluster.

@@ -53,13 +53,15 @@ const PLURAL: &str = "customresourcedefinitions";
 /// Serves the definitions that are established.
 pub fn refresh(cluster: &Cluster) {
     let table = cluster.table_of(GROUP, PLURAL);
-    let rows = cluster.world.store.list(&table, "").0;
-    let resources = rows
-        .iter()
-        .filter(|(_, row)| condition(&row.value, "Established") == Some(true))
-        .flat_map(|(_, row)| resources(&row.value))
-        .collect();
-    cluster.set_registry(Registry::new(resources));
+    cluster.served.renew(|| {
+        let rows = cluster.world.store.list(&table, "").0;
+        let resources = rows
+            .iter()
+            .filter(|(_, row)| condition(&row.value, "Established") == Some(true))
+            .flat_map(|(_, row)| resources(&row.value))
+            .collect();
+        Registry::new(resources)
+    });
 }
 
 fn condition(definition: &Value, kind: &str) -> Option<bool> {
