@@ -98,9 +98,16 @@ impl ChartSource {
                 fault("oci", "not the address of a chart in a registry", hint)
             })?,
             (None, None, Some(path)) => ChartPlace::Path(path),
-            _ => {
+            (repo, oci, path) => {
                 let summary = "a chart has one place";
-                return Err(fault("", summary, "write one of `repo`, `oci` and `path`"));
+                // Of several, the default profiles' is most often the first.
+                let field = match (repo, oci, path) {
+                    (_, _, Some(_)) => "path",
+                    (_, Some(_), _) => "oci",
+                    _ => "",
+                };
+                let hint = "write one of `repo`, `oci` and `path`, and null where one is inherited";
+                return Err(fault(field, summary, hint));
             }
         };
         if self.name.is_some() {
@@ -190,7 +197,11 @@ mod tests {
         }
         let bad = [
             (serde_json::json!({}), ""),
-            (serde_json::json!({"path": "a", "oci": "oci://h/n"}), ""),
+            (serde_json::json!({"path": "a", "oci": "oci://h/n"}), "path"),
+            (
+                serde_json::json!({"repo": "https://h", "oci": "oci://h/n"}),
+                "oci",
+            ),
             (serde_json::json!({"repo": "https://a.example"}), "name"),
             (
                 serde_json::json!({"repo": "a.example", "name": "x"}),
