@@ -106,7 +106,7 @@ struct Memory {
     judge: Judge,
     /// The log's end that was fetched last, and for which container and
     /// restart.
-    log: Option<(String, i64, String)>,
+    log: Option<((String, i64), String)>,
     told: String,
 }
 
@@ -281,32 +281,32 @@ impl Kube {
     /// What has to be fetched to understand a trouble. Failing to fetch it is
     /// no failure of the wait.
     async fn details(&self, trouble: &Trouble, memory: &mut Memory) -> String {
-        match trouble.kind {
-            Kind::Crash => {
-                let key = trouble.subject();
-                if let Some((of, restarts, log)) = &memory.log
-                    && *of == key
-                    && *restarts == trouble.restarts
-                    && !log.is_empty()
-                {
-                    return log.clone();
-                }
-                let log = match self.last_lines(trouble).await {
-                    lines if lines.is_empty() => lines,
-                    lines => format!("its log ends: {lines}"),
-                };
-                memory.log = Some((key, trouble.restarts, log.clone()));
-                log
-            }
-            Kind::NotReady => {
-                let event = self.last_event(&trouble.pod).await.unwrap_or_default();
-                match event.is_empty() {
-                    true => event,
-                    false => format!("last event: {event}"),
-                }
-            }
-            _ => String::new(),
+        let mut parts = Vec::new();
+        if matches!(trouble.kind, Kind::Crash | Kind::Restarted) {
+            parts.push(self.log_end(trouble, memory).await);
         }
+        if matches!(trouble.kind, Kind::NotReady | Kind::Restarted) {
+            let event = self.last_event(&trouble.pod).await.unwrap_or_default();
+            let told = |event| format!("last event: {event}");
+            parts.push(Some(event).filter(|e| !e.is_empty()).map(told));
+        }
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        parts.join("; ")
+    }
+
+    /// The end of a container's log; read once for each of its lives.
+    async fn log_end(&self, trouble: &Trouble, memory: &mut Memory) -> Option<String> {
+        let life = (trouble.subject(), trouble.restarts);
+        if let Some((of, log)) = &memory.log
+            && *of == life
+        {
+            return Some(log.clone());
+        }
+        memory.log = None;
+        let lines = self.last_lines(trouble).await;
+        let log = (!lines.is_empty()).then(|| format!("its log ends: {lines}"))?;
+        memory.log = Some((life, log.clone()));
+        Some(log)
     }
 
     /// The pod in the worst trouble among those of the pending workloads, and

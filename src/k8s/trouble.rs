@@ -36,6 +36,8 @@ const LOG_WIDTH: usize = 160;
 pub(super) enum Kind {
     /// It is starting, or its probes do not succeed.
     NotReady,
+    /// It runs again after it had ended, and is not ready.
+    Restarted,
     /// No node takes it.
     Unscheduled,
     /// Something that it refers to is not there.
@@ -108,7 +110,7 @@ impl Trouble {
             Kind::Pull => Some(PULLS_FOR),
             Kind::Config => Some(CONFIG_FOR),
             Kind::Unscheduled => Some(UNSCHEDULABLE_FOR),
-            Kind::NotReady => None,
+            Kind::NotReady | Kind::Restarted => None,
         }
     }
 
@@ -235,6 +237,9 @@ fn of_container(status: &Value) -> Option<(Kind, i64, String)> {
                 Kind::Pull
             }
             "CrashLoopBackOff" => {
+                // What follows names the container and the pod once more.
+                let message = text(waiting, "/message").split(" restarting ").next();
+                words = joined(reason, message.unwrap_or_default());
                 if let Some(ended) = status.pointer("/lastState/terminated") {
                     words = format!("{}; {words}", exit(ended));
                 }
@@ -248,14 +253,31 @@ fn of_container(status: &Value) -> Option<(Kind, i64, String)> {
         };
         return Some((kind, restarts, words));
     }
-    let ended = status.pointer("/state/terminated")?;
-    let code = ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
-    (code != 0).then(|| (Kind::Crash, restarts, exit(ended)))
+    if let Some(ended) = status.pointer("/state/terminated").filter(|e| failed(e)) {
+        return Some((Kind::Crash, restarts, exit(ended)));
+    }
+    // Between two crashes it runs: what it died of is still the news.
+    let ended = status
+        .pointer("/lastState/terminated")
+        .filter(|e| failed(e))?;
+    let is_running = status.pointer("/state/running").is_some();
+    let is_ready = status.get("ready") == Some(&Value::Bool(true));
+    let words = || format!("{}, and runs again (restart {restarts})", exit(ended));
+    (is_running && !is_ready).then(|| (Kind::Restarted, restarts, words()))
+}
+
+fn exit_code(ended: &Value) -> i64 {
+    let code = ended.get("exitCode").and_then(Value::as_i64);
+    code.unwrap_or(0)
+}
+
+fn failed(ended: &Value) -> bool {
+    exit_code(ended) != 0
 }
 
 /// How a container ended.
 fn exit(ended: &Value) -> String {
-    let code = ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
+    let code = exit_code(ended);
     let words = match text(ended, "/reason") {
         "" | "Error" => format!("it ended with exit code {code}"),
         reason => format!("it ended with exit code {code} ({reason})"),
@@ -330,13 +352,16 @@ impl Kube {
     }
 }
 
-/// The last lines of a log on one line, none of them endless.
+/// The last lines of a log on one line, none of them endless, and without
+/// what would steer a terminal.
 fn shortened(log: &str) -> String {
-    let lines: Vec<String> = log
+    let plain = console::strip_ansi_codes(log);
+    let lines: Vec<String> = plain
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
-        .map(|line| line.chars().take(LOG_WIDTH).collect())
+        .map(|line| line.chars().filter(|c| !c.is_control()))
+        .map(|line| line.take(LOG_WIDTH).collect())
         .collect();
     let from = lines.len().saturating_sub(3);
     lines.get(from..).unwrap_or_default().join(" | ")
@@ -370,7 +395,10 @@ mod tests {
         let status = json!({"phase": "Pending", "containerStatuses": [
             {"name": "daprd", "state": {"waiting": {"reason": "ContainerCreating"}}},
             {"name": "app", "restartCount": 2,
-             "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}},
+             "state": {"waiting": {
+                 "reason": "CrashLoopBackOff",
+                 "message": "back-off 20s restarting failed container=app pod=p_n(1)",
+             }},
              "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}},
         ]});
         let (words, kind) = told(&status).unwrap();
@@ -390,6 +418,28 @@ mod tests {
         ] {
             assert_eq!(told(&status), None);
         }
+    }
+
+    #[test]
+    fn what_a_container_died_of_is_told_while_it_runs_again() {
+        let status = |ready: bool, code: i64| {
+            json!({"phase": "Running", "containerStatuses": [{
+                "name": "app", "restartCount": 1, "ready": ready,
+                "state": {"running": {}},
+                "lastState": {"terminated": {"exitCode": code, "reason": "Error"}},
+            }]})
+        };
+        let (words, kind) = told(&status(false, 3)).unwrap();
+        assert_eq!(kind, Kind::Restarted);
+        assert_eq!(
+            words,
+            "container app of Pod n/p: it ended with exit code 3, and runs again (restart 1)"
+        );
+        for other in [status(true, 3), status(false, 0)] {
+            assert_eq!(told(&other).unwrap().1, Kind::NotReady);
+        }
+        let trouble = of_pod(&pod(&status(false, 3))).unwrap();
+        assert_eq!(trouble.patience(None), None);
     }
 
     #[test]
@@ -440,5 +490,6 @@ mod tests {
         assert_eq!(shortened("a\n\nb\nc\nd\n"), "b | c | d");
         assert_eq!(shortened(&"x".repeat(500)).len(), LOG_WIDTH);
         assert_eq!(shortened(""), "");
+        assert_eq!(shortened("\u{1b}[31mred\u{1b}[0m\tx\u{7}\n"), "redx");
     }
 }
