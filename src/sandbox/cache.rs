@@ -1,6 +1,9 @@
 //! A copy of a cluster's collections, kept up to date by watches, and told at
 //! once of what its own user writes: controllers and kubelets read here, so
 //! they never act on a state older than their own last deed.
+//!
+//! Of `ConfigMaps` and Secrets the copy has what somebody minds, by name, as
+//! kubelets follow what their pods refer to.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,6 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Api, ApiError, Event};
 use super::kind::{Kind, key_of, text};
 use crate::clock::Clock;
+
+mod client;
+
+pub use self::client::Client;
 
 /// How many deleted objects are remembered, so that a late event about one
 /// does not bring it back.
@@ -42,6 +49,53 @@ impl News {
 
 type Table = BTreeMap<Arc<str>, Arc<Value>>;
 
+/// What is followed by one watch: a collection, or the objects of one name in
+/// all namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Selection {
+    kind: Kind,
+    name: Option<Arc<str>>,
+}
+
+impl Selection {
+    /// The query that selects it.
+    fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(name) = &self.name {
+            query.append_pair("fieldSelector", &format!("metadata.name={name}"));
+        }
+        query.finish()
+    }
+
+    fn has(&self, object: &Value) -> bool {
+        let name = self.name.as_deref();
+        name.is_none_or(|name| text(object, "/metadata/name") == name)
+    }
+}
+
+/// The watch for objects that somebody minds.
+#[derive(Debug)]
+struct Follower {
+    /// How many mind them.
+    count: usize,
+    /// Whether they have been read once.
+    read: watch::Receiver<bool>,
+    stop: CancellationToken,
+}
+
+/// Objects of one name that are followed for as long as this lives.
+#[derive(Debug)]
+pub struct Minding {
+    cache: Arc<Cache>,
+    selection: Selection,
+}
+
+impl Drop for Minding {
+    fn drop(&mut self) {
+        self.cache.leave(&self.selection);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Graves {
     uids: HashSet<String>,
@@ -69,6 +123,7 @@ pub struct Cache {
     graves: Mutex<Graves>,
     listeners: Mutex<Vec<mpsc::UnboundedSender<News>>>,
     listed: watch::Sender<HashSet<Kind>>,
+    minded: Mutex<HashMap<Selection, Follower>>,
 }
 
 impl Default for Cache {
@@ -78,38 +133,108 @@ impl Default for Cache {
             graves: Mutex::default(),
             listeners: Mutex::default(),
             listed: watch::Sender::new(HashSet::new()),
+            minded: Mutex::default(),
         }
     }
 }
 
 impl Cache {
-    /// Follows these collections until `stop` is cancelled.
-    pub fn follow(
-        self: &Arc<Self>,
-        api: &Api,
-        kinds: &[Kind],
-        clock: &Clock,
-        stop: &CancellationToken,
-    ) {
-        for kind in kinds {
-            let (cache, api, clock, kind) = (self.clone(), api.clone(), clock.clone(), *kind);
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = cache.follow_one(&api, kind, &clock) => {}
-                }
-            });
+    /// Follows the collections that are followed whole until `stop` is
+    /// cancelled.
+    pub fn follow(self: &Arc<Self>, api: &Api, clock: &Clock, stop: &CancellationToken) {
+        for kind in Kind::followed() {
+            let selection = Selection { kind, name: None };
+            let cache = self.clone();
+            let read = move || {
+                cache.listed.send_if_modified(|listed| listed.insert(kind));
+            };
+            self.spawn(api, selection, clock, stop.clone(), read);
         }
     }
 
     /// Waits until all these collections have been read once.
-    pub async fn synced(&self, kinds: &[Kind]) {
+    pub async fn synced(&self) {
         let mut listed = self.listed.subscribe();
         // The sender lives as long as the cache.
         let _ = listed
-            .wait_for(|listed| kinds.iter().all(|kind| listed.contains(kind)))
+            .wait_for(|listed| Kind::followed().all(|kind| listed.contains(&kind)))
             .await;
+    }
+
+    /// Follows the objects of a name, in all namespaces, and waits until they
+    /// have been read. They stay until the last who minds them does so no
+    /// more, or `stop` is cancelled.
+    pub async fn mind(
+        self: &Arc<Self>,
+        api: &Api,
+        (kind, name): (Kind, &str),
+        clock: &Clock,
+        stop: &CancellationToken,
+    ) -> Minding {
+        let name = Some(name.into());
+        let selection = Selection { kind, name };
+        let (minding, mut read) = self.join(api, selection, clock, stop);
+        // An error is the end of everything.
+        let _ = read.wait_for(|read| *read).await;
+        minding
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        api: &Api,
+        selection: Selection,
+        clock: &Clock,
+        stop: &CancellationToken,
+    ) -> (Minding, watch::Receiver<bool>) {
+        let mut minded = self.minded();
+        let follower = minded.entry(selection.clone()).or_insert_with(|| {
+            let stop = stop.child_token();
+            let (sender, read) = watch::channel(false);
+            let told = move || {
+                sender.send_replace(true);
+            };
+            self.spawn(api, selection.clone(), clock, stop.clone(), told);
+            let count = 0;
+            Follower { count, read, stop }
+        });
+        follower.count += 1;
+        let read = follower.read.clone();
+        let cache = self.clone();
+        (Minding { cache, selection }, read)
+    }
+
+    /// One less minds these objects; when nobody does, they are dropped, which
+    /// is no news of them.
+    fn leave(&self, selection: &Selection) {
+        let mut minded = self.minded();
+        let Some(follower) = minded.get_mut(selection) else {
+            return;
+        };
+        follower.count -= 1;
+        if follower.count == 0 {
+            follower.stop.cancel();
+            minded.remove(selection);
+            if let Some(table) = self.write().get_mut(&selection.kind) {
+                table.retain(|_, object| !selection.has(object));
+            }
+        }
+    }
+
+    fn spawn(
+        self: &Arc<Self>,
+        api: &Api,
+        selection: Selection,
+        clock: &Clock,
+        stop: CancellationToken,
+        read: impl Fn() + Send + Sync + 'static,
+    ) {
+        let (cache, api, clock) = (self.clone(), api.clone(), clock.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = cache.follow_one(&api, &selection, &clock, &read) => {}
+            }
+        });
     }
 
     /// Everything that changes from now on.
@@ -198,12 +323,18 @@ impl Cache {
         });
     }
 
-    async fn follow_one(&self, api: &Api, kind: Kind, clock: &Clock) {
+    async fn follow_one(
+        &self,
+        api: &Api,
+        selection: &Selection,
+        clock: &Clock,
+        read: &(impl Fn() + Sync),
+    ) {
         loop {
             // Both fail when the server goes away, or when the version is too
             // old; the answer to both is to read everything again.
-            if let Err(error) = self.list_and_watch(api, kind).await {
-                tracing::debug!(?kind, %error, "following a collection is interrupted");
+            if let Err(error) = self.list_and_watch(api, selection, read).await {
+                tracing::debug!(?selection, %error, "following a collection is interrupted");
                 let pause = RETRY.mul_f64(clock.rate());
                 if !error.is(410) && clock.sleep(pause).await.is_err() {
                     return;
@@ -212,15 +343,21 @@ impl Cache {
         }
     }
 
-    async fn list_and_watch(&self, api: &Api, kind: Kind) -> Result<(), ApiError> {
-        let path = kind.collection("");
-        let mut list = api.get(&path).await?;
+    async fn list_and_watch(
+        &self,
+        api: &Api,
+        selection: &Selection,
+        read: &(impl Fn() + Sync),
+    ) -> Result<(), ApiError> {
+        let kind = selection.kind;
+        let (path, query) = (kind.collection(""), selection.query());
+        let mut list = api.get(&format!("{path}?{query}")).await?;
         let mut at = text(&list, "/metadata/resourceVersion").to_owned();
         let items = list.get_mut("items").map(Value::take).unwrap_or_default();
-        self.replace(kind, items);
-        self.listed.send_if_modified(|listed| listed.insert(kind));
+        self.replace(selection, items);
+        read();
         loop {
-            let mut watch = api.watch(&path, &at, "").await?;
+            let mut watch = api.watch(&path, &at, &query).await?;
             while let Some(event) = watch.next().await? {
                 match event {
                     Event::Is(object) => {
@@ -237,8 +374,9 @@ impl Cache {
         }
     }
 
-    /// Takes note of a whole collection, and of what is no longer in it.
-    fn replace(&self, kind: Kind, items: Value) {
+    /// Takes note of a whole selection, and of what is no longer in it.
+    fn replace(&self, selection: &Selection, items: Value) {
+        let kind = selection.kind;
         let items = match items {
             Value::Array(items) => items,
             _ => Vec::new(),
@@ -247,7 +385,8 @@ impl Cache {
             .iter()
             .map(|item| text(item, "/metadata/uid").to_owned())
             .collect();
-        for held in self.list(kind, "") {
+        let held = self.list(kind, "").into_iter();
+        for held in held.filter(|object| selection.has(object)) {
             if !present.contains(text(&held, "/metadata/uid")) {
                 self.forget(kind, &held);
             }
@@ -273,6 +412,10 @@ impl Cache {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn minded(&self) -> std::sync::MutexGuard<'_, HashMap<Selection, Follower>> {
+        self.minded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn graves(&self) -> std::sync::MutexGuard<'_, Graves> {
         self.graves.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -288,135 +431,6 @@ fn version(object: &Value) -> u64 {
     text(object, "/metadata/resourceVersion")
         .parse()
         .unwrap_or_default()
-}
-
-/// A JSON merge patch (RFC 7396), applied here.
-fn merge_into(target: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else {
-        target.clone_from(patch);
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Some(target) = target.as_object_mut() else {
-        return;
-    };
-    for (name, value) in fields {
-        if value.is_null() {
-            target.shift_remove(name);
-        } else {
-            merge_into(target.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-/// A client whose deeds the cache knows at once.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// Who acts.
-    pub api: Api,
-    /// What is known.
-    pub cache: Arc<Cache>,
-}
-
-impl Client {
-    /// The same in a controller's name.
-    #[must_use]
-    pub fn as_controller(&self, name: &str) -> Self {
-        Self {
-            api: self.api.as_controller(name),
-            cache: self.cache.clone(),
-        }
-    }
-
-    /// Makes an object.
-    pub async fn create(&self, kind: Kind, object: &Value) -> Result<Arc<Value>, ApiError> {
-        let path = kind.collection(text(object, "/metadata/namespace"));
-        let made = self.api.create(&path, object).await?;
-        Ok(self.cache.observe(kind, made))
-    }
-
-    /// Replaces an object, if it is still in the version given.
-    pub async fn update(&self, kind: Kind, object: &Value) -> Result<Arc<Value>, ApiError> {
-        let made = self.api.update(&kind.path_of(object), object).await?;
-        Ok(self.cache.observe(kind, made))
-    }
-
-    /// Changes an object by a merge patch. The real controllers may patch pods
-    /// and nodes, but only replace most of what else they change: then it is
-    /// the known version that is changed, or a conflict.
-    pub async fn merge(
-        &self,
-        kind: Kind,
-        object: &Value,
-        patch: &Value,
-    ) -> Result<Arc<Value>, ApiError> {
-        if matches!(kind, Kind::Pods | Kind::Nodes) {
-            let made = self.api.merge(&kind.path_of(object), patch).await?;
-            return Ok(self.cache.observe(kind, made));
-        }
-        let mut changed = object.clone();
-        merge_into(&mut changed, patch);
-        self.update(kind, &changed).await
-    }
-
-    /// Replaces an object's status, unless it is so already.
-    pub async fn set_status(
-        &self,
-        kind: Kind,
-        object: &Value,
-        status: Value,
-    ) -> Result<(), ApiError> {
-        if object.get("status") == Some(&status) {
-            return Ok(());
-        }
-        let mut object = object.clone();
-        object["status"] = status;
-        let path = format!("{}/status", kind.path_of(&object));
-        let made = self.api.update(&path, &object).await?;
-        self.cache.observe(kind, made);
-        Ok(())
-    }
-
-    /// Deletes an object; one that is gone already is fine.
-    pub async fn delete(&self, kind: Kind, object: &Value) -> Result<(), ApiError> {
-        self.delete_within(kind, object, None).await
-    }
-
-    /// Deletes a pod with this grace period.
-    pub async fn delete_within(
-        &self,
-        kind: Kind,
-        object: &Value,
-        grace: Option<u64>,
-    ) -> Result<(), ApiError> {
-        let uid = text(object, "/metadata/uid");
-        let answer = match self.api.delete_uid(&kind.path_of(object), uid, grace).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_not_found() => {
-                self.cache.forget(kind, object);
-                return Ok(());
-            }
-            // Another object has the name.
-            Err(error) if error.is_conflict() && error.message().contains("UID") => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let waits = answer
-            .pointer("/metadata/finalizers")
-            .and_then(Value::as_array)
-            .is_some_and(|all| !all.is_empty())
-            || answer
-                .pointer("/metadata/deletionGracePeriodSeconds")
-                .and_then(Value::as_u64)
-                .is_some_and(|seconds| seconds > 0);
-        if waits {
-            self.cache.observe(kind, answer);
-        } else {
-            self.cache.forget(kind, object);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -448,16 +462,6 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 3);
-    }
-
-    #[test]
-    fn a_merge_patch_sets_nests_and_removes() {
-        let mut object = json!({"a": {"b": 1, "c": 2}, "d": [1]});
-        merge_into(
-            &mut object,
-            &json!({"a": {"b": null, "e": {"f": 3, "g": null}}, "d": [2]}),
-        );
-        assert_eq!(object, json!({"a": {"c": 2, "e": {"f": 3}}, "d": [2]}));
     }
 
     #[test]

@@ -333,6 +333,9 @@ pub(super) fn wire(reply: Reply) -> WireReply {
 }
 
 pub(super) fn percent_decode(segment: &str) -> String {
+    if !segment.contains('%') {
+        return segment.to_owned();
+    }
     let plus_safe = segment.replace('+', "%2B");
     url::form_urlencoded::parse(plus_safe.replace('&', "%26").replace('=', "%3D").as_bytes())
         .next()

@@ -64,6 +64,14 @@ kinds! {
 }
 
 impl Kind {
+    /// The kinds whose collections controllers and kubelets follow whole. Of
+    /// the others there may be very many, which are nobody's business but
+    /// that of the pods that name them.
+    pub fn followed() -> impl Iterator<Item = Self> {
+        let all = Self::ALL.iter().copied();
+        all.filter(|kind| !matches!(kind, Self::ConfigMaps | Self::Secrets))
+    }
+
     fn base(self) -> &'static str {
         match self.api_version() {
             "v1" => "/api/v1",

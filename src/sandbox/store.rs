@@ -12,11 +12,16 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::content::{Recent, Text};
 use crate::files::{self, Access};
+
+mod content;
+
+pub use self::content::Content;
 
 /// How many changes are kept for watchers; an older revision is [`Gone`].
 const HISTORY: usize = 20_000;
@@ -28,10 +33,14 @@ const COMPACT_ABOVE: u64 = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The content.
-    pub value: Arc<Value>,
+    pub value: Content,
     /// The store-wide revision of the last write.
     pub revision: u64,
 }
+
+/// A content that is ready to be written, made while nobody waits for it.
+#[derive(Debug)]
+pub struct Draft(Arc<Text>);
 
 /// One write, as a watcher sees it.
 #[derive(Debug, Clone)]
@@ -43,9 +52,9 @@ pub struct Change {
     /// The revision of this write.
     pub revision: u64,
     /// The content before, if there was one.
-    pub before: Option<Arc<Value>>,
+    pub before: Option<Content>,
     /// The content after; none for a delete.
-    pub after: Option<Arc<Value>>,
+    pub after: Option<Content>,
 }
 
 /// The changes since that revision are no longer kept.
@@ -56,13 +65,51 @@ pub struct Gone {
     pub oldest: u64,
 }
 
-type Table = BTreeMap<Arc<str>, Row>;
+type Table = BTreeMap<Arc<str>, Kept>;
+
+/// A [`Row`] as it is kept.
+#[derive(Debug)]
+struct Kept {
+    text: Arc<Text>,
+    revision: u64,
+}
+
+impl Kept {
+    fn row(&self) -> Row {
+        let value = Content::from(&self.text);
+        let revision = self.revision;
+        Row { value, revision }
+    }
+}
+
+/// A [`Change`] as it is kept.
+#[derive(Debug)]
+struct Past {
+    table: Arc<str>,
+    key: Arc<str>,
+    revision: u64,
+    before: Option<Arc<Text>>,
+    after: Option<Arc<Text>>,
+}
+
+impl Past {
+    fn change(&self) -> Change {
+        Change {
+            table: self.table.clone(),
+            key: self.key.clone(),
+            revision: self.revision,
+            before: self.before.as_ref().map(Content::from),
+            after: self.after.as_ref().map(Content::from),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
     tables: BTreeMap<Arc<str>, Table>,
     revision: u64,
-    history: VecDeque<Change>,
+    history: VecDeque<Past>,
+    recent: Arc<Recent>,
     /// For each table with changes that are no longer kept, the last of them.
     forgotten: HashMap<Arc<str>, u64>,
     log: File,
@@ -75,6 +122,7 @@ struct Inner {
 pub struct Store {
     path: PathBuf,
     inner: Mutex<Inner>,
+    recent: Arc<Recent>,
     latest: watch::Sender<u64>,
     /// The same for single tables that somebody watches.
     watched: Mutex<HashMap<Arc<str>, watch::Sender<u64>>>,
@@ -88,16 +136,32 @@ struct Line {
     w: Vec<(String, String, u64, Option<Value>)>,
 }
 
-/// A [`Line`] as it is written.
-#[derive(Serialize)]
-struct Written<'a> {
-    w: Vec<(&'a str, &'a str, u64, Option<&'a Value>)>,
+/// A [`Line`] that is being written.
+struct Written(Vec<u8>);
+
+impl Written {
+    fn new() -> Self {
+        Self(b"{\"w\":[".to_vec())
+    }
+
+    fn add(&mut self, table: &str, key: &str, revision: u64, text: Option<&Text>) {
+        let text = text.map_or("null", Text::json);
+        let (table, key) = (Value::from(table), Value::from(key));
+        let comma = if self.0.ends_with(b"[") { "" } else { "," };
+        // Writing to memory does not fail.
+        let _ = write!(self.0, "{comma}[{table},{key},{revision},{text}]");
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"]}\n");
+        self.0
+    }
 }
 
 /// A transaction: reads see its own writes; nothing is kept when it fails.
 pub struct Transaction<'a> {
     inner: &'a mut Inner,
-    writes: Vec<Change>,
+    writes: Vec<Past>,
     /// For each write, the revision of the row that it replaced.
     replaced: Vec<u64>,
 }
@@ -107,6 +171,7 @@ impl Store {
     pub fn open(dir: &Path) -> io::Result<Self> {
         files::create_dir(dir, Access::Private)?;
         let path = dir.join("world.jsonl");
+        let recent = Arc::new(Recent::default());
         let mut tables = BTreeMap::new();
         let mut revision = 0;
         let mut good = 0;
@@ -120,13 +185,8 @@ impl Store {
                 };
                 for (table, key, rev, value) in entry.w {
                     revision = revision.max(rev);
-                    put_row(
-                        &mut tables,
-                        table.into(),
-                        key.into(),
-                        rev,
-                        value.map(Arc::new),
-                    );
+                    let text = value.map(|value| Text::resting(&value, &recent));
+                    put_row(&mut tables, table.into(), key.into(), rev, text);
                 }
                 good += line.len() as u64;
                 line.clear();
@@ -138,6 +198,7 @@ impl Store {
             tables,
             revision,
             history: VecDeque::new(),
+            recent: recent.clone(),
             forgotten: HashMap::new(),
             log,
             log_bytes: good,
@@ -146,15 +207,21 @@ impl Store {
         Ok(Self {
             path,
             inner: Mutex::new(inner),
+            recent,
             latest: watch::channel(revision).0,
             watched: Mutex::default(),
             opened_at: revision,
         })
     }
 
+    /// Makes a content ready for [`Transaction::put_draft`].
+    pub fn draft(&self, value: Value) -> Draft {
+        Draft(Text::new(value, &self.recent))
+    }
+
     /// One row.
     pub fn get(&self, table: &str, key: &str) -> Option<Row> {
-        self.lock().tables.get(table)?.get(key).cloned()
+        Some(self.lock().tables.get(table)?.get(key)?.row())
     }
 
     /// The rows of a table whose key starts with `prefix`, in key order, and
@@ -230,8 +297,9 @@ impl Store {
 
     /// Writes one row.
     pub fn put(&self, table: &str, key: &str, value: Value) -> u64 {
+        let draft = self.draft(value);
         let done: Result<u64, std::convert::Infallible> =
-            self.write(|tx| Ok(tx.put(table, key, value)));
+            self.write(|tx| Ok(tx.put_draft(table, key, draft)));
         done.unwrap_or_else(|never| match never {})
     }
 
@@ -255,7 +323,8 @@ impl Store {
             return Err(Gone { oldest });
         }
         let start = inner.history.partition_point(|c| c.revision <= revision);
-        Ok(inner.history.range(start..).cloned().collect())
+        let changes = inner.history.range(start..);
+        Ok(changes.map(Past::change).collect())
     }
 
     /// The changes of a table's keys with this prefix after `revision`, oldest
@@ -275,7 +344,7 @@ impl Store {
         let start = inner.history.partition_point(|c| c.revision <= revision);
         let changes = inner.history.range(start..);
         let own = changes.filter(|c| *c.table == *table && c.key.starts_with(prefix));
-        Ok((own.cloned().collect(), inner.revision))
+        Ok((own.map(Past::change).collect(), inner.revision))
     }
 
     /// Tells the latest revision whenever a table changes: who watches one
@@ -301,14 +370,17 @@ impl Store {
         clippy::expect_used,
         reason = "the sandbox must not go on with rows that it would forget"
     )]
-    fn commit(&self, inner: &mut Inner, writes: Vec<Change>) {
+    fn commit(&self, inner: &mut Inner, writes: Vec<Past>) {
         if writes.is_empty() {
             return;
         }
-        let each = writes.iter();
-        let each = each.map(|c| (&*c.table, &*c.key, c.revision, c.after.as_deref()));
+        let mut line = Written::new();
+        for write in &writes {
+            let after = write.after.as_deref();
+            line.add(&write.table, &write.key, write.revision, after);
+        }
         inner
-            .append(&Written { w: each.collect() })
+            .append(&line.end())
             .expect("invariant: the sandbox can write its state");
         let mut tables: Vec<Arc<str>> = writes.iter().map(|c| c.table.clone()).collect();
         tables.dedup();
@@ -332,19 +404,15 @@ impl Store {
         let mut text = Vec::new();
         for (table, rows) in &inner.tables {
             for (key, row) in rows {
-                let line = Written {
-                    w: vec![(table, key, row.revision, Some(&row.value))],
-                };
-                serde_json::to_writer(&mut text, &line)?;
-                text.push(b'\n');
+                let mut line = Written::new();
+                line.add(table, key, row.revision, Some(&row.text));
+                text.extend(line.end());
             }
         }
         // Deleted rows are gone from the rows, but their revisions are spent.
-        let last = Written {
-            w: vec![("sandbox/revision", "last", inner.revision, None)],
-        };
-        serde_json::to_writer(&mut text, &last)?;
-        text.push(b'\n');
+        let mut last = Written::new();
+        last.add("sandbox/revision", "last", inner.revision, None);
+        text.extend(last.end());
         files::write_atomic(&self.path, &text, Access::Private)?;
         inner.log = files::open_append(&self.path)?;
         inner.log_bytes = text.len() as u64;
@@ -354,18 +422,16 @@ impl Store {
 }
 
 impl Inner {
-    fn append(&mut self, line: &Written<'_>) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        self.log_bytes += text.len() as u64;
-        self.log.write_all(&text)
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.log_bytes += line.len() as u64;
+        self.log.write_all(line)
     }
 }
 
 impl Transaction<'_> {
     /// One row, as this transaction left it.
     pub fn get(&self, table: &str, key: &str) -> Option<Row> {
-        self.inner.tables.get(table)?.get(key).cloned()
+        Some(self.inner.tables.get(table)?.get(key)?.row())
     }
 
     /// The rows whose key starts with `prefix`, in key order.
@@ -389,17 +455,23 @@ impl Transaction<'_> {
 
     /// Writes a row and returns its revision.
     pub fn put(&mut self, table: &str, key: &str, value: Value) -> u64 {
-        self.change(table, key, Some(Arc::new(value)))
+        let text = Text::new(value, &self.inner.recent);
+        self.change(table, key, Some(text))
+    }
+
+    /// Writes a row that is ready, and returns its revision.
+    pub fn put_draft(&mut self, table: &str, key: &str, draft: Draft) -> u64 {
+        self.change(table, key, Some(draft.0))
     }
 
     /// Deletes a row and returns what it held.
-    pub fn delete(&mut self, table: &str, key: &str) -> Option<Arc<Value>> {
+    pub fn delete(&mut self, table: &str, key: &str) -> Option<Content> {
         let held = self.get(table, key)?.value;
         self.change(table, key, None);
         Some(held)
     }
 
-    fn change(&mut self, table: &str, key: &str, after: Option<Arc<Value>>) -> u64 {
+    fn change(&mut self, table: &str, key: &str, after: Option<Arc<Text>>) -> u64 {
         self.inner.revision += 1;
         let revision = self.inner.revision;
         let (table, key): (Arc<str>, Arc<str>) = (table.into(), key.into());
@@ -407,11 +479,11 @@ impl Transaction<'_> {
         let before = put_row(tables, table.clone(), key.clone(), revision, after.clone());
         self.replaced
             .push(before.as_ref().map_or(0, |row| row.revision));
-        self.writes.push(Change {
+        self.writes.push(Past {
             table,
             key,
             revision,
-            before: before.map(|row| row.value),
+            before: before.map(|row| row.text),
             after,
         });
         revision
@@ -437,11 +509,11 @@ fn put_row(
     table: Arc<str>,
     key: Arc<str>,
     revision: u64,
-    value: Option<Arc<Value>>,
-) -> Option<Row> {
-    if let Some(value) = value {
+    text: Option<Arc<Text>>,
+) -> Option<Kept> {
+    if let Some(text) = text {
         let rows = tables.entry(table).or_default();
-        return rows.insert(key, Row { value, revision });
+        return rows.insert(key, Kept { text, revision });
     }
     let rows = tables.get_mut(&table)?;
     let held = rows.remove(&key);
@@ -453,148 +525,16 @@ fn put_row(
 
 fn first_row(tables: &BTreeMap<Arc<str>, Table>, table: &str) -> Option<(Arc<str>, Row)> {
     let (key, row) = tables.get(table)?.first_key_value()?;
-    Some((key.clone(), row.clone()))
+    Some((key.clone(), row.row()))
 }
 
 fn rows_with_prefix(table: &Table, prefix: &str) -> Vec<(Arc<str>, Row)> {
     table
         .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
         .take_while(|(key, _)| key.starts_with(prefix))
-        .map(|(key, row)| (key.clone(), row.clone()))
+        .map(|(key, row)| (key.clone(), row.row()))
         .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        (dir, store)
-    }
-
-    #[test]
-    fn rows_survive_reopening_and_a_torn_line_is_dropped() {
-        let (dir, store) = store();
-        store.put("vcn", "a", json!({"n": 1}));
-        store.put("vcn", "b", json!({"n": 2}));
-        store.delete("vcn", "a");
-        let revision = store.revision();
-        drop(store);
-        let mut log = files::open_append(&dir.path().join("world.jsonl")).unwrap();
-        log.write_all(b"{\"w\":[[\"vcn\",\"c\"").unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        assert_eq!(store.revision(), revision);
-        assert!(store.get("vcn", "a").is_none() && store.get("vcn", "c").is_none());
-        assert_eq!(*store.get("vcn", "b").unwrap().value, json!({"n": 2}));
-        store.put("vcn", "d", json!(4));
-        drop(store);
-        assert!(Store::open(dir.path()).unwrap().get("vcn", "d").is_some());
-    }
-
-    #[test]
-    fn a_failed_transaction_leaves_nothing() {
-        let (_dir, store) = store();
-        let revision = store.put("t", "k", json!(1));
-        let failed: Result<(), &str> = store.write(|tx| {
-            tx.put("t", "k", json!(2));
-            tx.put("t", "new", json!(3));
-            Err("no")
-        });
-        assert_eq!(failed, Err("no"));
-        let row = store.get("t", "k").unwrap();
-        assert_eq!((&*row.value, row.revision), (&json!(1), revision));
-        assert!(store.get("t", "new").is_none());
-    }
-
-    #[test]
-    fn watchers_see_each_change_once_and_in_order() {
-        let (_dir, store) = store();
-        let from = store.revision();
-        store.put("t", "a", json!(1));
-        store.put("t", "a", json!(2));
-        store.delete("t", "a");
-        let seen: Vec<_> = store
-            .changes_since(from)
-            .unwrap()
-            .iter()
-            .map(|c| (c.before.as_deref().cloned(), c.after.as_deref().cloned()))
-            .collect();
-        let one = Some(json!(1));
-        let two = Some(json!(2));
-        assert_eq!(seen, [(None, one.clone()), (one, two.clone()), (two, None)]);
-    }
-
-    #[test]
-    fn a_quiet_table_is_never_too_old() {
-        let (_dir, store) = store();
-        store.put("quiet", "a", json!(1));
-        let from = store.revision();
-        let news = store.subscribe_to("quiet");
-        for n in 0..=HISTORY {
-            store.put("loud", "k", json!(n));
-        }
-        assert!(!news.has_changed().unwrap());
-        assert!(store.changes_since(from).is_err());
-        assert!(store.changes_of("loud", "", from).is_err());
-        store.put("quiet", "b", json!(2));
-        assert!(news.has_changed().unwrap());
-        let (changes, at) = store.changes_of("quiet", "", from).unwrap();
-        assert_eq!((changes.len(), at), (1, store.revision()));
-        assert_eq!(store.changes_of("quiet", "a", from).unwrap().0.len(), 0);
-    }
-
-    use proptest::prelude::*;
-
-    /// The rows of a store, with their revisions.
-    fn rows(store: &Store) -> Vec<(String, u64, Value)> {
-        let rows = store.list("t", "").0;
-        rows.into_iter()
-            .map(|(key, row)| (key.to_string(), row.revision, row.value.as_ref().clone()))
-            .collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
-        /// A process that is killed while it writes leaves a log that ends
-        /// anywhere; what comes back is the world after some transaction.
-        #[test]
-        fn a_log_cut_anywhere_comes_back_as_after_a_transaction(
-            transactions in prop::collection::vec(
-                prop::collection::vec((0_u8..6, prop::option::of(0_u8..9)), 1..4), 1..8),
-            cut in 0.0_f64..1.0,
-        ) {
-            let (dir, store) = store();
-            let mut states = vec![rows(&store)];
-            for writes in &transactions {
-                let done: Result<(), std::convert::Infallible> = store.write(|tx| {
-                    for (key, value) in writes {
-                        match value {
-                            Some(value) => {
-                                tx.put("t", &key.to_string(), json!(value));
-                            }
-                            None => {
-                                tx.delete("t", &key.to_string());
-                            }
-                        }
-                    }
-                    Ok(())
-                });
-                done.unwrap();
-                states.push(rows(&store));
-            }
-            drop(store);
-            let path = dir.path().join("world.jsonl");
-            let log = std::fs::read(&path).unwrap();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a small length")]
-            let length = (log.len() as f64 * cut) as u64;
-            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-            file.set_len(length).unwrap();
-            let back = Store::open(dir.path()).unwrap();
-            prop_assert!(states.contains(&rows(&back)));
-        }
-    }
-}
+mod tests;

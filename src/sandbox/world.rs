@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::faults::Faults;
@@ -163,6 +164,21 @@ pub struct Entry {
     target: String,
 }
 
+/// A line of the log.
+#[derive(Serialize)]
+struct Line<'a> {
+    n: u64,
+    time: String,
+    system: &'a str,
+    method: &'a str,
+    target: &'a str,
+    status: u16,
+    who: Option<&'a str>,
+    /// Of the wall clock like `time`, however fast the world runs.
+    ms: f64,
+    fault: Option<&'a str>,
+}
+
 impl RequestLog {
     fn open(path: &Path, clock: Clock) -> std::io::Result<Self> {
         let lines = std::fs::read(path).map_or(0, |text| text.split(|b| *b == b'\n').count() - 1);
@@ -205,20 +221,23 @@ impl RequestLog {
         took: Duration,
         fault: Option<&str>,
     ) {
-        let line = json!({
-            "n": entry.n,
-            "time": self.clock.now().to_string(),
-            "system": entry.system,
-            "method": entry.method,
-            "target": entry.target,
-            "status": status,
-            "who": who,
-            // Of the wall clock like `time`, however fast the world runs.
-            "ms": took.as_secs_f64() * 1000.0 / self.clock.rate(),
-            "fault": fault,
-        });
+        let line = Line {
+            n: entry.n,
+            time: self.clock.now().to_string(),
+            system: entry.system,
+            method: &entry.method,
+            target: &entry.target,
+            status,
+            who,
+            ms: took.as_secs_f64() * 1000.0 / self.clock.rate(),
+            fault,
+        };
+        let Ok(mut line) = serde_json::to_vec(&line) else {
+            return;
+        };
+        line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not stop the world; the log is for looking at.
-        let _ = file.write_all(format!("{line}\n").as_bytes());
+        let _ = file.write_all(&line);
     }
 }

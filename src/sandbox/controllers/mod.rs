@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::claims::Disks;
 use self::events::Recorder;
 use super::api::Api;
-use super::cache::{Cache, Client, News};
+use super::cache::{Cache, Client, Minding, News};
 use super::kind::{Kind, key_of};
 use super::kubelet::probe::Crowd;
 use super::podnet::PodNet;
@@ -87,7 +87,7 @@ impl Plane {
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let cache = Arc::new(Cache::default());
-        cache.follow(&api, Kind::ALL, &world.clock, stop);
+        cache.follow(&api, &world.clock, stop);
         Arc::new(Self {
             events: Recorder::start(api.clone(), world.clock.clone(), stop),
             crowd: Crowd::default(),
@@ -110,6 +110,13 @@ impl Plane {
         &self.client.cache
     }
 
+    /// Follows the objects of a name; see [`Cache::mind`].
+    pub async fn mind(&self, what: (Kind, &str)) -> Minding {
+        let api = &self.client.api;
+        let cache = self.cache();
+        cache.mind(api, what, self.clock(), &self.stop).await
+    }
+
     /// Now, as objects say it.
     pub fn now(&self) -> String {
         stamp(self.clock().now())
@@ -128,8 +135,7 @@ impl Plane {
 
     /// All that is known, as if it were news.
     fn everything(&self) -> Vec<News> {
-        let of = |kind: &Kind| {
-            let kind = *kind;
+        let of = |kind: Kind| {
             self.cache()
                 .list(kind, "")
                 .into_iter()
@@ -140,7 +146,7 @@ impl Plane {
                     after: Some(object),
                 })
         };
-        Kind::ALL.iter().flat_map(of).collect()
+        Kind::followed().flat_map(of).collect()
     }
 }
 
@@ -180,7 +186,7 @@ pub fn run(plane: &Arc<Plane>) {
     for (name, controller) in all {
         let plane = plane.clone();
         tokio::spawn(async move {
-            plane.cache().synced(Kind::ALL).await;
+            plane.cache().synced().await;
             queue::run(plane, controller, name).await;
         });
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::sandbox::api::{Api, Credential, Event};
+use crate::sandbox::cache::Cache;
 use crate::sandbox::kind::{Kind, is_true, text};
 use crate::sandbox::kube::{Authenticator, Clusters, NodeSpec, User};
 use crate::sandbox::world::World;
@@ -282,6 +283,41 @@ async fn pods_say_what_keeps_them_from_running() {
     .await;
     let why = crate::sandbox::kind::condition(&large, "PodScheduled").unwrap();
     assert!(text(why, "/message").starts_with("0/1 nodes are available: 1 Insufficient cpu."));
+}
+
+#[tokio::test]
+async fn objects_are_followed_while_somebody_minds_them() {
+    let rig = rig().await;
+    let secret = |name: &str| json!({"metadata": {"name": name}});
+    for name in ["a", "b"] {
+        rig.make(Kind::Secrets, secret(name)).await;
+    }
+    let cache = Arc::new(Cache::default());
+    let (clock, stop) = (Clock::default(), CancellationToken::new());
+    let mind = |name| cache.mind(&rig.api, (Kind::Secrets, name), &clock, &stop);
+    let is_known = |name: &str| {
+        cache
+            .get(Kind::Secrets, &format!("default/{name}"))
+            .is_some()
+    };
+    let first = mind("a").await;
+    assert!(is_known("a") && !is_known("b"));
+    let again = mind("a").await;
+    let late = mind("late").await;
+    assert!(!is_known("late"));
+    let mut news = cache.listen();
+    rig.make(Kind::Secrets, secret("late")).await;
+    assert_eq!(&*news.recv().await.unwrap().key, "default/late");
+    drop(first);
+    assert!(is_known("a") && is_known("late"));
+    drop(again);
+    assert!(!is_known("a") && is_known("late"));
+    drop(late);
+    rig.make(Kind::Secrets, json!({"metadata": {"name": "c"}}))
+        .await;
+    let third = mind("c").await;
+    assert!(is_known("c") && !is_known("late") && news.try_recv().is_ok());
+    drop(third);
 }
 
 #[tokio::test]

@@ -31,7 +31,6 @@ use super::controllers::{self, Ground, Plane};
 use super::daemon::lock_file;
 use super::http as server;
 use super::kafka::fleet::listen;
-use super::kind::Kind;
 use super::kube::tls::Certificates;
 use super::kubelet::Kubelets;
 use super::world::World;
@@ -235,7 +234,7 @@ fn run_more(plane: &Arc<Plane>, ca_pem: &str) {
     for (name, controller) in all {
         let plane = plane.clone();
         tokio::spawn(async move {
-            plane.cache().synced(Kind::ALL).await;
+            plane.cache().synced().await;
             queue::run(plane, controller, name).await;
         });
     }

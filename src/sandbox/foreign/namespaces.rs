@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::sandbox::api::{Api, ApiError};
-use crate::sandbox::cache::{Client, News};
+use crate::sandbox::cache::{Client, Minding, News};
 use crate::sandbox::controllers::Plane;
 use crate::sandbox::controllers::queue::{Again, Controller};
 use crate::sandbox::kind::{Kind, is_leaving, items, split, text};
@@ -82,6 +83,7 @@ pub(super) struct Authority {
     plane: Arc<Plane>,
     client: Client,
     ca_pem: String,
+    told: OnceCell<Minding>,
 }
 
 impl Authority {
@@ -90,6 +92,7 @@ impl Authority {
             plane: plane.clone(),
             client: plane.client.as_controller("root-ca-cert-publisher"),
             ca_pem: ca_pem.to_owned(),
+            told: OnceCell::new(),
         }
     }
 }
@@ -107,6 +110,8 @@ impl Controller for Authority {
     }
 
     async fn look(&self, name: &str) -> Result<Again, ApiError> {
+        let told = || self.plane.mind((Kind::ConfigMaps, AUTHORITY));
+        self.told.get_or_init(told).await;
         let cache = self.plane.cache();
         let namespace = cache.get(Kind::Namespaces, name);
         if namespace.is_none_or(|namespace| is_leaving(&namespace)) {

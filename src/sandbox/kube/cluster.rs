@@ -105,13 +105,14 @@ impl Cluster {
     /// Writes a row unless it changed since `expected` (none: unless it
     /// exists); gives the new revision.
     pub fn put(&self, table: &str, key: &str, value: Value, expected: Option<u64>) -> Option<u64> {
-        self.world
-            .store
+        let store = &self.world.store;
+        let draft = store.draft(value);
+        store
             .write(|tx| {
                 if revision(tx, table, key) != expected {
                     return Err(());
                 }
-                Ok(tx.put(table, key, value))
+                Ok(tx.put_draft(table, key, draft))
             })
             .ok()
     }
@@ -207,7 +208,11 @@ pub fn stamp(time: Timestamp) -> String {
 
 /// A stored object as it travels: with its revision, in the asked version.
 pub fn present(value: &Value, revision: u64, resource: &Resource) -> Value {
-    let mut object = value.clone();
+    presented(value.clone(), revision, resource)
+}
+
+/// The same of an object that is needed in no other form any more.
+pub fn presented(mut object: Value, revision: u64, resource: &Resource) -> Value {
     if let Some(map) = object.as_object_mut() {
         map.insert("apiVersion".to_owned(), json!(resource.api_version()));
     }

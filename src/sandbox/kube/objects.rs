@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::catalog::Resource;
-use super::cluster::{key, key_prefix, present, text};
+use super::cluster::{Cluster, key, key_prefix, present, text};
 use super::request::Call;
 use super::select::Selector;
 use super::status::{Cause, Outcome, Status};
@@ -45,6 +45,18 @@ pub struct Page {
     pub next: Option<String>,
     /// How many follow.
     pub remaining: Option<usize>,
+}
+
+impl Page {
+    /// What has just been deleted.
+    pub fn of_deleted(items: Vec<Value>, cluster: &Cluster) -> Self {
+        Self {
+            items,
+            revision: cluster.world.store.revision(),
+            next: None,
+            remaining: None,
+        }
+    }
 }
 
 /// Where a list goes on: the revision that it shows and the last key sent.
@@ -176,20 +188,21 @@ pub fn list(call: &Call) -> Outcome<Page> {
         remaining: None,
     };
     let mut last: Option<Arc<str>> = None;
-    let start = rows.partition_point(|(key, _)| **key <= *after);
-    for (at, (key, row)) in rows
-        .iter()
-        .enumerate()
-        .skip(if after.is_empty() { 0 } else { start })
-    {
+    let total = rows.len();
+    let start = match after.as_str() {
+        "" => 0,
+        after => rows.partition_point(|(key, _)| **key <= *after),
+    };
+    // A row that was looked at is parsed for as long as it is held.
+    for (at, (key, row)) in rows.into_iter().enumerate().skip(start) {
         if limit.is_some_and(|limit| page.items.len() == limit) {
             let after = last.as_deref().unwrap_or_default().to_owned();
             page.next = Some(Continue { revision, after }.to_token());
             // With a selector nobody knows how many of the rest fit.
-            page.remaining = selector.is_everything().then(|| rows.len() - at);
+            page.remaining = selector.is_everything().then_some(total - at);
             break;
         }
-        last = Some(key.clone());
+        last = Some(key);
         if selector.is_everything() || selector.matches(&row.value) {
             page.items.push(present(&row.value, row.revision, resource));
         }

@@ -221,6 +221,35 @@ impl Call {
         }
     }
 
+    /// The same call for the resource in another version, with another body.
+    #[must_use]
+    pub fn in_version(&self, resource: &Arc<Resource>, verb: Verb, body: bytes::Bytes) -> Self {
+        let request = &self.request;
+        let mut headers = request.headers.clone();
+        if verb != Verb::Patch {
+            let json = http::HeaderValue::from_static("application/json");
+            headers.insert(http::header::CONTENT_TYPE, json);
+        }
+        Self {
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            resource: resource.clone(),
+            target: self.target.clone(),
+            sub: self.sub,
+            verb,
+            request: Request {
+                method: request.method.clone(),
+                target: request.target.clone(),
+                path: request.path.clone(),
+                query: request.query.clone(),
+                headers,
+                body,
+                upgrade: None,
+            },
+            warnings: Mutex::default(),
+        }
+    }
+
     /// Adds a warning to the answer.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings

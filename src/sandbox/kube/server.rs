@@ -5,8 +5,10 @@ use std::sync::{Arc, PoisonError};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::catalog::Resource;
 use super::cluster::Cluster;
-use super::objects::{Deleted, delete, delete_collection, delete_options, get, list};
+use super::crd::Conversion;
+use super::objects::{Deleted, Page, delete, delete_collection, delete_options, get, list};
 use super::render::{self, Shown};
 use super::request::{Call, Target, Verb, accepted, resolve};
 use super::status::{Outcome, Status};
@@ -145,22 +147,28 @@ fn warn(mut reply: Reply, warnings: &[String]) -> Reply {
     reply
 }
 
+/// The reply that shows an object.
+pub(super) fn object(resource: &Resource, shown: Shown, value: Value, created: bool) -> Reply {
+    let code = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Reply::json(code, &render::one(resource, &shown, value))
+}
+
 async fn perform(call: &Call) -> Outcome<Reply> {
     let format = accepted(&call.request)?;
     let shown = Shown::of(call, format);
-    let object = |value: Value, created: bool| {
-        let code = if created {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        };
-        Reply::json(code, &render::one(&call.resource, &shown, value))
-    };
+    let object = |value, created| object(&call.resource, shown, value, created);
     if call.resource.group == metrics::GROUP {
         return metrics::perform(call, &shown);
     }
     if let Some(reply) = subresources::perform(call).await? {
         return Ok(reply);
+    }
+    if let Some(conversion) = Conversion::of(call) {
+        return Box::pin(conversion.perform(call, shown)).await;
     }
     match call.verb {
         Verb::Get => Ok(object(get(call)?, false)),
@@ -168,7 +176,7 @@ async fn perform(call: &Call) -> Outcome<Reply> {
             let list = render::many(&call.resource, &shown, list(call)?);
             Ok(Reply::json(StatusCode::OK, &list))
         }
-        Verb::Watch => watch::watch(call, shown),
+        Verb::Watch => watch::watch(call, shown, None).await,
         Verb::Create => write::create(call)
             .await
             .map(|w| object(w.object, w.created)),
@@ -184,12 +192,7 @@ async fn perform(call: &Call) -> Outcome<Reply> {
         },
         Verb::DeleteCollection => {
             let items = delete_collection(call, &delete_options(call)?).await?;
-            let page = super::objects::Page {
-                items,
-                revision: call.cluster.world.store.revision(),
-                next: None,
-                remaining: None,
-            };
+            let page = Page::of_deleted(items, &call.cluster);
             let list = render::many(&call.resource, &shown, page);
             Ok(Reply::json(StatusCode::OK, &list))
         }
@@ -198,7 +201,7 @@ async fn perform(call: &Call) -> Outcome<Reply> {
 
 /// What is said about an object that is no more: a status, or for pods the
 /// object itself.
-fn gone(call: &Call, uid: &str, last: &Value) -> Reply {
+pub(super) fn gone(call: &Call, uid: &str, last: &Value) -> Reply {
     let shown = [
         "pods",
         "serviceaccounts",

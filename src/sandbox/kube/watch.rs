@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::catalog::Resource;
 use super::cluster::{Cluster, key_prefix, present};
+use super::crd::Conversion;
 use super::objects::selector;
 use super::render::{self, Shown};
 use super::request::{Call, Format};
@@ -39,10 +40,12 @@ struct Watcher {
     ends: tokio::time::Instant,
     next_bookmark: tokio::time::Instant,
     over: bool,
+    /// The way to the version that is asked for, where that is one.
+    conversion: Option<Conversion>,
 }
 
 /// Answers a watch.
-pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
+pub async fn watch(call: &Call, shown: Shown, conversion: Option<Conversion>) -> Outcome<Reply> {
     let store = &call.cluster.world.store;
     let truth = |name: &str| matches!(call.request.param(name), Some("true" | "1"));
     let version = call.request.param("resourceVersion").unwrap_or_default();
@@ -78,13 +81,14 @@ pub fn watch(call: &Call, shown: Shown) -> Outcome<Reply> {
         ends: now + timeout,
         next_bookmark: now + BOOKMARK_EVERY,
         over: false,
+        conversion,
     };
     let current = store.revision();
     if revision > current {
         return Err(Status::too_large_version(revision, current));
     }
     if initial || revision == 0 {
-        watcher.send_everything();
+        watcher.send_everything().await;
         if initial {
             watcher.send_bookmark(true);
         }
@@ -139,7 +143,7 @@ impl Watcher {
             if self.over {
                 return None;
             }
-            self.collect();
+            self.collect().await;
             if !self.pending.is_empty() {
                 continue;
             }
@@ -161,7 +165,7 @@ impl Watcher {
     }
 
     /// Queues the events for what changed since the last look.
-    fn collect(&mut self) {
+    async fn collect(&mut self) {
         self.latest.borrow_and_update();
         let store = &self.cluster.world.store;
         let news = store.changes_of(&self.table, &self.prefix, self.revision);
@@ -171,14 +175,17 @@ impl Watcher {
             self.over = true;
             return;
         };
+        let mut seen = Vec::new();
         for change in &changes {
             self.revision = change.revision;
-            self.event(change);
+            seen.extend(self.event(change));
         }
+        self.tell(seen).await;
         self.revision = self.revision.max(now);
     }
 
-    fn event(&mut self, change: &Change) {
+    /// Queues the event of a change; gives what has to be converted before.
+    fn event(&mut self, change: &Change) -> Option<(&'static str, Value)> {
         let before = change.before.as_deref();
         let before = before.filter(|v| self.selector.matches(v));
         let after = change.after.as_deref();
@@ -188,8 +195,11 @@ impl Watcher {
             (Some(_), Some(after)) => ("MODIFIED", after),
             // What left the selection is shown as it was while selected.
             (Some(before), None) => ("DELETED", before),
-            (None, None) => return,
+            (None, None) => return None,
         };
+        if let Some(conversion) = &self.conversion {
+            return Some((kind, present(value, change.revision, &conversion.stored)));
+        }
         if self.shown.format == Format::Object {
             // All who watch get the same bytes.
             let resource = &self.resource;
@@ -197,25 +207,56 @@ impl Watcher {
                 line(kind, &present(value, change.revision, resource))
             });
             self.pending.push_back(line);
-            return;
+            return None;
         }
         let object = present(value, change.revision, &self.resource);
+        self.show(kind, object);
+        None
+    }
+
+    /// Queues events of rows that have to be converted.
+    async fn tell(&mut self, seen: Vec<(&'static str, Value)>) {
+        let Some(conversion) = &self.conversion else {
+            return;
+        };
+        let (kinds, rows): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        match conversion.to_asked(&self.cluster, rows).await {
+            Ok(objects) => {
+                for (kind, object) in kinds.into_iter().zip(objects) {
+                    self.show(kind, object);
+                }
+            }
+            Err(status) => {
+                self.push("ERROR", &status.to_json());
+                self.over = true;
+            }
+        }
+    }
+
+    fn show(&mut self, kind: &str, object: Value) {
         let object = render::one(&self.resource, &self.shown, object);
         self.push(kind, &object);
         self.shown.headers = false;
     }
 
-    fn send_everything(&mut self) {
+    async fn send_everything(&mut self) {
         let (rows, revision) = self.cluster.world.store.list(&self.table, &self.prefix);
         self.revision = revision;
+        let mut seen = Vec::new();
         for (_, row) in rows {
-            if self.selector.matches(&row.value) {
+            if !self.selector.matches(&row.value) {
+                continue;
+            }
+            if let Some(conversion) = &self.conversion {
+                let row = present(&row.value, row.revision, &conversion.stored);
+                seen.push(("ADDED", row));
+            } else {
+                // One after the other: there may be very many.
                 let object = present(&row.value, row.revision, &self.resource);
-                let object = render::one(&self.resource, &self.shown, object);
-                self.push("ADDED", &object);
-                self.shown.headers = false;
+                self.show("ADDED", object);
             }
         }
+        self.tell(seen).await;
     }
 
     fn send_bookmark(&mut self, initial_end: bool) {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::admission::{Attempt, Operation};
 use super::apply::managed::{ApplyError, Conflict, Managers, Write};
 use super::catalog::{Resource, Sub};
-use super::cluster::{key, present, text};
+use super::cluster::{key, present, presented, text};
 use super::prepare::{
     blank, bump_generation, drop_version, ignored, is_finished, prepare_create, prepare_update,
     shape, to_storage,
@@ -147,8 +147,9 @@ async fn apply(call: &Call) -> Outcome<Written> {
                 other => return other,
             }
         }
+        // What comes of it is a matter of the managers.
         let note = Note::Apply(&config, force);
-        return modify(call, note, |live| Ok(live.clone())).await;
+        return modify(call, note, |_| Ok(Value::Null)).await;
     }
     Err(Status::modified(&call.resource, &call.target.name))
 }
@@ -257,10 +258,12 @@ async fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outco
         old: None,
         dry_run,
     };
-    admission::mutate(&attempt, &mut object).await?;
+    let has_changed = admission::mutate(&attempt, &mut object).await?;
     kinds::prepare_create(call, &mut object)?;
     shape(resource, &mut object);
-    managers.write(&mut object);
+    if has_changed {
+        managers.write(&mut object);
+    }
     validate::check(resource, None, &object)?;
     admission::validate(&attempt, Some(&object)).await?;
     let name = text(&object, "/metadata/name").to_owned();
@@ -271,7 +274,7 @@ async fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outco
         if cluster.world.store.get(&table, &key).is_some() {
             return Err(Status::already_exists(resource, &name));
         }
-        let mut object = present(&object, 0, resource);
+        let mut object = presented(object, 0, resource);
         drop_version(&mut object);
         return Ok(Written {
             object,
@@ -282,7 +285,7 @@ async fn insert(call: &Call, mut object: Value, config: Option<&Value>) -> Outco
         .put(&table, &key, object.clone(), None)
         .ok_or_else(|| Status::already_exists(resource, &name))?;
     Ok(Written {
-        object: present(&object, revision, resource),
+        object: presented(object, revision, resource),
         created: true,
     })
 }
@@ -321,7 +324,7 @@ async fn modify(
         }
         if dry_run {
             return Ok(Written {
-                object: present(&new, row.revision, resource),
+                object: presented(new, row.revision, resource),
                 created: false,
             });
         }
@@ -332,7 +335,7 @@ async fn modify(
         };
         if let Some(revision) = done {
             return Ok(Written {
-                object: present(&new, revision, resource),
+                object: presented(new, revision, resource),
                 created: false,
             });
         }
@@ -431,11 +434,6 @@ async fn next(
         ignored: &ignored,
     };
     let mut managers = Managers::read(old);
-    let mut base = live.clone();
-    if let Some(metadata) = base.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("managedFields");
-        metadata.shift_remove("resourceVersion");
-    }
     let mut new = match note {
         Note::Update => {
             // Only writes of the whole object may say who its managers are.
@@ -446,9 +444,12 @@ async fn next(
             }
             wanted
         }
-        Note::Apply(config, force) => managers
-            .apply(&resource.schema, &base, config, &write, force)
-            .map_err(|e| refused(call, config, e))?,
+        Note::Apply(config, force) => {
+            let base = without(live, &["managedFields", "resourceVersion"]);
+            managers
+                .apply(&resource.schema, &base, config, &write, force)
+                .map_err(|e| refused(call, config, e))?
+        }
     };
     shape(resource, &mut new);
     let mut new = to_storage(resource, new);
@@ -457,14 +458,17 @@ async fn next(
     prepare_update(resource, call.sub, old, &mut new);
     shape(resource, &mut new);
     if matches!(note, Note::Update) {
-        managers.update(&resource.schema, &without_managers(old), &new, &write);
+        let old = without(old, &["managedFields"]);
+        managers.update(&resource.schema, &old, &new, &write);
     }
     managers.write(&mut new);
-    admission::mutate(attempt, &mut new).await?;
+    let has_changed = admission::mutate(attempt, &mut new).await?;
     kinds::prepare_update(call, old, &mut new)?;
     shape(resource, &mut new);
     bump_generation(resource, call.sub, old, &mut new);
-    managers.write(&mut new);
+    if has_changed {
+        managers.write(&mut new);
+    }
     keep_times(old, &mut new);
     Ok(new)
 }
@@ -504,12 +508,22 @@ fn is_same(old: &Value, new: &Value, path: &[&str]) -> bool {
     }
 }
 
-fn without_managers(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.shift_remove("managedFields");
-    }
-    object
+/// A copy of an object without some fields of its metadata.
+fn without(object: &Value, left_out: &[&str]) -> Value {
+    let Some(fields) = object.as_object() else {
+        return object.clone();
+    };
+    let kept = |(name, value): (&String, &Value)| match value {
+        Value::Object(metadata) if name == "metadata" => {
+            let kept = metadata
+                .iter()
+                .filter(|(n, _)| !left_out.contains(&n.as_str()));
+            let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
+            (name.clone(), Value::Object(kept.collect()))
+        }
+        value => (name.clone(), value.clone()),
+    };
+    Value::Object(fields.iter().map(kept).collect())
 }
 
 fn refused(call: &Call, config: &Value, error: ApplyError) -> Box<Status> {

@@ -256,6 +256,7 @@ impl Life {
     /// What the process will see; none if the pod is stopped before all that
     /// it refers to exists.
     async fn prepare(&self) -> Option<Process> {
+        self.pod.mind(env::references(&self.spec)).await;
         loop {
             let pod = self.with_address();
             match env::environment(self.pod.plane.cache(), &pod, &self.spec) {

@@ -82,16 +82,39 @@ fn services(cache: &Cache, pod: &Value, env: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Fields of an entry of `envFrom` that name an object.
+const SOURCES: [(&str, Kind); 2] = [
+    ("configMapRef", Kind::ConfigMaps),
+    ("secretRef", Kind::Secrets),
+];
+
+/// Fields of `valueFrom` that name an object's entry.
+const ENTRIES: [(&str, Kind); 2] = [
+    ("configMapKeyRef", Kind::ConfigMaps),
+    ("secretKeyRef", Kind::Secrets),
+];
+
+/// The objects that a container's environment refers to, by name.
+pub fn references(container: &Value) -> Vec<(Kind, String)> {
+    let named = |from: &Value, (field, kind): (&str, Kind)| {
+        let name = text(from.get(field)?, "/name").to_owned();
+        Some((kind, name))
+    };
+    let sources = items(container, "/envFrom").iter();
+    let entries = items(container, "/env").iter();
+    let entries = entries.filter_map(|variable| variable.get("valueFrom"));
+    let sources = sources.flat_map(|from| SOURCES.into_iter().filter_map(move |s| named(from, s)));
+    let entries = entries.flat_map(|from| ENTRIES.into_iter().filter_map(move |e| named(from, e)));
+    sources.chain(entries).collect()
+}
+
 fn from_source(
     cache: &Cache,
     pod: &Value,
     source: &Value,
     env: &mut BTreeMap<String, String>,
 ) -> Result<(), String> {
-    for (field, kind) in [
-        ("configMapRef", Kind::ConfigMaps),
-        ("secretRef", Kind::Secrets),
-    ] {
+    for (field, kind) in SOURCES {
         let Some(wanted) = source.get(field) else {
             continue;
         };
@@ -147,10 +170,7 @@ fn reference(
     container: &Value,
     from: &Value,
 ) -> Result<Option<String>, String> {
-    for (field, kind) in [
-        ("configMapKeyRef", Kind::ConfigMaps),
-        ("secretKeyRef", Kind::Secrets),
-    ] {
+    for (field, kind) in ENTRIES {
         let Some(wanted) = from.get(field) else {
             continue;
         };

@@ -66,7 +66,7 @@ impl Kubelets {
 
     async fn run(self: Arc<Self>) {
         let mut news = self.plane.cache().listen();
-        self.plane.cache().synced(Kind::ALL).await;
+        self.plane.cache().synced().await;
         let known = self.plane.cache().list(Kind::Pods, "");
         // Addresses in use first, so that nobody new gets one.
         for pod in &known {

@@ -64,7 +64,7 @@ pub fn free_address(
 
 /// Renews the nodes' leases until the plane is stopped.
 pub async fn heartbeats(plane: Arc<Plane>) {
-    plane.cache().synced(Kind::ALL).await;
+    plane.cache().synced().await;
     let clock = plane.clock();
     let pause = HEARTBEAT.mul_f64(clock.rate());
     loop {

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::container::{self, Role};
 use super::logs::{self, Log};
 use super::status::{self, Container, Containers, Facts, State};
-use super::volumes::Volumes;
+use super::volumes::{self, Volumes};
 use crate::sandbox::api::ApiError;
-use crate::sandbox::cache::Client;
+use crate::sandbox::cache::{Client, Minding};
 use crate::sandbox::controllers::Plane;
 use crate::sandbox::controllers::events::Note;
 use crate::sandbox::kind::{Kind, is_leaving, items, number, text, uid};
@@ -62,6 +62,8 @@ pub struct Pod {
     logs: Mutex<HashMap<(String, u32), Arc<Log>>>,
     folder: PathBuf,
     since: String,
+    /// What it refers to.
+    minded: tokio::sync::Mutex<HashMap<(Kind, String), Minding>>,
 }
 
 impl Pod {
@@ -97,6 +99,7 @@ impl Pod {
             address,
             latest,
             since,
+            minded: tokio::sync::Mutex::default(),
         })
     }
 
@@ -151,6 +154,17 @@ impl Pod {
             format!("spec.{list}{{{name}}}")
         });
         self.plane.events.tell(note);
+    }
+
+    /// Follows objects that the pod refers to, for as long as it is here.
+    pub async fn mind(&self, references: Vec<(Kind, String)>) {
+        let mut minded = self.minded.lock().await;
+        for (kind, name) in references {
+            if !minded.contains_key(&(kind, name.clone())) {
+                let minding = self.plane.mind((kind, &name)).await;
+                minded.insert((kind, name), minding);
+            }
+        }
     }
 
     /// How long the containers get for their end.
@@ -295,6 +309,7 @@ impl Pod {
     /// Mounts the volumes; false if the pod is stopped before it succeeds.
     async fn set_up_volumes(&self, pod: &Value) -> bool {
         let mut pause = Duration::from_millis(500);
+        self.mind(volumes::references(pod)).await;
         loop {
             if self.stop.is_cancelled() {
                 return false;

@@ -101,10 +101,7 @@ impl Volumes {
             if wanted["optional"] == true {
                 continue;
             }
-            let name = match text(wanted, name_field) {
-                "" => text(wanted, "/name"),
-                name => name,
-            };
+            let name = name(wanted, name_field);
             let Some(held) = self.cache.get(kind, &key(&self.namespace, name)) else {
                 return Err(format!("{} {name:?} not found", kind.name().to_lowercase()));
             };
@@ -131,10 +128,7 @@ impl Volumes {
                 let Some(wanted) = source.get(field) else {
                     continue;
                 };
-                let name = match text(wanted, name_field) {
-                    "" => text(wanted, "/name"),
-                    name => name,
-                };
+                let name = name(wanted, name_field);
                 if let Some(held) = self.cache.get(kind, &key(&self.namespace, name)) {
                     files.extend(chosen(wanted, env::data(kind, &held)));
                 }
@@ -167,6 +161,27 @@ const KINDS: [(&str, &str, Kind); 2] = [
     ("secret", "/secretName", Kind::Secrets),
     ("configMap", "/name", Kind::ConfigMaps),
 ];
+
+/// The name in a source; those of projected volumes all have it in one field.
+fn name<'a>(wanted: &'a Value, field: &str) -> &'a str {
+    match text(wanted, field) {
+        "" => text(wanted, "/name"),
+        name => name,
+    }
+}
+
+/// The objects that a pod's volumes refer to, by name.
+pub fn references(pod: &Value) -> Vec<(Kind, String)> {
+    let volumes = items(pod, "/spec/volumes").iter();
+    let mut found = Vec::new();
+    for source in volumes.flat_map(sources) {
+        for (field, name_field, kind) in KINDS {
+            let wanted = source.get(field);
+            found.extend(wanted.map(|wanted| (kind, name(wanted, name_field).to_owned())));
+        }
+    }
+    found
+}
 
 /// A volume's sources: several if it is projected.
 fn sources(volume: &Value) -> Vec<Value> {

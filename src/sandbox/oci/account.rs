@@ -114,7 +114,11 @@ pub fn config_path(dir: &Path) -> PathBuf {
 pub fn register_key(world: &World, key_id: &str, public: &RsaPublicKey) -> io::Result<()> {
     let der = public.to_pkcs1_der().map_err(io::Error::other)?;
     let row = json!({"publicKey": STANDARD.encode(der.as_bytes())});
-    if world.store.get(KEYS, key_id).map(|held| held.value) != Some(row.clone().into()) {
+    if world
+        .store
+        .get(KEYS, key_id)
+        .is_none_or(|held| *held.value != row)
+    {
         world.store.put(KEYS, key_id, row);
     }
     Ok(())

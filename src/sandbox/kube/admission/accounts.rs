@@ -10,6 +10,7 @@ use super::super::cluster::text;
 use super::super::request::Call;
 use super::super::status::{Outcome, Status};
 use crate::clock::Clock;
+use crate::sandbox::store::Content;
 
 /// Where containers look for their token.
 const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -54,7 +55,7 @@ pub(super) async fn admit(call: &Call, pod: &mut Value) -> Outcome<()> {
     Ok(())
 }
 
-async fn find(call: &Call, name: &str) -> Option<std::sync::Arc<Value>> {
+async fn find(call: &Call, name: &str) -> Option<Content> {
     let cluster = &call.cluster;
     let table = cluster.table_of("", "serviceaccounts");
     let key = format!("{}/{name}", call.target.namespace);

@@ -13,7 +13,7 @@ pub mod limits;
 pub mod quota;
 mod review;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 
@@ -61,8 +61,9 @@ pub struct Attempt<'a> {
     pub dry_run: bool,
 }
 
-/// Lets the mutating hooks change an object that is about to be written.
-pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<()> {
+/// Lets the mutating hooks change an object that is about to be written; says
+/// whether one did.
+pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<bool> {
     if is_new(attempt, "pods") {
         limits::fill(attempt.call, object);
         accounts::admit(attempt.call, object).await?;
@@ -73,7 +74,7 @@ pub async fn mutate(attempt: &Attempt<'_>, object: &mut Value) -> Outcome<()> {
         limits::fill(attempt.call, object);
         accounts::admit(attempt.call, object).await?;
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Whether this makes an object of the core's kind of this name.

@@ -55,8 +55,15 @@ impl Handler for Labeller {
     }
 }
 
-/// Serves the hook at `https://hook.default.svc:443`; gives the authority.
 async fn hook(rig: &Rig) -> (String, Binding) {
+    serve_hook(rig, Labeller).await
+}
+
+/// Serves a hook at `https://hook.default.svc:443`; gives the authority.
+pub(in crate::sandbox::kube) async fn serve_hook<H: Handler>(
+    rig: &Rig,
+    handler: H,
+) -> (String, Binding) {
     let net = rig.clusters.net(OCID).unwrap();
     let certificates = Certificates::generate("hook.default.svc").unwrap();
     let (listener, binding) = net.listen(POD, 8443).await.unwrap();
@@ -69,14 +76,15 @@ async fn hook(rig: &Rig) -> (String, Binding) {
     tokio::spawn(serve(
         listener,
         Some(certificates.acceptor().unwrap()),
-        Arc::new(Labeller),
+        Arc::new(handler),
         rig.world.clone(),
         rig.world.clock.cancellation().clone(),
     ));
     (certificates.ca_pem, binding)
 }
 
-async fn make(rig: &Rig, group: &str, kind: &str, object: Value) {
+/// Makes an object of a group's `v1`.
+pub(in crate::sandbox::kube) async fn make(rig: &Rig, group: &str, kind: &str, object: Value) {
     let gvk = GroupVersionKind::gvk(group, "v1", kind);
     let api: Api<DynamicObject> = if kind == "Service" {
         Api::default_namespaced_with(rig.client.clone(), &ApiResource::from_gvk(&gvk))

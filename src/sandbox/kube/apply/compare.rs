@@ -71,6 +71,9 @@ fn walk(
             let new = new.and_then(Value::as_object).filter(|m| !m.is_empty());
             for (name, was) in old.into_iter().flatten() {
                 let is = new.and_then(|m| m.get(name));
+                if is == Some(was) {
+                    continue;
+                }
                 path.push(Step::field(name));
                 walk(types, fields.ty(name), Some(was), is, path, out);
                 path.pop();
@@ -107,6 +110,9 @@ fn items(
     path: &mut Vec<Step>,
     out: &mut Comparison,
 ) {
+    if old == new {
+        return;
+    }
     let olds: Vec<_> = old.iter().map(|v| (step_of(list, v), v)).collect();
     let news: Vec<_> = new.iter().map(|v| (step_of(list, v), v)).collect();
     let mut steps: Vec<&Step> = Vec::with_capacity(olds.len().max(news.len()));
@@ -116,17 +122,18 @@ fn items(
         }
     }
     for step in steps {
-        let find = |side: &[(Option<Step>, &Value)]| -> Vec<Value> {
-            side.iter()
-                .filter(|(s, _)| s.as_ref() == Some(step))
-                .map(|(_, v)| (*v).clone())
-                .collect()
-        };
-        let (was, is) = (find(&olds), find(&news));
+        let (was, is) = (with_step(&olds, step), with_step(&news, step));
         path.push(step.clone());
         match (was.as_slice(), is.as_slice()) {
             ([] | [_], [] | [_]) => {
-                walk(types, list.item, was.first(), is.first(), path, out);
+                walk(
+                    types,
+                    list.item,
+                    was.first().copied(),
+                    is.first().copied(),
+                    path,
+                    out,
+                );
             }
             // Items that share a key cannot be told apart: they are one field.
             ([_, _, ..], [_, _, ..]) => {
@@ -149,4 +156,10 @@ fn items(
         }
         path.pop();
     }
+}
+
+/// The items of one side that a step leads to.
+fn with_step<'a>(side: &[(Option<Step>, &'a Value)], step: &Step) -> Vec<&'a Value> {
+    let items = side.iter().filter(|(s, _)| s.as_ref() == Some(step));
+    items.map(|(_, item)| *item).collect()
 }

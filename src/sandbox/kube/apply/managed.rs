@@ -2,6 +2,7 @@
 //! the apply operation itself.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -89,7 +90,7 @@ impl Conflict {
 }
 
 /// Fields that nobody owns: identity and bookkeeping.
-const UNOWNED: [&[&str]; 11] = [
+const UNOWNED: [&[&str]; 12] = [
     &["apiVersion"],
     &["kind"],
     &["metadata", "name"],
@@ -101,7 +102,11 @@ const UNOWNED: [&[&str]; 11] = [
     &["metadata", "uid"],
     &["metadata", "resourceVersion"],
     &["metadata", "generation"],
+    &["metadata", "managedFields"],
 ];
+
+static UNOWNED_STEPS: LazyLock<Vec<Vec<Step>>> =
+    LazyLock::new(|| UNOWNED.iter().map(|path| steps(path)).collect());
 
 fn steps(path: &[&str]) -> Vec<Step> {
     path.iter().map(|name| Step::field(name)).collect()
@@ -253,8 +258,10 @@ impl Managers {
         change.cut(&mut set);
         let before = last.as_ref().map(|l| l.time.clone()).unwrap_or_default();
         let now = change.time.to_owned();
+        let stated = set.clone();
         self.map.insert(manager.clone(), change.owned(set, now));
-        if let Some(last) = last.filter(|l| !l.set.is_empty()) {
+        // Who states all that it stated last time takes nothing away.
+        if let Some(last) = last.filter(|last| !last.set.difference(&stated).is_empty()) {
             new = self.prune(schema, new, &last.set);
         }
         let comparison = change.compare(schema, live, &new);
@@ -370,10 +377,15 @@ impl Write<'_> {
     }
 
     fn cut(&self, set: &mut Set) {
-        for path in UNOWNED.iter().chain(self.ignored) {
+        if set.is_empty() {
+            return;
+        }
+        for path in UNOWNED_STEPS.iter() {
+            set.cut(path);
+        }
+        for path in self.ignored {
             set.cut(&steps(path));
         }
-        set.cut(&steps(&["metadata", "managedFields"]));
     }
 
     fn compare(&self, schema: &Schema, old: &Value, new: &Value) -> super::Comparison {

@@ -1,5 +1,6 @@
 //! Custom resources: definitions, and what they make the server serve.
 
+mod conversion;
 mod defaulting;
 mod define;
 mod prune;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::admission::Target;
 use super::catalog::{Resource, Sub, Verbs};
 use super::cluster::{Cluster, text};
 use super::controllers::{delete, has_finalizer, is_terminating, modify, without_finalizer};
@@ -18,6 +20,7 @@ use super::registry::Registry;
 use super::schema::custom;
 use crate::sandbox::store::Change;
 
+pub use conversion::Conversion;
 pub use defaulting::fill;
 pub use define::{
     check as check_definition, prepare as prepare_definition, start as start_definition,
@@ -45,6 +48,8 @@ pub struct Custom {
     pub scale: Option<Value>,
     /// The rules in CEL.
     pub rules: Arc<Rules>,
+    /// The webhook that converts between versions, if one does.
+    pub webhook: Option<Target>,
 }
 
 const GROUP: &str = "apiextensions.k8s.io";
@@ -79,6 +84,10 @@ fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         let list = list.and_then(Value::as_array).into_iter().flatten();
         list.filter_map(|w| w.as_str().map(str::to_owned)).collect()
     };
+    let webhook = definition
+        .pointer("/spec/conversion/webhook/clientConfig")
+        .filter(|_| text(definition, "/spec/conversion/strategy") == "Webhook")
+        .map(Target::of);
     let versions = definition
         .pointer("/spec/versions")
         .and_then(Value::as_array);
@@ -135,6 +144,7 @@ fn resources(definition: &Value) -> Vec<Arc<Resource>> {
                         .collect(),
                     scale,
                     rules: Arc::default(),
+                    webhook: webhook.clone(),
                 })),
                 storage_group: group.to_owned(),
                 storage_version: storage.to_owned(),

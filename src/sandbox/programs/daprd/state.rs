@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::super::super::http::{Body, Reply, Request};
-use super::super::super::store::Transaction;
+use super::super::super::store::{Content, Transaction};
 use super::super::super::world::World;
 use super::super::ids;
 use super::api::json_body;
@@ -137,12 +137,12 @@ impl Store {
     }
 
     /// A row that has not expired.
-    fn live(&self, row: Option<Arc<Value>>) -> Option<Arc<Value>> {
+    fn live(&self, row: Option<Content>) -> Option<Content> {
         let now = self.now_ms();
         row.filter(|row| row["expiresMs"].as_u64().is_none_or(|at| at > now))
     }
 
-    fn get(&self, key: &str) -> Option<Arc<Value>> {
+    fn get(&self, key: &str) -> Option<Content> {
         let row = self
             .world
             .store
