@@ -210,14 +210,15 @@ fn convert(request: &Request) -> Reply {
 
 fn convert_one(mut object: Value, wanted: &str) -> Value {
     object["apiVersion"] = json!(wanted);
-    let Some(spec) = object["spec"].as_object_mut() else {
+    // An applied configuration may state none.
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
         return object;
     };
     if wanted.ends_with("/v2alpha1") {
-        if let Some(route) = spec.remove("route") {
+        if let Some(route) = spec.shift_remove("route") {
             spec.insert("routes".to_owned(), json!({ "default": route }));
         }
-    } else if let Some(routes) = spec.remove("routes") {
+    } else if let Some(routes) = spec.shift_remove("routes") {
         let route = routes["default"].as_str().unwrap_or_default();
         spec.insert("route".to_owned(), json!(route));
     }
@@ -334,5 +335,21 @@ async fn ensure_service(
         }
         Err(error) if error.is_conflict() => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_is_converted_both_ways() {
+        let old = json!({"apiVersion": "dapr.io/v1alpha1", "spec": {"topic": "t", "route": "/a"}});
+        let new = convert_one(old.clone(), "dapr.io/v2alpha1");
+        let spec = json!({"topic": "t", "routes": {"default": "/a"}});
+        assert_eq!(new["spec"], spec);
+        assert_eq!(convert_one(new, "dapr.io/v1alpha1"), old);
+        let partial = json!({"apiVersion": "dapr.io/v2alpha1"});
+        assert_eq!(convert_one(partial.clone(), "dapr.io/v2alpha1"), partial);
     }
 }
