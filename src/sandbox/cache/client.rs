@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Cache;
 use crate::sandbox::api::{Api, ApiError};
 use crate::sandbox::kind::{Kind, text};
+use crate::sandbox::kube::patch::merge;
 
 /// A client whose deeds the cache knows at once.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Client {
             return Ok(self.cache.observe(kind, made));
         }
         let mut changed = object.clone();
-        merge_into(&mut changed, patch);
+        merge::apply(&mut changed, patch);
         self.update(kind, &changed).await
     }
 
@@ -113,43 +114,5 @@ impl Client {
             self.cache.forget(kind, object);
         }
         Ok(())
-    }
-}
-
-/// A JSON merge patch (RFC 7396), applied here.
-fn merge_into(target: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else {
-        target.clone_from(patch);
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Some(target) = target.as_object_mut() else {
-        return;
-    };
-    for (name, value) in fields {
-        if value.is_null() {
-            target.shift_remove(name);
-        } else {
-            merge_into(target.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_merge_patch_sets_nests_and_removes() {
-        let mut object = json!({"a": {"b": 1, "c": 2}, "d": [1]});
-        merge_into(
-            &mut object,
-            &json!({"a": {"b": null, "e": {"f": 3, "g": null}}, "d": [2]}),
-        );
-        assert_eq!(object, json!({"a": {"c": 2, "e": {"f": 3}}, "d": [2]}));
     }
 }

@@ -250,6 +250,15 @@ impl Call {
         }
     }
 
+    /// The warnings so far, which are not told again.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self
+            .warnings
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::take(&mut *warnings)
+    }
+
     /// Adds a warning to the answer.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings

@@ -1,6 +1,6 @@
 //! The server: who asks, may they, and what for.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -119,10 +119,7 @@ impl Server {
             Err(call) => *call,
         };
         let reply = perform(&call).await?;
-        let warnings = call
-            .warnings
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let warnings = call.take_warnings();
         Ok(warn(reply, &warnings))
     }
 }

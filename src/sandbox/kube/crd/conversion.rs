@@ -163,17 +163,15 @@ impl Conversion {
         if call.verb != Verb::Patch {
             let object = body::object(call, &call.request.body)?;
             let stored = self.call(call, object, call.verb).await?;
-            return match call.verb {
-                Verb::Create => write::create(&stored).await,
-                _ => write::update(&stored).await,
-            };
+            return carry_out(call, &stored).await;
         }
         let kind = Kind::of(&call.request)?;
         if kind == Kind::Apply {
             let config = body::apply_configuration(call)?;
             let config = self.to_stored(&call.cluster, config).await?;
             let body = Bytes::from(config.to_string());
-            return write::patch(&call.in_version(&self.stored, Verb::Patch, body)).await;
+            let stored = call.in_version(&self.stored, Verb::Patch, body);
+            return carry_out(call, &stored).await;
         }
         self.patch(call, kind).await
     }
@@ -192,7 +190,7 @@ impl Conversion {
             let bytes = serde_json::to_vec(&new).unwrap_or_default();
             new = body::checked(call, new, &bytes)?;
             let update = self.call(call, new, Verb::Update).await?;
-            match write::update(&update).await {
+            match carry_out(call, &update).await {
                 Err(status) if status.code == 409 && !states_version => {}
                 done => return done,
             }
@@ -203,12 +201,26 @@ impl Conversion {
     /// The call that writes an object of the request's version as a row.
     async fn call(&self, call: &Call, mut object: Value, verb: Verb) -> Outcome<Call> {
         defaults::fill(&self.asked, &mut object);
+        // A name that is still to be made up is checked with the row.
         if !text(&object, "/metadata/name").is_empty() {
             validate::check(&self.asked, None, &object)?;
         }
         let row = self.to_stored(&call.cluster, object).await?;
         Ok(call.in_version(&self.stored, verb, Bytes::from(row.to_string())))
     }
+}
+
+/// Writes the row; what is warned of goes to who asked.
+async fn carry_out(call: &Call, stored: &Call) -> Outcome<Written> {
+    let written = match stored.verb {
+        Verb::Create => write::create(stored).await,
+        Verb::Update => write::update(stored).await,
+        _ => write::patch(stored).await,
+    };
+    for warning in stored.take_warnings() {
+        call.warn(warning);
+    }
+    written
 }
 
 /// The objects of an answer, or why it is none.

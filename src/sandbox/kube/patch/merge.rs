@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// Changes an object by a merge patch: null removes, objects merge, all else
 /// replaces.
-pub(super) fn apply(target: &mut Value, patch: &Value) {
+pub fn apply(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         target.clone_from(patch);
         return;

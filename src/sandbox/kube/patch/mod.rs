@@ -1,7 +1,7 @@
 //! The three kinds of patches that change a live object.
 
 pub mod json;
-mod merge;
+pub mod merge;
 mod strategic;
 
 use serde_json::Value;
